@@ -95,12 +95,12 @@ async fn headers(request: HttpRequest) -> HttpResponse {
 
 /// Runs one of the three servers.
 fn serve(what: &str, variables: &[&str]) -> Result<(), Box<dyn Error>> {
-    let variables = variables.iter().filter_map(|pair| pair.split_once('='));
+    // Under callgrind a hash takes many times as long.
+    let variables = variables.iter().copied().chain(["DOORWARD_HASH_WAIT_TIMEOUT=60s"]);
+    let variables = variables.filter_map(|pair| pair.split_once('='));
     let layers =
         ConfigLayers::default().with_environment(variables.map(|(name, value)| (name.into(), value.into())));
-    let mut settings = layers.into_config().map_err(|faults| format!("{faults:?}"))?;
-    // Under callgrind a hash takes many times as long.
-    settings.hash_wait_timeout = Duration::from_secs(60);
+    let settings = layers.into_config().map_err(|faults| format!("{faults:?}"))?;
     // Without the thread that polls the files: its instructions would be counted too.
     let Components { app_state: front, hash_pool: pool, .. } =
         Components::build(&settings, Clock::system(), Arc::default())?;
@@ -116,8 +116,8 @@ fn serve(what: &str, variables: &[&str]) -> Result<(), Box<dyn Error>> {
         ($app:expr) => {
             HttpServer::new($app)
                 .workers(1)
-                .keep_alive(settings.keepalive_timeout)
-                .client_request_timeout(settings.header_timeout)
+                .keep_alive(settings.limits.keepalive_timeout)
+                .client_request_timeout(settings.limits.header_timeout)
                 .client_disconnect_timeout(Duration::from_secs(1))
                 .on_connect(move |connection, notes| {
                     if let Some(Ok(address)) = connection.downcast_ref().map(TcpStream::peer_addr) {

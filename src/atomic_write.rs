@@ -1,5 +1,7 @@
-//! Replacing an htpasswd file whole: a reader sees the old one or the new one, at any moment, also
-//! after a crash; and of several writers each sees what the one before it wrote.
+//! Atomic replacement of a file by a command, such as `doorward user add` for an htpasswd file.
+//!
+//! A reader sees either the old file or the new file at any time, also after a crash. Writers take a lock, so that no
+//! change is lost.
 
 mod lock;
 mod resolve;
@@ -22,103 +24,103 @@ use self::resolve::{ResolvedPath, resolve_path};
 use crate::reload::displayable_path;
 use crate::reload::mount::find_unmounted_folder;
 
-/// The mode of a file that was not there, unless another is wanted: passwords' hashes are not for everybody.
+/// The default mode of a new file. Password hashes must not be readable by all users.
 const NEW_MODE: u32 = 0o640;
 
-/// The most bytes of a file that is changed: as many as the service can be set to read.
+/// Maximum size of a file that can be changed: the upper limit of the setting for the size that the service reads.
 const FILE_SIZE_MAX: u64 = 1 << 31;
 
-/// Why a file was not changed. It is then as it was.
+/// The reason for which a file was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum FileWriteError {
-    /// There is no such file, and none was to be made.
+    /// The file does not exist, and must not be created.
     #[error("{0}: there is no such file; add --create to make it")]
     Missing(String),
-    /// A link to nothing. What it leads to is not made: a share may not be mounted yet.
+    /// The path is a link to a missing file. The file is not created: it can be on a share that is not mounted.
     #[error(
-        "{path}: {link} is a link to {target}, where there is nothing, and nothing is made in its place; make or mount what it leads to, or remove the link"
+        "{path}: {link} is a link to {target}, which does not exist; create or mount the target, or remove the link"
     )]
     DanglingLink {
         /// The path that was given.
         path: String,
         /// The link.
         link: String,
-        /// Where it leads.
+        /// The target of the link.
         target: String,
     },
-    /// The folder of the file is missing. It is not made: a share may not be mounted yet.
-    #[error("{0}: there is no folder {1}; mount what it is on, or make it with: mkdir -p {1}")]
+    /// The folder of the file is missing. It is not created: it can be on a share that is not mounted.
+    #[error("{0}: there is no folder {1}; mount the share that contains it, or create it: mkdir -p {1}")]
     FolderMissing(String, String),
-    /// The folder is on what fstab says should be mounted, and is not.
-    #[error("{0}: {1} is a mount point by /etc/fstab and nothing is mounted there; mount it first")]
+    /// The folder is below a mount point of fstab that has no mount.
+    #[error("{0}: nothing is mounted at {1}, which is a mount point in /etc/fstab; mount it first")]
     NotMounted(String, String),
-    /// What stands in the place of another file that is generated.
-    #[error("{0}: it is {1}, and is not replaced; remove it, or move it away")]
+    /// The path of a generated file is a folder, a link or a device.
+    #[error("{0}: it is {1}, which is not replaced; remove it, or move it away")]
     TargetOccupied(String, String),
-    /// A link that somebody else could have put there.
+    /// A link that another user created.
     #[error(
-        "{path}: {link} is a link of the user {owner_uid}, and neither yours nor root's, so it is not followed; it leads to {target}. Name that file itself"
+        "{path}: {link} is a link to {target} that belongs to uid {owner_uid}, and is not followed; use the path of the target"
     )]
     LinkOwnedByOther {
         /// The path that was given.
         path: String,
         /// The link.
         link: String,
-        /// The user that it belongs to.
+        /// The user that owns the link.
         owner_uid: u32,
-        /// Where it leads.
+        /// The target of the link.
         target: String,
     },
-    /// Something else than a file.
-    #[error("{0}: it is {1}, and not a file")]
+    /// The path is not a regular file.
+    #[error("{0}: it is {1}, not a file")]
     NotARegularFile(String, &'static str),
-    /// More than `FILE_MAX`.
-    #[error("{0}: it is larger than 2 GiB")]
+    /// The file is larger than `FILE_SIZE_MAX`.
+    #[error("{0}: the file is larger than 2 GiB")]
     TooLarge(String),
-    /// Another writer does not come to an end.
-    #[error("{0}: somebody else has been changing it for 10 s; try again (the lock is {1})")]
+    /// Another writer holds the lock for too long.
+    #[error("{0}: another command has held the lock {1} for 10 s; try again")]
     LockTimeout(String, String),
-    /// What should be a lock is something of another user's.
-    #[error("{0}: {1}, the lock of those who change it, belongs to another user or is no file; remove it")]
+    /// The lock file belongs to another user, or is not a regular file.
+    #[error("{0}: the lock file {1} belongs to another user, or is not a file; remove it")]
     LockOwnedByOther(String, String),
-    /// Somebody who takes no lock changed it in between.
+    /// A program that does not take the lock changed the file.
     #[error("{0}: another program changed it at the same time; nothing was changed, try again")]
     ChangedConcurrently(String),
-    /// The file is a mount of its own, as a container has it, and can't be replaced by renaming.
+    /// The file is mounted as a single file, for example in a container, and cannot be replaced by renaming.
     #[error(
-        "{0}: it is mounted as a single file, and can't be replaced; change it where it is mounted from, or mount its folder"
+        "{0}: the file is mounted as a single file and cannot be replaced; change it outside the mount, or mount its folder"
     )]
     MountedAsSingleFile(String),
-    /// Anything else.
-    #[error("{0}: it can't be changed: {1}")]
+    /// Any other error of the system.
+    #[error("{0}: cannot be changed: {1}")]
     Io(String, io::Error),
 }
 
-/// The one who may change the file, until it is dropped.
+/// A writer that holds the lock of a file until it is dropped.
 #[derive(Debug)]
 pub struct AtomicFileWriter {
     location: ResolvedPath,
-    /// Cleared when it goes: it may be one of secrets.
+    /// The current content; it can contain secrets, so it is cleared when it is dropped.
     text: Zeroizing<Vec<u8>>,
-    /// What was read; `None` if there was no file.
+    /// The metadata of the file when it was read; `None` if it did not exist.
     original_stat: Option<Stat>,
     new_mode: u32,
     _lock: FileLock,
 }
 
 impl AtomicFileWriter {
-    /// Waits for other writers, and reads the file. With `create`, a missing file is an empty one.
+    /// Takes the lock, and reads the file. With `create`, a missing file counts as an empty file.
     ///
     /// # Errors
-    /// Why it can't be changed.
+    /// The file cannot be changed. Nothing was created.
     pub fn open(path: &Path, create: bool) -> Result<Self, FileWriteError> {
         let name = displayable_path(path);
-        // A link stays a link; what it points to is replaced.
+        // A link stays a link; its target is replaced.
         let location = resolve_path(path)?;
-        // Before there is a lock, so that a name that is wrong leaves nothing behind.
-        let there =
+        // These checks come before the lock, so that a wrong path leaves no lock file behind.
+        let existing =
             location.stat(&location.name).map_err(|error| FileWriteError::Io(name.clone(), error.into()))?;
-        match there {
+        match existing {
             Some(stat) => check_file_type(&name, &stat)?,
             None => {
                 if let Some(link) = &location.link {
@@ -133,71 +135,71 @@ impl AtomicFileWriter {
             }
         }
         let lock = FileLock::acquire(&location, &name)?;
-        // What a killed writer left.
+        // Removes the temporary file of a killed writer.
         remove_if_present(&location, &temporary_name(&location.name));
-        let (text, old) = match read_file(&location, &name)? {
-            Some(old) => (old.text, Some(old.stat)),
+        let (text, original_stat) = match read_file(&location, &name)? {
+            Some(original) => (original.text, Some(original.stat)),
             None if create => (Zeroizing::default(), None),
             None => return Err(FileWriteError::Missing(name)),
         };
-        Ok(Self { location, text, original_stat: old, new_mode: NEW_MODE, _lock: lock })
+        Ok(Self { location, text, original_stat, new_mode: NEW_MODE, _lock: lock })
     }
 
-    /// With another mode for a file that was not there.
+    /// Sets the mode for a file that does not exist yet.
     #[must_use]
     pub fn with_new_mode(self, new_mode: u32) -> Self {
         Self { new_mode, ..self }
     }
 
-    /// Whether there was no file.
+    /// Returns true if the file does not exist yet.
     pub fn is_new(&self) -> bool {
         self.original_stat.is_none()
     }
 
-    /// The folder that it stands in.
+    /// Returns the folder of the file.
     pub fn folder(&self) -> &Path {
         &self.location.folder_path
     }
 
-    /// The file that is changed, if the path that was given is a link.
+    /// Returns the path of the changed file, if the given path is a link.
     pub fn link_target(&self) -> Option<PathBuf> {
         self.location.link.as_ref().map(|_| self.location.path())
     }
 
-    /// The text as it is.
+    /// Returns the current content.
     pub fn text(&self) -> &[u8] {
         &self.text
     }
 
-    /// Puts another text in its place, with the mode and the owner of the old one.
+    /// Replaces the content. The file keeps its mode and owner.
     ///
     /// # Errors
-    /// Why it is as it was.
+    /// The file was not changed.
     pub fn replace(self, text: &[u8]) -> Result<(), FileWriteError> {
         self.write_and_rename(&self.location.name, text, self.original_stat.as_ref(), self.new_mode, true)
     }
 
-    /// The same for another file of the folder, under the same lock; with this mode if it is not there.
+    /// Writes another file in the same folder under the same lock. A new file gets the mode `new_mode`.
     ///
     /// # Errors
-    /// Why it is as it was.
+    /// The file was not changed.
     pub fn write_sibling(&self, file_name: &str, text: &[u8], new_mode: u32) -> Result<(), FileWriteError> {
         let name = OsStr::new(file_name);
-        let at = || self.location.folder_path.join(name).display().to_string();
-        let old = self.location.stat(name).map_err(|error| FileWriteError::Io(at(), error.into()))?;
+        let path = || self.location.folder_path.join(name).display().to_string();
+        let old = self.location.stat(name).map_err(|error| FileWriteError::Io(path(), error.into()))?;
         self.check_sibling(file_name)?;
         self.write_and_rename(name, text, old.as_ref(), new_mode, false)
     }
 
-    /// Whether another file of the folder can be put there: nothing but a file of the same name is replaced.
+    /// Checks that another file in the same folder can be written: only a missing file or a regular file is replaced.
     ///
     /// # Errors
-    /// There is something else.
+    /// The name is a folder, a link or a device.
     pub fn check_sibling(&self, file_name: &str) -> Result<(), FileWriteError> {
         let name = OsStr::new(file_name);
-        let at = || self.location.folder_path.join(name).display().to_string();
-        let there = self.location.stat(name).map_err(|error| FileWriteError::Io(at(), error.into()))?;
-        let what = match there.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+        let path = || self.location.folder_path.join(name).display().to_string();
+        let existing = self.location.stat(name).map_err(|error| FileWriteError::Io(path(), error.into()))?;
+        let kind = match existing.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
             None | Some(FileType::RegularFile) => return Ok(()),
             Some(FileType::Directory) => "a directory".to_owned(),
             Some(FileType::Symlink) => match readlinkat(&self.location.folder, name, Vec::new()) {
@@ -206,85 +208,91 @@ impl AtomicFileWriter {
             },
             Some(_) => "a device, a pipe or a socket".to_owned(),
         };
-        Err(FileWriteError::TargetOccupied(at(), what))
+        Err(FileWriteError::TargetOccupied(path(), kind))
     }
 
+    /// Writes a temporary file and renames it to `name`. With `must_be_unchanged`, a file that changed since it was read
+    /// is not replaced.
     fn write_and_rename(
         &self,
         name: &OsStr,
         text: &[u8],
         old: Option<&Stat>,
         new_mode: u32,
-        unchanged: bool,
+        must_be_unchanged: bool,
     ) -> Result<(), FileWriteError> {
-        let at = self.location.folder_path.join(name).display().to_string();
-        // One name for every file that is written under this lock, so that the next writer finds what is left of any.
-        let new = temporary_name(&self.location.name);
-        remove_if_present(&self.location, &new);
-        let written = self.write_temporary(&new, text, old, new_mode).and_then(|()| {
-            let same = |now: Option<Stat>| match (old, now) {
+        let path = self.location.folder_path.join(name).display().to_string();
+        // All files that are written under this lock use one temporary name, so that the next writer removes it.
+        let temporary = temporary_name(&self.location.name);
+        remove_if_present(&self.location, &temporary);
+        let renamed = self.write_temporary(&temporary, text, old, new_mode).and_then(|()| {
+            let is_same = |now: Option<Stat>| match (old, now) {
                 (Some(old), Some(now)) => is_unchanged(old, &now),
                 (None, None) => true,
                 (Some(_), None) | (None, Some(_)) => false,
             };
-            if unchanged && !same(self.location.stat(name)?) {
+            if must_be_unchanged && !is_same(self.location.stat(name)?) {
                 return Ok(false);
             }
-            self.rename_into_place(&new, name, old.is_none())
+            self.rename_into_place(&temporary, name, old.is_none())
         });
-        match written {
+        match renamed {
             Ok(true) => {
-                // The change is done; that it outlives a power cut is more than was promised.
+                // An error of the sync is ignored: the file is replaced, and only a power failure could undo it.
                 self.sync_folder();
                 Ok(())
             }
             Ok(false) => {
-                remove_if_present(&self.location, &new);
-                Err(FileWriteError::ChangedConcurrently(at))
+                remove_if_present(&self.location, &temporary);
+                Err(FileWriteError::ChangedConcurrently(path))
             }
             Err(error) => {
-                // The old file is untouched.
-                remove_if_present(&self.location, &new);
+                remove_if_present(&self.location, &temporary);
                 Err(match error.kind() {
-                    io::ErrorKind::ResourceBusy => FileWriteError::MountedAsSingleFile(at),
-                    _ => FileWriteError::Io(at, error),
+                    io::ErrorKind::ResourceBusy => FileWriteError::MountedAsSingleFile(path),
+                    _ => FileWriteError::Io(path, error),
                 })
             }
         }
     }
 
-    /// Gives the new file its name. If nothing had that name, it does not take the place of what came there since;
-    /// then it is `false`.
-    fn rename_into_place(&self, new: &OsStr, name: &OsStr, is_first: bool) -> io::Result<bool> {
+    /// Renames the temporary file to `name`. Returns false if the file `is_new` and another program created it meanwhile.
+    fn rename_into_place(&self, temporary: &OsStr, name: &OsStr, is_new: bool) -> io::Result<bool> {
         let folder = &self.location.folder;
-        if is_first {
-            match renameat_with(folder, new, folder, name, RenameFlags::NOREPLACE) {
+        if is_new {
+            match renameat_with(folder, temporary, folder, name, RenameFlags::NOREPLACE) {
                 Ok(()) => return Ok(true),
                 Err(Errno::EXIST) => return Ok(false),
-                // Some file systems cannot do that.
+                // Some file systems do not support NOREPLACE.
                 Err(Errno::INVAL | Errno::NOSYS) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        renameat(folder, new, folder, name)?;
+        renameat(folder, temporary, folder, name)?;
         Ok(true)
     }
 
-    /// Writes a new file at the name `new`. It has no name before it is whole, where the file system can do that:
-    /// nothing is left of it then if the process is killed.
-    fn write_temporary(&self, new: &OsStr, text: &[u8], old: Option<&Stat>, new_mode: u32) -> io::Result<()> {
+    /// Writes the temporary file. If the file system supports it, the file has no name until it is complete, so that a
+    /// killed process leaves nothing behind.
+    fn write_temporary(
+        &self,
+        temporary: &OsStr,
+        text: &[u8],
+        old: Option<&Stat>,
+        new_mode: u32,
+    ) -> io::Result<()> {
         let folder = &self.location.folder;
         let mode = Mode::RUSR | Mode::WUSR;
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
         if let Ok(file) = openat(folder, ".", flags | OFlags::TMPFILE, mode) {
             let file = self.fill_temporary(file, text, old, new_mode)?;
-            // proc(5): the way to name an open file that needs no privilege.
-            let open = format!("/proc/self/fd/{}", file.as_raw_fd());
-            if linkat(CWD, open, folder, new, AtFlags::SYMLINK_FOLLOW).is_ok() {
+            // Linking the path of the descriptor names an open file without a privilege (proc(5)).
+            let descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
+            if linkat(CWD, descriptor, folder, temporary, AtFlags::SYMLINK_FOLLOW).is_ok() {
                 return Ok(());
             }
         }
-        let file = openat(folder, new, flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW, mode)?;
+        let file = openat(folder, temporary, flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW, mode)?;
         self.fill_temporary(file, text, old, new_mode).map(drop)
     }
 
@@ -299,13 +307,13 @@ impl AtomicFileWriter {
         file.write_all(text)?;
         match old {
             Some(old) => {
-                let ours = fstat(&file)?;
-                if (ours.st_uid, ours.st_gid) != (old.st_uid, old.st_gid) {
+                let new = fstat(&file)?;
+                if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid) {
                     fchown(&file, Some(Uid::from_raw(old.st_uid)), Some(Gid::from_raw(old.st_gid)))?;
                 }
             }
-            // Root in a container makes it for whoever's folder it is. Nobody else may give files away,
-            // and need not.
+            // If root creates the file, for example in a container, the owner of the folder becomes its owner. For
+            // other users this fails, and is not required.
             None => {
                 let folder = fstat(&self.location.folder)?;
                 let _ = fchown(&file, Some(Uid::from_raw(folder.st_uid)), None);
@@ -324,21 +332,21 @@ impl AtomicFileWriter {
     }
 }
 
-/// A file as it was read.
+/// The content and the metadata of a file when it was read.
 struct OriginalFile {
     text: Zeroizing<Vec<u8>>,
     stat: Stat,
 }
 
-/// The name of a file that is being written under the lock of the file `name`.
+/// Returns the name of the temporary file for the file `name`.
 fn temporary_name(name: &OsStr) -> OsString {
-    let mut new = OsString::from(".");
-    new.push(name);
-    new.push(".doorward-new");
-    new
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(".doorward-new");
+    temporary
 }
 
-/// A path as fstab and the table of mounts have it.
+/// Returns the absolute path without links in its folder, as in fstab and the table of mounts.
 fn absolute_path(path: &Path) -> PathBuf {
     let folder = path.parent().and_then(|folder| fs::canonicalize(folder).ok());
     match (folder, path.file_name()) {
@@ -347,13 +355,15 @@ fn absolute_path(path: &Path) -> PathBuf {
     }
 }
 
-/// Removes what is at a name, be it a link; it may not be there.
+/// Removes a file, or a link itself. A missing file is not an error.
 fn remove_if_present(location: &ResolvedPath, name: &OsStr) {
     let _ = unlinkat(&location.folder, name, AtFlags::empty());
 }
 
-/// Reads the file; `None` if there is none. It was looked at before it is opened, and is looked at again when it is
-/// open: nothing waits for the other end of a pipe.
+/// Reads the file; `None` if it does not exist.
+///
+/// The caller has checked the type of the file. It is checked again after opening, because another file can have
+/// replaced it. Opening does not wait for the other end of a pipe.
 fn read_file(location: &ResolvedPath, name: &str) -> Result<Option<OriginalFile>, FileWriteError> {
     let system = |error: io::Error| FileWriteError::Io(name.to_owned(), error);
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -368,7 +378,7 @@ fn read_file(location: &ResolvedPath, name: &str) -> Result<Option<OriginalFile>
     if size > FILE_SIZE_MAX {
         return Err(FileWriteError::TooLarge(name.to_owned()));
     }
-    // A text that grows leaves copies of itself behind.
+    // The capacity is sufficient for the whole file. A buffer that grows leaves copies in memory.
     let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1));
     File::from(file).take(FILE_SIZE_MAX).read_to_end(&mut text).map_err(system)?;
     Ok(Some(OriginalFile { text, stat }))
@@ -382,13 +392,13 @@ fn check_file_type(name: &str, stat: &Stat) -> Result<(), FileWriteError> {
     }
 }
 
-/// Returns whether a file is the same, and was not written to.
+/// Returns true if both are the metadata of the same file, which was not written to in between.
 fn is_unchanged(old: &Stat, now: &Stat) -> bool {
-    let of = |stat: &Stat| {
+    let stamp = |stat: &Stat| {
         let times = (stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec);
         (stat.st_dev, stat.st_ino, stat.st_size, times)
     };
-    of(old) == of(now)
+    stamp(old) == stamp(now)
 }
 
 #[cfg(test)]

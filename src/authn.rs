@@ -1,12 +1,22 @@
-//! Who says who you are: the authenticators, what they are asked, and what they answer.
+//! Authentication: the sources of users, and the outcome, error and identity that they return.
 //!
-//! [`Records`] come of one look at every local record that the answer depends on, so that
-//! the key under which an answer is kept, and the check itself, speak of the same record whatever
-//! happens to the file in between. [`chain`] asks one after the other.
+//! [`chain`] calls the sources one after the other. A [`LocalRecord`] is the result of one lookup of all local records
+//! that an answer depends on. The cache key and the check use the same record, even if a file changes between them.
 //!
-//! To add an authenticator: a file beside `htpasswd.rs`, and a [`chain::Kind`]. What it looks up without
-//! waiting goes into [`Records`]; what has to be waited for gets a [`queue`] of its own, and holds
-//! neither a thread of the hash pool nor one that answers requests.
+//! # How to add a source
+//! A source that calls a service, such as a database, is a remote source. [`remote`] has everything that such sources
+//! share: queues, circuit breaker, timeouts, lifetimes, metrics, the probe of `check`, and `/readyz`. None of it changes.
+//! 1. Add `src/authn/NAME.rs`, and its `pub mod` line below. It contains the settings, which implement
+//!    [`remote::client::RemoteClientSpec`], and the client, which implements [`remote::client::RemoteClient`]. The
+//!    client creates identities with [`remote::identity_builder::IdentityBuilder`].
+//! 2. Add a variant to [`remote::kind::RemoteKind`]. The compiler requests one line in `RemoteKind::spec`.
+//! 3. Add `src/config/authenticator/NAME.rs` with the struct of the keys that only this source has, and a function that
+//!    reads them. Add its `mod` line and its row in `REMOTE_TYPES` to `src/config/authenticator.rs`.
+//! 4. Document the keys in README.md, and add a folder of tests below `tests/`.
+//!
+//! A source without calls, such as a file, is a variant of [`chain::AuthenticatorKind`] and of
+//! [`crate::config::authenticator::AuthenticatorType`]. The compiler names every place that must handle it. A lookup
+//! that does not wait belongs into [`LocalRecord`]. Work that takes long needs a [`queue`] of its own.
 
 pub mod api_key;
 pub mod chain;
@@ -15,6 +25,7 @@ pub mod hash_pool;
 pub mod htpasswd;
 pub mod http;
 pub mod queue;
+pub mod remote;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,55 +38,56 @@ use api_key::ApiKey;
 use htpasswd::UserLookup;
 use htpasswd::line::HtpasswdLineError;
 
-/// What the client presented: a user name and a password (RFC 7617), or a key alone as a bearer, with an
-/// empty name then (RFC 6750).
+/// The credentials that a client sent: a user name and a password (RFC 7617), or an API key as a bearer token (RFC 6750),
+/// whose user name is empty.
 #[derive(Clone)]
 pub struct Credentials {
-    /// Room for the frame, and then `user:password` as it was decoded: one piece of memory, which is
-    /// hashed where it lies and cleared when it goes.
+    /// The header of the cache key, and then `user:password` as decoded. It is one buffer, which is hashed in place and
+    /// cleared when it is dropped.
     buffer: Zeroizing<Vec<u8>>,
     user_length: usize,
 }
 
 impl Credentials {
-    /// The bytes before `user:password`, in which [`Credentials::frame`] writes.
+    /// The number of bytes before `user:password`, which [`Credentials::encode_cache_key_input`] writes.
     pub const CACHE_KEY_HEADER_LENGTH: usize = 1 + size_of::<RecordFingerprint>() + size_of::<u32>();
 
-    /// Takes [`Credentials::FRAME`] bytes of any value and the decoded `user:password` behind them;
-    /// the first colon parts the two. `None` if there is none. The caller checks both halves.
-    pub fn new(framed: Zeroizing<Vec<u8>>) -> Option<Self> {
+    /// Creates credentials from a buffer with [`Credentials::CACHE_KEY_HEADER_LENGTH`] bytes of any value, followed by
+    /// the decoded `user:password`. The first colon is the separator. Returns `None` if there is no colon. The caller
+    /// must check the user name and the password.
+    pub fn new(buffer: Zeroizing<Vec<u8>>) -> Option<Self> {
         let user_length =
-            framed.get(Self::CACHE_KEY_HEADER_LENGTH..)?.iter().position(|byte| *byte == b':')?;
-        Some(Self { buffer: framed, user_length })
+            buffer.get(Self::CACHE_KEY_HEADER_LENGTH..)?.iter().position(|byte| *byte == b':')?;
+        Some(Self { buffer, user_length })
     }
 
-    /// The bytes before the first colon.
+    /// Returns the user name: the bytes before the first colon.
     pub fn user(&self) -> &[u8] {
         self.buffer
             .get(Self::CACHE_KEY_HEADER_LENGTH..Self::CACHE_KEY_HEADER_LENGTH + self.user_length)
             .unwrap_or_default()
     }
 
-    /// The bytes behind the first colon, which may hold colons.
+    /// Returns the password: the bytes after the first colon, which can contain colons.
     pub fn password(&self) -> &[u8] {
         self.buffer.get(Self::CACHE_KEY_HEADER_LENGTH + self.user_length + 1..).unwrap_or_default()
     }
 
-    /// `user:password`, as it was decoded (RFC 7617 section 2).
+    /// Returns `user:password` as decoded (RFC 7617 section 2).
     pub fn user_pass(&self) -> &[u8] {
         self.buffer.get(Self::CACHE_KEY_HEADER_LENGTH..).unwrap_or_default()
     }
 
-    /// All that an answer depends on, in one piece: the kind of credential, the fingerprint of the
-    /// records, the length of the user name, and `user:password`. No two questions look alike.
-    pub fn encode_cache_key_input(&mut self, kind: u8, records: &RecordFingerprint) -> &[u8] {
+    /// Returns everything that an answer depends on: the kind of credentials, the fingerprint of the record, the length
+    /// of the user name, and `user:password`. Different queries have different encodings.
+    pub fn encode_cache_key_input(&mut self, kind: u8, record: &RecordFingerprint) -> &[u8] {
         let length = u32::try_from(self.user_length).unwrap_or(u32::MAX).to_le_bytes();
-        let frame = std::iter::once(kind).chain(*records).chain(length);
-        self.buffer.iter_mut().zip(frame).for_each(|(place, byte)| *place = byte);
+        let header = std::iter::once(kind).chain(*record).chain(length);
+        self.buffer.iter_mut().zip(header).for_each(|(target, byte)| *target = byte);
         &self.buffer
     }
 
-    /// How much of a frame holds the first `password_max` bytes of the password.
+    /// Returns the length of the encoding up to the first `password_max` bytes of the password.
     pub fn cache_key_input_length(&self, password_max: usize) -> usize {
         (Self::CACHE_KEY_HEADER_LENGTH + self.user_length + 1).saturating_add(password_max)
     }
@@ -87,92 +99,86 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// Who was vouched for, by whom.
+/// An authenticated identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The user name.
     pub user: Username,
-    /// The name of the authenticator that vouched.
+    /// The name of the authenticator that accepted the user.
     pub authenticator: Arc<str>,
-    /// The groups that the authenticator named; those of the group file are joined later.
+    /// The groups that the authenticator reported. The policy adds those of the group file.
     pub membership: Membership,
-    /// What else it said.
+    /// The facts that the authenticator reported.
     pub facts: Box<[Fact]>,
-    /// The key by which it was proved, if it was one.
+    /// The API key, if the client sent one.
     pub api_key: Option<Arc<ApiKey>>,
 }
 
 impl Identity {
-    /// Somebody of whom nothing else is known.
-    pub fn new(user: Username, by: Arc<str>) -> Self {
-        Self {
-            user,
-            authenticator: by,
-            membership: Membership::default(),
-            facts: Box::default(),
-            api_key: None,
-        }
+    /// Creates an identity without groups and facts.
+    pub fn new(user: Username, authenticator: Arc<str>) -> Self {
+        Self { user, authenticator, membership: Membership::default(), facts: Box::default(), api_key: None }
     }
 
-    /// The key by which it was proved and whose it is, for the log.
+    /// Returns the identifier of the API key and its owner, for the log.
     pub fn describe_api_key(&self) -> Option<String> {
         self.api_key.as_ref().map(|key| format!("key {} of {}", key.id, self.user))
     }
 
-    /// What may be done at the most, where that is not all that the user may do.
+    /// Returns the scope of the API key, which narrows the permissions of the user.
     pub fn scope(&self) -> Option<&ApiKeyScope> {
         self.api_key.as_ref().and_then(|key| key.scope.as_deref())
     }
 
-    /// When that by which it was proved ends, in seconds since 1970, if it does.
+    /// Returns when the API key expires, in seconds since 1970.
     pub fn expires_at(&self) -> Option<u64> {
         self.api_key.as_ref().and_then(|key| key.expires_at)
     }
 }
 
-/// An authenticator's answer. Trouble is none of these, see [`Answer`].
+/// The answer of an authenticator. A failure is not an outcome, see [`AuthnResult`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It vouches for this identity.
+    /// The credentials are valid for this identity.
     Accepted(Arc<Identity>),
-    /// It knows the user, and the answer is no: nobody else is asked.
+    /// The credentials are invalid. No other authenticator is called.
     Rejected,
-    /// It does not know the user: the next one is asked.
+    /// The authenticator does not know the user. The next one is called.
     UnknownUser,
 }
 
-/// Why an authenticator could not be asked. Never cached, and never a "yes".
+/// The reason why an authenticator gave no answer. It is never cached and never an acceptance.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthnError {
-    /// The check ended without an answer; a fault of ours.
+    /// The check ended without a result, which is a defect of doorward.
     #[error("the password check failed to run")]
     CheckPanicked,
-    /// A service gave no answer, or none that can be understood.
+    /// A service gave no usable response.
     #[error("authenticator {authenticator}: {message}")]
     BackendFailed {
-        /// Its name.
+        /// The name of the authenticator.
         authenticator: Arc<str>,
-        /// What went wrong; nothing of the request is in it.
+        /// The error, without any part of the request.
         message: Arc<str>,
-        /// What it is put down to.
+        /// The cause.
         cause: FailureCause,
     },
 }
 
-/// What it is put down to that a service gave no answer.
+/// The cause of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureCause {
-    /// An outage that other users saw too, or that no requester can bring about.
+    /// An outage that other users saw too, or that no requester can cause.
     Outage,
-    /// The requester's own calls: the service answered others meanwhile.
+    /// The requester: the service answered others meanwhile.
     Requester,
-    /// It can't be told.
+    /// An unknown cause.
     Undetermined,
 }
 
 impl AuthnError {
-    /// Whether the last acceptance may be given in place of an answer: in an outage alone, or the owner of an
-    /// account that was closed at the service could stay in by calls of his own that get no answer.
+    /// Returns whether a stale answer is permitted, which is only in an outage. Otherwise the owner of an account that was
+    /// closed at the service could stay admitted by causing calls without a response.
     pub fn permits_stale_answer(&self) -> bool {
         match self.cause() {
             FailureCause::Outage => true,
@@ -180,7 +186,7 @@ impl AuthnError {
         }
     }
 
-    /// What it is put down to.
+    /// Returns the cause.
     pub fn cause(&self) -> FailureCause {
         match self {
             Self::BackendFailed { cause, .. } => *cause,
@@ -189,57 +195,57 @@ impl AuthnError {
     }
 }
 
-/// What comes of asking: an outcome, or the reason why there is none.
+/// The result of a query: an outcome, or the reason why there is none.
 pub type AuthnResult = Result<Outcome, AuthnError>;
 
-/// A short name for the state of a local record, or for its absence: another one whenever the
-/// record is edited, so that what was answered from the old one can't be reached any more.
+/// The fingerprint of a local record, or of its absence. It changes with every edit of the record, so that answers from
+/// the old record cannot be found in the cache any more.
 pub type RecordFingerprint = [u8; 16];
 
-/// How long an answer is good for, besides what its key says.
+/// The lifetime of an answer, in addition to the fingerprint in its cache key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerLifetime {
-    /// For how long it is given without asking anew; `None` while the records are as they are.
+    /// The time for which the answer is used without a new check. `None` means until the record changes.
     pub cache_ttl: Option<Duration>,
-    /// For how long, from when it was given, it is given while nobody can be asked.
+    /// The time, from the check on, for which the answer is used during an outage. `None` means until the record changes.
     pub stale_ttl: Option<Duration>,
 }
 
 impl AnswerLifetime {
-    /// Of an answer that follows from the local records alone.
+    /// The lifetime of an answer that depends only on local records.
     pub const UNLIMITED: Self = Self { cache_ttl: None, stale_ttl: None };
 
-    /// Of an answer that depends on both.
+    /// Returns the lifetime of an answer that depends on two others.
     #[must_use]
     pub fn min(self, other: Self) -> Self {
-        let less = |a: Option<Duration>, b: Option<Duration>| match (a, b) {
+        let min = |a: Option<Duration>, b: Option<Duration>| match (a, b) {
             (Some(a), Some(b)) => Some(a.min(b)),
-            (one, None) | (None, one) => one,
+            (limit, None) | (None, limit) => limit,
         };
         Self {
-            cache_ttl: less(self.cache_ttl, other.cache_ttl),
-            stale_ttl: less(self.stale_ttl, other.stale_ttl),
+            cache_ttl: min(self.cache_ttl, other.cache_ttl),
+            stale_ttl: min(self.stale_ttl, other.stale_ttl),
         }
     }
 }
 
-/// The local records that were looked up for one question.
+/// The local records of the user of one query.
 #[derive(Clone, Debug, Default)]
 pub struct LocalRecord {
     htpasswd: Option<UserLookup>,
-    /// Whether somebody is asked before the record, and so looks at the whole password.
+    /// Whether an authenticator besides the htpasswd file can be called, which uses the whole password.
     is_whole_password_significant: bool,
-    /// Whether a service may be asked about users without a record.
-    has_auth_backend: bool,
+    /// Whether a service can be called for users without a record.
+    has_remote_source: bool,
 }
 
 impl LocalRecord {
-    /// The fingerprints of all of them, in the order of the authenticators.
+    /// Returns the fingerprint of the record.
     pub fn fingerprint(&self) -> RecordFingerprint {
         self.htpasswd.as_ref().map_or(htpasswd::ABSENT_FINGERPRINT, UserLookup::fingerprint)
     }
 
-    /// How many bytes of a password are looked at.
+    /// Returns how many bytes of a password the check uses.
     pub fn significant_password_length(&self) -> usize {
         match &self.htpasswd {
             Some(lookup) if !self.is_whole_password_significant => lookup.significant_password_length(),
@@ -247,32 +253,31 @@ impl LocalRecord {
         }
     }
 
-    /// Whether the htpasswd file has a line of this user's by which he could log in.
+    /// Returns whether the htpasswd file has a valid line of the user.
     pub fn has_valid_line(&self) -> bool {
         self.htpasswd.as_ref().is_some_and(UserLookup::is_valid)
     }
 
-    /// Why the htpasswd file's line of this user can't be used, if it has one that can't.
+    /// Returns the error of the user's line in the htpasswd file, if the line is invalid.
     pub fn line_error(&self) -> Option<HtpasswdLineError> {
         self.htpasswd.as_ref().and_then(UserLookup::line_error)
     }
 
-    /// Whether an htpasswd line decides about this user, or would if the user had one: no service is asked.
+    /// Returns whether the htpasswd file decides about the user: the user has a line, or no service can be called.
     pub fn is_decided_by_htpasswd(&self) -> bool {
-        self.htpasswd.is_some() && (self.has_line() || !self.has_auth_backend)
+        self.htpasswd.is_some() && (self.has_line() || !self.has_remote_source)
     }
 
-    /// Whether the htpasswd file has a line of this user's.
+    /// Returns whether the htpasswd file has a line of the user.
     fn has_line(&self) -> bool {
         self.htpasswd.as_ref().is_some_and(UserLookup::has_line)
     }
 
-    /// Checks the password against the htpasswd line: work for a thread of the hash pool. `by` is the
-    /// authenticator's name.
-    fn check_password(&self, credentials: &Credentials, by: &Arc<str>) -> AuthnResult {
+    /// Checks the password against the htpasswd line. Call it on a thread of the hash pool.
+    fn check_password(&self, credentials: &Credentials, authenticator: &Arc<str>) -> AuthnResult {
         match self.htpasswd.as_ref().and_then(|lookup| lookup.check_password(credentials.password())) {
             Some(true) => match Username::parse(credentials.user()) {
-                Ok(user) => Ok(Outcome::Accepted(Arc::new(Identity::new(user, Arc::clone(by))))),
+                Ok(user) => Ok(Outcome::Accepted(Arc::new(Identity::new(user, Arc::clone(authenticator))))),
                 Err(_) => Ok(Outcome::Rejected),
             },
             Some(false) => Ok(Outcome::Rejected),

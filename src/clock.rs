@@ -1,4 +1,4 @@
-//! Time as a value: what has a deadline asks a [`Clock`], so that a test can move it.
+//! The clock that deadlines are compared with. A test uses a manual clock and advances it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,37 +6,37 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The date at which a manual clock begins: 2023-11-14T22:13:20Z.
+/// The date at which a manual clock starts, in seconds since 1970: 2023-11-14T22:13:20Z.
 pub const MANUAL_CLOCK_START: u64 = 1_700_000_000;
 
-/// A point in the process's own time: milliseconds since its [`Clock`] was made.
+/// A point in time, in milliseconds since the [`Clock`] was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);
 
 impl Moment {
-    /// The moment `millis` milliseconds after the clock was made.
+    /// Returns the moment `millis` milliseconds after the clock was created.
     pub fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// Milliseconds since the clock was made.
+    /// Returns the milliseconds since the clock was created.
     pub fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// This moment and `span` on; a span beyond 500 million years is cut there.
+    /// Returns the moment `span` later. The result saturates at `u64::MAX` milliseconds, 500 million years.
     pub fn plus(self, span: Duration) -> Self {
         let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(millis))
     }
 
-    /// How long ago `earlier` was; zero where it is still to come.
+    /// Returns the time since `earlier`, or zero if `earlier` is in the future.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// Where the time comes from. Clones show the same time.
+/// A source of time. Clones of a clock return the same time.
 #[derive(Clone, Debug)]
 pub struct Clock(ClockSource);
 
@@ -47,18 +47,18 @@ enum ClockSource {
 }
 
 impl Clock {
-    /// The machine's clock since it was started: a change of the date does not move it, and the time that
-    /// the machine slept counts, in which what was trusted went on getting older.
+    /// Creates a clock that counts from the boot of the machine (CLOCK_BOOTTIME). A change of the date does not
+    /// move it. Time in which the machine was suspended counts, because cached answers age meanwhile.
     pub fn system() -> Self {
         Self(ClockSource::System(since_boot()))
     }
 
-    /// A clock that stands still until [`Clock::advance`] moves it.
+    /// Creates a clock that moves only when [`Clock::advance`] is called.
     pub fn manual() -> Self {
         Self(ClockSource::Manual(Arc::new(AtomicU64::new(0))))
     }
 
-    /// The time now.
+    /// Returns the current moment.
     pub fn now(&self) -> Moment {
         match &self.0 {
             ClockSource::System(start) => Moment::default().plus(since_boot().saturating_sub(*start)),
@@ -66,21 +66,20 @@ impl Clock {
         }
     }
 
-    /// The date, in seconds since 1970, for what expires at a date; a manual clock begins at
-    /// [`MANUAL_START`].
+    /// Returns the date in seconds since 1970, for expiry dates. A manual clock starts at
+    /// [`MANUAL_CLOCK_START`].
     pub fn unix_seconds(&self) -> u64 {
         match &self.0 {
             ClockSource::System(_) => {
-                {
-                    // A clock that was never set must not make what has expired good again.
-                    SystemTime::now().duration_since(UNIX_EPOCH).map_or(u64::MAX, |since| since.as_secs())
-                }
+                // If the date is before 1970, everything has expired: a clock that was never set must not make
+                // expired credentials valid.
+                SystemTime::now().duration_since(UNIX_EPOCH).map_or(u64::MAX, |since| since.as_secs())
             }
             ClockSource::Manual(millis) => MANUAL_CLOCK_START + millis.load(Ordering::SeqCst) / 1000,
         }
     }
 
-    /// Moves a manual clock on; the system's clock can't be moved, and is left alone.
+    /// Advances a manual clock by `span`. On a system clock this has no effect.
     pub fn advance(&self, span: Duration) {
         if let ClockSource::Manual(millis) = &self.0 {
             let now = Moment(millis.load(Ordering::SeqCst));
@@ -89,7 +88,7 @@ impl Clock {
     }
 }
 
-/// clock_gettime(2), CLOCK_BOOTTIME. Both parts are never negative.
+/// Returns CLOCK_BOOTTIME (clock_gettime(2)). Neither part is ever negative.
 fn since_boot() -> Duration {
     let now = clock_gettime(ClockId::Boottime);
     Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))

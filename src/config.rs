@@ -1,11 +1,9 @@
-//! The settings: what may be set, where it may be set, and what is in force.
+//! The configuration: which settings exist, where they can be set, and their values.
 //!
-//! A setting has one key. It can be given on the command line (`--cache-max-entries`), in the
-//! environment (`DOORWARD_CACHE_MAX_ENTRIES`) and in the TOML file (`[cache] max_entries`); the
-//! first of these that speaks counts, and the default where none does. All of them go through the
-//! one reader that [`table`] names, and every fault is found before any is reported.
-//!
-//! To add a setting: a field of [`Settings`], and a row of the table.
+//! A setting has one key. It can be set on the command line (`--cache-max-entries`), in the environment
+//! (`DOORWARD_CACHE_MAX_ENTRIES`) and in the TOML file (`[cache] max_entries`). The first of these that has a value
+//! is used, then the default. All values are parsed by the function that [`table`] names, and all errors are
+//! reported at once. To add a setting, add a row to the table.
 
 mod array_of_tables;
 pub mod authenticator;
@@ -14,6 +12,7 @@ mod error;
 pub mod file;
 pub mod layers;
 mod listener_checks;
+mod reader;
 pub mod setting;
 pub mod table;
 pub mod unknown_setting;
@@ -22,21 +21,21 @@ pub mod value;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use ipnet::IpNet;
+use tracing::level_filters::LevelFilter;
 
-use self::authenticator::AuthenticatorConfig;
 pub use self::error::{ConfigError, ConfigOrigin};
-use self::upstream::UpstreamConfig;
+use self::setting::Setting;
+use self::table::{CacheConfig, ConfigValues, HashConfig, HtpasswdConfig, ThrottleConfig, TokenConfig};
 use crate::authn::hash::AllowedFormats;
 use crate::authn::hash_pool::HashPoolSizing;
-use crate::dialect::Dialect;
 use crate::network::NetworkPrefixes;
-use crate::pipeline::{cache, throttle};
+use crate::pipeline::cache::CacheLimits;
+use crate::pipeline::throttle::ThrottleLimits;
 
-/// Where to listen.
+/// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddress {
     /// A TCP address and port.
@@ -57,203 +56,194 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// Whose keys count.
+/// The users whose API keys are valid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ApiKeyOwners {
-    /// Of who has a line in the htpasswd file, where one is asked.
+    /// Users listed in the htpasswd file, if there is one.
     #[default]
     Htpasswd,
-    /// Anybody's.
+    /// All users.
     Any,
 }
 
-/// With what `/auth` challenges, where tokens are given out.
+/// The challenge of `/auth` if tokens are issued.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TokenChallenge {
-    /// For a user name and a password.
+    /// `Basic`: clients send a user name and a password.
     #[default]
     Basic,
-    /// For a token.
+    /// `Bearer`: clients get a token from `/token`.
     Bearer,
 }
 
-/// How log lines are written.
+/// A format of the htpasswd file that must be allowed by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InsecureFormat {
+    /// `{PLAIN}`.
+    Plain,
+}
+
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Every setting, valid. What each means stands in [`table`], beside its key and its default.
-#[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the table says it, for the README and --help too")]
-pub struct Config {
-    pub listen: Vec<ListenAddress>,
-    pub socket_mode: u32,
-    pub trusted_peers: Vec<IpNet>,
-    pub realm: String,
-    pub htpasswd_file: Option<PathBuf>,
-    pub authenticators: Vec<AuthenticatorConfig>,
-    pub api_keys_file: Option<PathBuf>,
-    pub api_keys_username: String,
-    pub api_keys_owners: ApiKeyOwners,
-    pub api_keys_max_bytes: u64,
-    pub upstreams: Vec<UpstreamConfig>,
-    pub proxy_secret_file: Option<PathBuf>,
-    pub dialects: Vec<Dialect>,
-    pub token_signing_keys_file: Option<PathBuf>,
-    pub token_service: String,
-    pub token_issuer: String,
-    pub token_realm: String,
-    pub token_lifetime: Duration,
-    pub token_challenge: TokenChallenge,
-    pub proxy_read_timeout: Duration,
-    pub policy_file: Option<PathBuf>,
-    pub groups_file: Option<PathBuf>,
-    pub reload_poll_interval: Duration,
-    pub htpasswd_max_bytes: u64,
-    pub htpasswd_insecure_formats: AllowedFormats,
-    pub cache: cache::CacheLimits,
-    pub hash_per_user_limit: usize,
-    pub hash_threads: usize,
-    pub hash_wait_timeout: Duration,
-    pub throttle: throttle::ThrottleLimits,
-    pub network_prefixes: NetworkPrefixes,
-    pub workers: usize,
-    pub max_connections: usize,
-    pub max_header_bytes: usize,
-    pub header_timeout: Duration,
-    pub keepalive_timeout: Duration,
-    pub shutdown_delay: Duration,
-    pub shutdown_timeout: Duration,
-    pub public_listen: Vec<ListenAddress>,
-    pub public_trusted_peers: Vec<IpNet>,
-    pub public_socket_mode: u32,
-    pub admin_listen: Vec<ListenAddress>,
-    pub admin_trusted_peers: Vec<IpNet>,
-    pub admin_allowed_hosts: Vec<String>,
-    pub admin_token_file: Option<PathBuf>,
-    pub admin_socket_mode: u32,
-    pub log_format: LogFormat,
-    pub log_level: tracing::level_filters::LevelFilter,
-    pub log_allowed_requests: bool,
-    pub log_refusals_per_second: u32,
+/// The lowest severity that is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
 }
 
-impl Default for Config {
-    /// The blank sheet that the table's defaults are written on; not a valid configuration.
-    fn default() -> Self {
-        let none = Duration::ZERO;
-        Self {
-            listen: Vec::new(),
-            socket_mode: 0,
-            trusted_peers: Vec::new(),
-            realm: String::new(),
-            htpasswd_file: None,
-            authenticators: Vec::new(),
-            api_keys_file: None,
-            api_keys_username: String::new(),
-            api_keys_owners: ApiKeyOwners::default(),
-            api_keys_max_bytes: 0,
-            upstreams: Vec::new(),
-            proxy_secret_file: None,
-            dialects: Vec::new(),
-            token_signing_keys_file: None,
-            token_service: String::new(),
-            token_issuer: String::new(),
-            token_realm: String::new(),
-            token_lifetime: none,
-            token_challenge: TokenChallenge::default(),
-            proxy_read_timeout: none,
-            policy_file: None,
-            groups_file: None,
-            reload_poll_interval: none,
-            htpasswd_max_bytes: 0,
-            htpasswd_insecure_formats: AllowedFormats::default(),
-            cache: cache::CacheLimits { entries_max: 0, idle_timeout: none, rejection_ttl: none },
-            hash_per_user_limit: 0,
-            hash_threads: 0,
-            hash_wait_timeout: none,
-            throttle: throttle::ThrottleLimits {
-                user_failures: 0,
-                network_failures: 0,
-                block_user_failures: 0,
-                block_failures: 0,
-                cached_answer_attempts: 0,
-                window: none,
-                entries_max: 0,
-            },
-            network_prefixes: NetworkPrefixes { ipv4: 0, ipv6: 0 },
-            workers: 0,
-            max_connections: 0,
-            max_header_bytes: 0,
-            header_timeout: none,
-            keepalive_timeout: none,
-            shutdown_delay: none,
-            shutdown_timeout: none,
-            public_listen: Vec::new(),
-            public_trusted_peers: Vec::new(),
-            public_socket_mode: 0,
-            admin_listen: Vec::new(),
-            admin_trusted_peers: Vec::new(),
-            admin_allowed_hosts: Vec::new(),
-            admin_token_file: None,
-            admin_socket_mode: 0,
-            log_format: LogFormat::Text,
-            log_level: tracing::level_filters::LevelFilter::INFO,
-            log_allowed_requests: false,
-            log_refusals_per_second: 0,
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
         }
+    }
+}
+
+/// A valid configuration.
+///
+/// [`ConfigLayers::into_config`](layers::ConfigLayers::into_config) alone makes one, and its values cannot be changed
+/// afterwards.
+#[derive(Clone, Debug)]
+pub struct Config(ConfigValues);
+
+impl Deref for Config {
+    type Target = ConfigValues;
+
+    fn deref(&self) -> &ConfigValues {
+        &self.0
     }
 }
 
 impl Config {
-    /// What the places of the hash queue follow from.
-    pub fn hash_timing(&self) -> HashPoolSizing {
-        HashPoolSizing {
-            threads: self.hash_threads,
-            wait_max: self.hash_wait_timeout,
-            user_share: self.hash_per_user_limit,
-        }
+    /// Returns the settings whose values differ, in the order of the table.
+    pub fn differing_settings(&self, other: &Self) -> Vec<&'static Setting> {
+        self.0.differing_settings(other)
     }
 
-    /// What is missing for tokens, and at which setting that is told.
-    fn find_token_setting_error(&self) -> Option<(&'static str, &'static str)> {
-        let bearer = self.token_challenge == TokenChallenge::Bearer;
-        if self.token_signing_keys_file.is_some() && self.token_service.is_empty() {
-            return Some((
-                "token.signing_keys",
-                "set token.service too: the registry's `service`, which stands in every token",
-            ));
-        }
-        if self.token_signing_keys_file.is_some() && self.public_listen.is_empty() {
-            let what = "set public.listen too: the listener of /token and /jwks, to which nginx passes clients on, e.g. 127.0.0.1:8002";
-            return Some(("token.signing_keys", what));
-        }
-        if bearer && self.token_realm.is_empty() {
-            let what = "set token.realm too: where clients get tokens, https://registry.example.com/token";
-            return Some(("token.challenge", what));
-        }
-        let nobody = bearer && self.token_signing_keys_file.is_none();
-        nobody.then_some(("token.challenge", "set token.signing_keys too: nobody could get a token"))
+    /// Returns the names of the tables (`authenticator`, `upstream`) that differ.
+    pub fn differing_tables(&self, other: &Self) -> impl Iterator<Item = &'static str> {
+        let (ours, theirs) = (&self.table_hashes, &other.table_hashes);
+        let differs = [
+            (file::AUTHENTICATOR_KEY, ours.authenticators != theirs.authenticators),
+            (file::UPSTREAM_KEY, ours.upstreams != theirs.upstreams),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name)
     }
+}
 
-    /// What no single value can show: faults between settings.
-    fn check_combinations(&self, origin_of: &dyn Fn(&str) -> ConfigOrigin, faults: &mut Vec<ConfigError>) {
-        self.check_listeners(origin_of, faults);
-        let mut fault =
-            |key: &str, what: String| faults.push(ConfigError { origin: origin_of(key), message: what });
-        if let Some((key, what)) = self.find_token_setting_error() {
-            fault(key, what.to_owned());
+/// Hashes of the tables of a file as they are written, without their places. A changed place is not a change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableHashes {
+    authenticators: Option<blake3::Hash>,
+    upstreams: Option<blake3::Hash>,
+}
+
+impl ConfigValues {
+    /// Checks what no single value shows: that settings fit together.
+    fn check_combinations(&self, origin_of: &dyn Fn(&str) -> ConfigOrigin, errors: &mut Vec<ConfigError>) {
+        self.check_listeners(origin_of, errors);
+        let mut report = |key: &str, message: &str| {
+            errors.push(ConfigError { origin: origin_of(key), message: message.to_owned() })
+        };
+        if let Some((key, message)) = self.token.find_error(!self.public.listen.is_empty()) {
+            report(key, message);
         }
         if self.throttle.user_failures > self.throttle.network_failures {
-            fault(
+            report(
                 "throttle.user_failures",
-                "it is more than throttle.network_failures, which would always be reached first".into(),
+                "the value is above throttle.network_failures, which would always be reached first",
             );
         }
+    }
+}
+
+impl TokenConfig {
+    /// Returns the key of a setting that requires another one, and the error.
+    fn find_error(&self, has_public_listener: bool) -> Option<(&'static str, &'static str)> {
+        let is_bearer = self.challenge == TokenChallenge::Bearer;
+        let has_keys = self.signing_keys.is_some();
+        if has_keys && self.service.is_none() {
+            return Some((
+                "token.signing_keys",
+                "token.service is missing: set it to the `service` of the registry's configuration, which every token names",
+            ));
+        }
+        if has_keys && !has_public_listener {
+            return Some((
+                "token.signing_keys",
+                "public.listen is missing: set it to the address to which nginx passes requests for /token, e.g. 127.0.0.1:8002",
+            ));
+        }
+        if is_bearer && self.realm.is_none() {
+            return Some((
+                "token.challenge",
+                "token.realm is missing: set it to the URL of /token for clients, e.g. https://registry.example.com/token",
+            ));
+        }
+        (is_bearer && !has_keys).then_some((
+            "token.challenge",
+            "token.signing_keys is missing: without it no token can be issued",
+        ))
+    }
+}
+
+impl HtpasswdConfig {
+    /// Returns the formats that are allowed by name.
+    pub fn allowed_formats(&self) -> AllowedFormats {
+        AllowedFormats { plain: self.insecure_formats.contains(&InsecureFormat::Plain) }
+    }
+}
+
+impl HashConfig {
+    /// Returns the values that determine the length of the hash queue.
+    pub fn pool_sizing(&self) -> HashPoolSizing {
+        HashPoolSizing { threads: self.threads, wait_max: self.wait_timeout, user_share: self.per_user_limit }
+    }
+}
+
+impl CacheConfig {
+    /// Returns the limits of the answer cache.
+    pub fn limits(&self) -> CacheLimits {
+        CacheLimits {
+            entries_max: self.max_entries,
+            idle_timeout: self.idle_timeout,
+            rejection_ttl: self.rejection_ttl,
+        }
+    }
+}
+
+impl ThrottleConfig {
+    /// Returns the limits of the throttle.
+    pub fn limits(&self) -> ThrottleLimits {
+        ThrottleLimits {
+            user_failures: self.user_failures,
+            network_failures: self.network_failures,
+            block_user_failures: self.block_user_failures,
+            block_failures: self.block_failures,
+            cached_answer_attempts: self.cached_answer_attempts,
+            window: self.window,
+            entries_max: self.max_entries,
+        }
+    }
+
+    /// Returns the prefix lengths that identify a client network.
+    pub fn network_prefixes(&self) -> NetworkPrefixes {
+        NetworkPrefixes { ipv4: self.ipv4_prefix, ipv6: self.ipv6_prefix }
     }
 }

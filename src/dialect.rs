@@ -1,25 +1,26 @@
-//! The kinds of proxy that doorward answers. Each has a path of its own on the auth listener and a closed list of
-//! headers.
+//! The dialects: one for each kind of proxy that doorward supports. Each has its own path on the auth listener and a
+//! closed list of headers.
 
-/// How one kind of proxy writes a subrequest and reads the response.
+/// The format in which one kind of proxy writes a subrequest and reads the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// nginx with our configuration.
+    /// nginx with the configuration that doorward ships.
     Nginx,
 }
 
 impl Dialect {
-    /// All of them.
+    /// Every dialect.
     pub const ALL: [Self; 1] = [Self::Nginx];
 
-    /// The name in the settings.
+    /// Returns the name in the setting `dialects`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
         }
     }
 
-    /// The dialect of a path of the auth listener. The path is compared as it was sent, never normalised.
+    /// Returns the dialect that a path of the auth listener selects. The path is compared as it was sent and is never
+    /// normalized.
     pub fn from_path(path: &str) -> Option<Self> {
         match path {
             "/auth" | "/auth/nginx" => Some(Self::Nginx),

@@ -1,10 +1,11 @@
-//! The front: with `server.rs` the only code that knows actix. It turns requests into the gate's
-//! terms and verdicts into answers, and decides nothing.
+//! The HTTP layer: converts requests to values of the pipeline, and verdicts to responses. It makes no decision.
+//!
+//! Only this module and `server` use actix.
 
 pub mod admin;
 pub mod admin_access;
 pub mod auth;
-mod challenge;
+pub mod challenge;
 pub mod health;
 pub mod peer;
 pub mod rate_limited_log;
@@ -16,6 +17,7 @@ mod token_request;
 pub mod upstream_refused;
 pub mod verdict_log;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use actix_web::web::{self, ServiceConfig};
@@ -29,53 +31,54 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::verdict::Reason;
 use crate::reload::ReloadHandle;
 use admin_access::AdminAccess;
+use challenge::Challenge;
 use health::Readiness;
 use peer::ProxySecret;
-use response::{Challenge, IdentityHeaders};
+use response::IdentityHeaders;
 use verdict_log::VerdictLog;
 
-/// What the handlers share, made once for all workers.
+/// State that all handlers share, created once.
 pub struct AppState {
-    /// Who decides.
+    /// The pipeline that evaluates requests.
     pub pipeline: Arc<Pipeline>,
-    /// The `WWW-Authenticate` of a challenge.
+    /// The challenge that `/auth` sends.
     pub challenge: Challenge,
-    /// The same where tokens are asked for, which takes a password.
+    /// The challenge that `/token` sends. It requests a password.
     pub token_challenge: Challenge,
-    /// The time.
+    /// The clock.
     pub clock: Clock,
-    /// What the identity headers of all answers have in common.
+    /// The parts of the identity headers that all responses share.
     pub identity_headers: IdentityHeaders,
-    /// Where refusals are logged.
+    /// The log of verdicts.
     pub verdict_log: VerdictLog,
-    /// Where it is logged that an upstream refused its credentials: apart, so that a flood of wrong passwords
-    /// does not hide it.
+    /// The log of upstream responses that reject the upstream credentials. It has a budget of its own, so that a
+    /// flood of wrong passwords does not hide them.
     pub upstream_refused_log: VerdictLog,
-    /// What `/readyz` says.
+    /// The state that `/readyz` reports.
     pub readiness: Arc<Readiness>,
-    /// The figures.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Of the verdicts, those that admit: looked up once, since it is counted at each hit.
+    /// The counter of allowed requests. It is looked up once, because every cached request increments it.
     pub allowed_counter: Counter,
-    /// What makes a client network, for the log.
+    /// The prefix lengths of client networks, for the log.
     pub prefixes: NetworkPrefixes,
-    /// The longest value of a header that is read.
+    /// Maximum length of a header value, in bytes.
     pub header_bytes_max: usize,
-    /// Whether allowed requests are logged.
-    pub log_allowed: bool,
-    /// Who may have the upstream's credentials, where there are any: nobody else may ask then.
+    /// True if allowed requests are logged.
+    pub log_allowed: AtomicBool,
+    /// The secret that every peer of `/auth` must present; `None` if no upstream has credentials.
     pub proxy_secret: Option<ProxySecret>,
-    /// The dialects that are answered.
+    /// The dialects that `/auth` serves.
     pub dialects: Box<[Dialect]>,
-    /// Which requests the admin listener serves.
+    /// The access rules of the admin listener.
     pub admin_access: AdminAccess,
-    /// Asks for a look at all files; empty until their threads run.
+    /// The handle that polls all files at once; empty until the reload threads run.
     pub reload_handle: OnceLock<ReloadHandle>,
 }
 
 impl AppState {
-    /// Starts a series for every verdict and reason, so that a rate can be computed from the first one on, and
-    /// returns the counter of allowed requests.
+    /// Creates a series for every verdict and reason, so that a rate can be computed from the first event on. Returns
+    /// the counter of allowed requests.
     pub fn register_verdicts(metrics: &Metrics) -> Counter {
         for reason in Reason::ALL {
             drop(metrics.verdicts.get_or_create(&verdict_label(*reason)));
@@ -84,12 +87,26 @@ impl AppState {
     }
 }
 
-/// The label of a verdict in the metrics.
+impl AppState {
+    /// Changes which verdicts are logged.
+    pub fn set_log_limits(&self, allowed_requests: bool, denials_per_second: u32) {
+        self.log_allowed.store(allowed_requests, Ordering::Relaxed);
+        self.verdict_log.set_lines_per_second(denials_per_second);
+        self.upstream_refused_log.set_lines_per_second(denials_per_second);
+    }
+
+    /// Returns whether allowed requests are logged.
+    fn is_allowed_logged(&self) -> bool {
+        self.log_allowed.load(Ordering::Relaxed)
+    }
+}
+
+/// Returns the metric label of a verdict.
 fn verdict_label(reason: Reason) -> VerdictLabel {
     VerdictLabel { verdict: reason.verdict_name(), reason: reason.name() }
 }
 
-/// The routes of the public listener.
+/// Adds the routes of the public listener.
 fn public_routes(config: &mut ServiceConfig) {
     config
         .service(web::resource("/token").to(token::token))
@@ -97,7 +114,7 @@ fn public_routes(config: &mut ServiceConfig) {
         .default_service(web::to(response::not_found));
 }
 
-/// The routes of the admin listener.
+/// Adds the routes of the admin listener.
 fn admin_routes(config: &mut ServiceConfig) {
     config
         .service(web::resource("/metrics").to(admin::metrics))
@@ -108,7 +125,7 @@ fn admin_routes(config: &mut ServiceConfig) {
         .default_service(web::to(response::not_found));
 }
 
-/// The auth listener has no routes: [`service`] compares its paths itself, as they were sent.
+/// Adds no routes: [`service`] compares the paths of the auth listener itself, exactly as they were sent.
 fn auth_routes(config: &mut ServiceConfig) {
     config.default_service(web::to(response::not_found));
 }

@@ -1,45 +1,49 @@
-//! Who somebody is, once an authenticator has vouched for it. The names are safe in a header and in
-//! a log line by construction.
+//! User names, groups and facts of an authenticated user. The types accept only values that are safe in a header and in
+//! a log line.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// The longest user name, in bytes; Apache's htpasswd takes no more than 255 either.
+/// Maximum length of a user name, in bytes. The `htpasswd` command of Apache has the same limit.
 pub const USERNAME_BYTES_MAX: usize = 255;
 
-/// A user name as bytes: htpasswd files and clients disagree on the encoding (RFC 7617 section 2.1),
-/// and a name works if both mean the same bytes, as it does with nginx and Apache. Case matters.
+/// A user name, as bytes. htpasswd files and clients can use different encodings (RFC 7617 section 2.1). Names are
+/// compared byte by byte, as in nginx and Apache, so case matters.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Username(Box<[u8]>);
 
-/// Why some bytes are no user name.
+/// The reason why a user name is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsernameError {
-    /// Nothing at all.
+    /// The name is empty.
     #[error("the user name is empty")]
     Empty,
-    /// More than [`USERNAME_MAX`] bytes.
-    #[error("the user name is longer than 255 bytes")]
+    /// The name has more than [`USERNAME_BYTES_MAX`] bytes.
+    #[error("the user name is longer than {USERNAME_BYTES_MAX} bytes")]
     TooLong,
-    /// A control character, which RFC 7617 forbids and a header can't carry; also one of U+0080 to U+009F.
+    /// The name has a control character, U+0080 to U+009F included. RFC 7617 forbids them, and a header cannot contain
+    /// them.
     #[error("the user name has a control character")]
     ControlCharacter,
-    /// A space at either end, which headers lose on their way: it would be another's name.
-    #[error("the user name has a space at one end")]
+    /// The name starts or ends with a space. Headers lose such spaces, and the rest can be the name of another user.
+    #[error("the user name has a space at the start or end")]
     SurroundingSpace,
-    /// Another character at either end that cannot be seen, so that two names look the same.
-    #[error("the user name has an invisible character at one end")]
+    /// The name starts or ends with another invisible character, so that two different names look identical.
+    #[error("the user name has an invisible character at the start or end")]
     SurroundingInvisibleCharacter,
-    /// A character that reorders the text around it, or ends a line for some readers.
+    /// The name has a character that reorders the text around it, or that some programs treat as the end of a line.
     #[error("the user name has a character that reorders text or ends a line")]
     LayoutCharacter,
-    /// A colon, which ends the name in Basic (RFC 7617) and in an htpasswd line.
+    /// The name has a colon, which ends the name in Basic credentials (RFC 7617) and in an htpasswd line.
     #[error("the user name has a colon")]
     Colon,
 }
 
 impl Username {
-    /// Says whether `bytes` can be a user name.
+    /// Checks that `bytes` can be a user name.
+    ///
+    /// # Errors
+    /// Returns the first rule that the name breaks.
     pub fn check(bytes: &[u8]) -> Result<(), UsernameError> {
         if bytes.is_empty() {
             return Err(UsernameError::Empty);
@@ -63,8 +67,8 @@ impl Username {
         }
     }
 
-    /// The rule for characters that only UTF-8 has. Bytes that are not UTF-8 are left alone: they are letters of an
-    /// encoding that is not known, and nginx and Apache compare them as bytes.
+    /// Checks the characters outside ASCII. Bytes that are not UTF-8 are accepted: they are letters of an unknown
+    /// encoding, and nginx and Apache compare them as bytes.
     fn check_non_ascii(bytes: &[u8]) -> Result<(), UsernameError> {
         for text in bytes.utf8_chunks().map(|chunk| chunk.valid()) {
             if text.contains(char::is_control) {
@@ -82,25 +86,30 @@ impl Username {
         }
     }
 
-    /// Takes `bytes` as a user name if they can be one.
+    /// Returns `bytes` as a user name.
+    ///
+    /// # Errors
+    /// Returns the first rule that the name breaks.
     pub fn parse(bytes: &[u8]) -> Result<Self, UsernameError> {
         Self::check(bytes)?;
         Ok(Self(bytes.into()))
     }
 
-    /// The name's bytes, as the client sent them.
+    /// Returns the bytes of the name, as the client or the file contains them.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// Returns whether a character reorders the text around it (Unicode's bidirectional controls, UAX #9) or ends a line
-/// for some readers. A terminal, a browser or an editor then shows something else than what is compared.
+/// Returns true if a character reorders the text around it (the bidirectional controls of Unicode, UAX #9), or if some
+/// programs treat it as the end of a line. A terminal, browser or editor would show a text that differs from the one
+/// compared.
 pub fn is_layout_character(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Returns whether a character at an end of a name cannot be seen: a space of any width, or nothing at all.
+/// Returns true if a character is invisible at the start or end of a name: a space of any width, or a character
+/// without width.
 fn is_invisible(c: char) -> bool {
     let has_no_width = matches!(
         c,
@@ -110,23 +119,24 @@ fn is_invisible(c: char) -> bool {
     has_no_width || c.is_whitespace()
 }
 
-/// Returns whether a terminal or an editor could do something else with a character than show it.
+/// Returns true if a terminal or editor can interpret a character instead of showing it.
 fn is_unsafe_to_display(c: char) -> bool {
     c.is_control() || is_layout_character(c)
 }
 
-/// A name for messages: what is not UTF-8, or is one of its control characters (U+0080 to U+009F among
-/// them, which some terminals obey), or changes the layout, shows as U+FFFD.
+/// Returns a name for messages. Bytes that are not UTF-8, control characters and layout characters become U+FFFD. The
+/// control characters include U+0080 to U+009F, which some terminals interpret.
 pub fn sanitize_for_display(name: &[u8]) -> String {
     String::from_utf8_lossy(name).replace(is_unsafe_to_display, "\u{fffd}")
 }
 
-/// The same JSON, with each character escaped that is not safe to show. They can only stand in its strings.
+/// Escapes the characters of a JSON text that are not safe to show. Apart from line feeds, they can only be in
+/// strings.
 pub fn escape_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
         if is_unsafe_to_display(c) && c != '\n' {
-            // All of them are below U+10000, so one escape each will do.
+            // All of them are below U+10000, so each needs only one escape.
             escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {
             escaped.push(c);
@@ -147,28 +157,30 @@ impl fmt::Debug for Username {
     }
 }
 
-/// The longest name of a group, in bytes. All of a user's together fit into a header that nginx takes.
+/// Maximum length of a group name, in bytes. All groups of a user must fit into one header that nginx accepts.
 const GROUP_NAME_BYTES_MAX: usize = 64;
 
-/// The most groups that one user may have from one source; each is looked up on each of his requests,
-/// and all of them go into one header.
+/// Maximum number of groups of one user from one source. Each group is looked up on every request of the user, and one
+/// header contains them all.
 pub const GROUPS_OF_USER_MAX: usize = 64;
 
-/// Whether a group may be called so.
+/// Checks that a group can have this name.
 ///
 /// # Errors
-/// What is wrong with the name, for people.
+/// Returns the rules for group names, as a message.
 pub fn check_group_name(name: &[u8]) -> Result<(), String> {
-    let well = |b: &u8| b.is_ascii_graphic() && *b != b',' || *b >= 0x80;
-    let bad = |c: char| c.is_control() || is_layout_character(c) || is_invisible(c);
-    let is_plain = || !name.utf8_chunks().any(|chunk| chunk.valid().contains(bad));
-    if (1..=GROUP_NAME_BYTES_MAX).contains(&name.len()) && name.iter().all(well) && is_plain() {
+    let is_name_byte = |b: &u8| b.is_ascii_graphic() && *b != b',' || *b >= 0x80;
+    let is_deceptive = |c: char| c.is_control() || is_layout_character(c) || is_invisible(c);
+    let is_displayable = || !name.utf8_chunks().any(|chunk| chunk.valid().contains(is_deceptive));
+    if (1..=GROUP_NAME_BYTES_MAX).contains(&name.len()) && name.iter().all(is_name_byte) && is_displayable() {
         return Ok(());
     }
-    Err(format!("it is no name of a group: 1 to {GROUP_NAME_BYTES_MAX} bytes, without spaces and commas"))
+    Err(format!(
+        "not a group name; write 1 to {GROUP_NAME_BYTES_MAX} bytes without spaces, commas and control characters"
+    ))
 }
 
-/// The groups that one source says a user is in.
+/// The groups of a user from one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Membership {
     groups: Box<[Box<[u8]>]>,
@@ -176,7 +188,7 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// Of names that [`check_group`] found good, in any order.
+    /// Creates the membership from names that [`check_group_name`] accepts, in any order.
     pub fn new(mut groups: Vec<&[u8]>) -> Self {
         groups.sort_unstable();
         groups.dedup();
@@ -184,28 +196,28 @@ impl Membership {
         Self { header_value: joined, groups: groups.into_iter().map(Box::from).collect() }
     }
 
-    /// Sorted, each once.
+    /// Returns the groups, sorted and without duplicates.
     pub fn groups(&self) -> &[Box<[u8]>] {
         &self.groups
     }
 
-    /// As `X-Auth-Groups` has them: `a,b`.
+    /// Returns the value of `X-Auth-Groups`, such as `a,b`.
     pub fn header_value(&self) -> &[u8] {
         &self.header_value
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no groups.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }
 }
 
-/// Something that an authenticator says of a user besides his groups.
+/// A named value that an authenticator returns for a user, besides the groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
-    /// As the settings call it: lower-case letters, digits and hyphens.
+    /// The name of the fact in the settings: lower-case letters, digits and hyphens.
     pub name: Arc<str>,
-    /// Bytes that a header can carry.
+    /// The value, which a header can contain.
     pub value: Box<[u8]>,
 }
 
@@ -229,17 +241,17 @@ mod tests {
     fn utf_8_and_latin_1_usernames_are_accepted() {
         assert!(Username::parse("zoë".as_bytes()).is_ok());
         assert_eq!(Username::parse(b"zo\xeb").map(|n| n.to_string()), Ok("zo\u{fffd}".to_owned()));
-        // What ZWNJ and ZWJ do between letters, Persian and emoji need.
+        // Persian and emoji need ZWNJ and ZWJ between letters.
         for name in ["می‌خواهم", "日本 語", "a\u{a0}b", "👩‍🔧", "é", "e\u{301}", "ﬁ"] {
             assert!(Username::parse(name.as_bytes()).is_ok(), "{name:?}");
         }
-        assert!(Username::parse(b"caf\xe9 \xa0").is_ok(), "letters of another encoding");
+        assert!(Username::parse(b"caf\xe9 \xa0").is_ok(), "Latin-1 letters");
     }
 
     #[test]
     fn username_with_invisible_end_or_layout_character_is_rejected() {
-        // The two cases that were reported, and their kind.
-        for (name, fault) in [
+        // The two reported cases, and variants of them.
+        for (name, error) in [
             ("alice\u{a0}", UsernameError::SurroundingInvisibleCharacter),
             ("\u{a0}alice", UsernameError::SurroundingInvisibleCharacter),
             ("alice\u{3000}", UsernameError::SurroundingInvisibleCharacter),
@@ -256,10 +268,10 @@ mod tests {
             ("al\u{2028}ice", UsernameError::LayoutCharacter),
             ("al\u{2029}ice", UsernameError::LayoutCharacter),
         ] {
-            assert_eq!(Username::parse(name.as_bytes()), Err(fault), "{name:?}");
+            assert_eq!(Username::parse(name.as_bytes()), Err(error), "{name:?}");
             assert_eq!(
                 Username::parse(&[name.as_bytes(), b"\xeb"].concat()).is_ok(),
-                fault == UsernameError::SurroundingInvisibleCharacter
+                error == UsernameError::SurroundingInvisibleCharacter
             );
             assert!(check_group_name(name.as_bytes()).is_err(), "{name:?}");
         }
@@ -268,11 +280,11 @@ mod tests {
 
     #[test]
     fn control_and_layout_characters_are_replaced_or_escaped() {
-        let bad = "a\u{9b}31m\u{202e}b\u{2028}c\u{7f}é";
-        assert_eq!(sanitize_for_display(bad.as_bytes()), "a\u{fffd}31m\u{fffd}b\u{fffd}c\u{fffd}é");
-        let json = serde_json::to_string(bad).unwrap();
+        let unsafe_text = "a\u{9b}31m\u{202e}b\u{2028}c\u{7f}é";
+        assert_eq!(sanitize_for_display(unsafe_text.as_bytes()), "a\u{fffd}31m\u{fffd}b\u{fffd}c\u{fffd}é");
+        let json = serde_json::to_string(unsafe_text).unwrap();
         let escaped = escape_json(&json);
         assert_eq!(escaped, r#""a\u009b31m\u202eb\u2028c\u007fé""#);
-        assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), bad);
+        assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), unsafe_text);
     }
 }

@@ -1,9 +1,31 @@
-//! doorward answers nginx's `auth_request`: may this request pass?
+//! doorward answers the `auth_request` subrequests of nginx: may this request pass?
 //!
-//! Begin with [`gate`], whose `Gate::open` is the path of a request in one screen:
-//! subrequest → credentials → throttle → cache → hash pool and authenticators → policy → verdict.
-//! [`http`] turns nginx's headers into a subrequest and the verdict into an answer; [`server`] puts
-//! everything together. ARCHITECTURE.md says who may import whom, and why.
+//! The crate is one program. `main.rs` calls [`cli::run`], and `doorward serve` starts [`server::Server`]. This library
+//! exists so that integration tests, benches and fuzz targets can use the same code; it is not a stable interface.
+//!
+//! # Layers
+//!
+//! A module imports only modules below it:
+//!
+//! | module | content |
+//! |---|---|
+//! | [`cli`] | the commands: `serve`, `check`, `explain`, `health`, `user`, `api-key`, `signing-key` |
+//! | [`server`], [`telemetry`] | sockets, construction of all components, start and shutdown; the log |
+//! | [`http`] | conversion of proxy headers to a subrequest, and of a verdict to a response; `/token`; admin endpoints |
+//! | [`config`] | the settings: one table, read from flags, environment and file |
+//! | [`pipeline`] | the evaluation of a request: credentials, throttle, caches, single flight, tokens |
+//! | [`policy`] | the rules: which user may do what |
+//! | [`authn`] | the sources of users: htpasswd file, API keys, HTTP services; password hashing |
+//! | [`token`] | registry tokens: scopes, claims, signing keys |
+//! | [`upstream`] | the credentials that nginx sends to the protected registry or site |
+//! | [`request`] | the request of the client, as the proxy describes it |
+//! | [`permissions`] | actions, repository patterns and scopes |
+//! | [`reload`], [`atomic_write`] | files that change at run time; replacement of a file by commands |
+//! | [`clock`], [`dialect`], [`identity`], [`metrics`], [`network`] | basic types of all layers |
+//!
+//! To understand a request, start with [`pipeline::Pipeline::evaluate`], which contains all steps in their order. Its
+//! input is a [`request::subrequest::Subrequest`] and its result a [`pipeline::verdict::Verdict`]. ARCHITECTURE.md
+//! describes the steps and the invariants, and tests check the order of the layers.
 
 #![cfg_attr(
     test,
@@ -16,31 +38,22 @@
     )
 )]
 
-// The words that everything uses.
 pub mod atomic_write;
+pub mod authn;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod dialect;
+pub mod http;
 pub mod identity;
 pub mod metrics;
 pub mod network;
 pub mod permissions;
-pub mod reload;
-
-// Who says who you are, and what is made of it.
-pub mod authn;
 pub mod pipeline;
 pub mod policy;
+pub mod reload;
 pub mod request;
-
-// What the protected service is shown instead.
-pub mod upstream;
-
-// What the registry verifies by itself.
-pub mod token;
-
-// The two sides to the outside.
-pub mod cli;
-pub mod config;
-pub mod http;
 pub mod server;
 pub mod telemetry;
+pub mod token;
+pub mod upstream;

@@ -1,7 +1,7 @@
-//! Every figure that `/metrics` shows, counted without a lock on the path of a request.
+//! The metrics of `/metrics`. Counters are atomics, so that no request waits for a lock.
 //!
-//! No label ever holds a user name or an address: their number has no bound, and metrics are often
-//! readable by people who must not know who logs in.
+//! No label contains a user name or an address. The number of series would have no bound, and people who read metrics
+//! are often not allowed to see user names.
 
 use std::sync::atomic::AtomicU64;
 
@@ -11,334 +11,424 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// The label of [`Metrics::verdicts`].
+/// The labels of [`Metrics::verdicts`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct VerdictLabel {
-    /// The verdict's stable name, see `gate::verdict::Reason`.
+    /// The name of the verdict, see `pipeline::verdict::Reason`.
     pub verdict: &'static str,
-    /// The reason's stable name; empty for an allowed request.
+    /// The name of the reason; empty for an allowed request.
     pub reason: &'static str,
 }
 
-/// The label of [`Metrics::hashes`].
+/// The label of [`Metrics::hash_checks`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct HashCheckLabel {
-    /// `accepted` or `refused`.
+    /// `accepted` or `rejected`. A check that panicked is `rejected`.
     pub result: &'static str,
 }
 
-/// The label of [`Metrics::http_calls`].
+/// The labels of [`Metrics::authenticator_calls`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct HttpCallLabel {
-    /// The authenticator's name, of the settings.
+pub struct AuthenticatorCallLabel {
+    /// The `name` of the `[[authenticator]]`.
     pub authenticator: String,
-    /// `accepted`, `rejected`, `unknown` or `trouble`.
+    /// `accepted`, `rejected`, `unknown_user` or `error`.
     pub result: &'static str,
 }
 
-/// The label of figures that each authenticator has.
+/// The label of metrics that each HTTP authenticator has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct AuthenticatorLabel {
-    /// The authenticator's name, of the settings.
+    /// The `name` of the `[[authenticator]]`.
     pub authenticator: String,
 }
 
-/// The label of figures that each key has.
+/// The label of metrics that each API key has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ApiKeyLabel {
-    /// The key's public part.
+    /// The id of the API key, which is not secret.
     pub id: String,
 }
 
-/// The label of figures that each upstream has.
+/// The label of metrics that each upstream has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct UpstreamLabel {
-    /// Its name, of the settings.
+    /// The `name` of the `[[upstream]]`.
     pub upstream: String,
 }
 
-/// The label of [`Metrics::upstream_fetches`].
+/// The labels of [`Metrics::upstream_token_fetches`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct TokenFetchLabel {
-    /// Its name, of the settings.
+    /// The `name` of the `[[upstream]]`.
     pub upstream: String,
     /// `fetched` or `failed`.
     pub result: &'static str,
 }
 
-/// The label of [`Metrics::connections_refused`].
+/// The label of [`Metrics::connections_rejected`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ListenerLabel {
     /// `auth`, `public` or `admin`.
     pub listener: &'static str,
 }
 
-/// The counters and gauges. Cloning one of them shares it.
+/// The counters and gauges. A clone of a counter or gauge shares its value.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// Answers given to nginx.
+    /// Verdicts on requests to `/auth`, and requests to `/token` that got no token.
     pub verdicts: Family<VerdictLabel, Counter>,
-    /// Answers that were given from the cache, good ones.
+    /// Requests that were answered with an accepted answer from the cache.
     pub cache_hits: Counter,
-    /// Refusals that were given again without a check.
+    /// Requests that were rejected again without a check.
     pub cache_rejected_hits: Counter,
-    /// Questions that the cache could not answer.
+    /// Requests without an answer in the cache.
     pub cache_misses: Counter,
-    /// Misses that waited for a check that was under way already.
+    /// Cache misses that joined a check in flight.
     pub cache_coalesced: Counter,
-    /// Good answers in the cache now.
+    /// Accepted answers in the cache.
     pub cache_entries: Gauge,
-    /// Password checks done by the hash pool, one for each question.
+    /// Password checks that the hash pool finished. Equal requests share one check.
     pub hash_checks: Family<HashCheckLabel, Counter>,
-    /// Seconds that the hash pool's threads spent on checks.
+    /// Seconds that the threads of the hash pool spent on checks.
     pub hash_check_seconds: Counter<f64, AtomicU64>,
-    /// Checks waiting for a hash thread now.
+    /// Checks in the hash queue.
     pub hash_queue_length: Gauge,
-    /// Checks that may wait: as many as the threads do within the time that a request waits.
+    /// The number of checks that the hash queue holds: as many as the pool can do in the time that a request waits.
     pub hash_queue_capacity: Gauge,
-    /// Questions turned away because a share of the hash queue, or all of it, was full.
+    /// Requests that were rejected because the hash queue, or the share of the client, was full.
     pub hash_queue_full: Counter,
-    /// Checks dropped unhashed: the asker's time was up, or a network with fewer of them came.
+    /// Checks that left the hash queue without a result. Their deadline passed, or they were evicted for a network
+    /// with fewer checks in the queue.
     pub hash_queue_evicted: Counter,
-    /// Calls of services that authenticate.
-    pub http_authenticator_calls: Family<HttpCallLabel, Counter>,
-    /// Seconds that they took.
-    pub http_authenticator_call_seconds: Family<AuthenticatorLabel, Counter<f64, AtomicU64>>,
-    /// 1 while a service is asked, 0 while it counts as down.
-    pub http_authenticator_up: Family<AuthenticatorLabel, Gauge>,
-    /// Questions waiting for a service now.
-    pub http_authenticator_queue_length: Gauge,
-    /// Questions turned away because a share of a service's queue, or all of it, was full.
-    pub http_authenticator_queue_full: Counter,
-    /// Questions dropped unasked: the asker's time was up, or a network with fewer of them came; and calls that were
-    /// ended for others.
-    pub http_authenticator_queue_evicted: Counter,
-    /// Questions that were not asked: the requester's last calls got no answer.
-    pub http_authenticator_held_back: Counter,
-    /// Acceptances given although nobody could be asked.
+    /// Calls to remote authenticators.
+    pub authenticator_calls: Family<AuthenticatorCallLabel, Counter>,
+    /// Seconds spent on these calls.
+    pub authenticator_call_seconds: Family<AuthenticatorLabel, Counter<f64, AtomicU64>>,
+    /// 1 while a remote authenticator is called, 0 while it counts as down.
+    pub authenticator_up: Family<AuthenticatorLabel, Gauge>,
+    /// Queries that wait for a remote authenticator.
+    pub authenticator_queue_length: Family<AuthenticatorLabel, Gauge>,
+    /// Queries rejected because the queue, or the requester's share of it, was full.
+    pub authenticator_queue_full: Family<AuthenticatorLabel, Counter>,
+    /// Queries that left the queue without a call, and calls that were ended early for other requesters. The deadline
+    /// passed, or the query was evicted for a network with fewer queries in the queue.
+    pub authenticator_queue_evicted: Family<AuthenticatorLabel, Counter>,
+    /// Queries rejected because the requester's last calls got no response.
+    pub authenticator_held_back: Family<AuthenticatorLabel, Counter>,
+    /// Requests that were answered with the last accepted answer because the authenticator was unavailable.
     pub stale_answers: Counter,
-    /// Distinct failures that the throttle counted.
+    /// Distinct failed attempts that the throttle counted.
     pub throttle_failures: Counter,
-    /// Records in the throttle's tables now.
+    /// Records in the tables of the throttle.
     pub throttle_entries: Gauge,
     /// Users in the htpasswd file in force.
     pub htpasswd_users: Gauge,
-    /// Lines of the htpasswd file in force that can't be used.
+    /// Invalid lines in the htpasswd file in force.
     pub htpasswd_invalid_lines: Gauge,
-    /// Changes of the htpasswd file taken into force.
+    /// Successful reloads of the htpasswd file.
     pub htpasswd_reloads: Counter,
-    /// Changes of the htpasswd file that could not be taken.
+    /// Failed reloads of the htpasswd file.
     pub htpasswd_reload_failures: Counter,
-    /// 1 while the file on disk can't be used and the last good one is in force.
+    /// 1 while the htpasswd file on disk is unusable and the last valid one is in force, otherwise 0.
     pub htpasswd_outdated: Gauge,
-    /// Keys in force.
+    /// API keys in force.
     pub api_keys: Gauge,
-    /// Lines of the file of keys in force that can't be used.
+    /// Invalid lines in the API key file in force.
     pub api_keys_invalid_lines: Gauge,
-    /// Changes of the file of keys that were taken.
+    /// Successful reloads of the API key file.
     pub api_keys_reloads: Counter,
-    /// Changes of it that could not be taken.
+    /// Failed reloads of the API key file.
     pub api_keys_reload_failures: Counter,
-    /// 1 while the file of keys can't be used and the last good one is in force.
+    /// 1 while the API key file on disk is unusable and the last valid one is in force, otherwise 0.
     pub api_keys_outdated: Gauge,
-    /// How often each key was good; of those that were used last.
+    /// Uses of each API key since the start. Only the most recently used API keys have a series.
     pub api_key_uses: Family<ApiKeyLabel, Gauge>,
-    /// When each was good last, in seconds since 1970.
+    /// The time at which each of these API keys was last used, in seconds since 1970.
     pub api_key_last_used_timestamp: Family<ApiKeyLabel, Gauge>,
-    /// Changes of the policy and group files that were taken.
+    /// Successful reloads of the policy file and the group file.
     pub policy_reloads: Counter,
-    /// Changes of them that could not be taken.
+    /// Failed reloads of the policy file and the group file.
     pub policy_reload_failures: Counter,
-    /// How many of the two are in force as they were last good.
+    /// The number of these two files whose last valid version is in force because the file on disk is unusable.
     pub policy_outdated_files: Gauge,
-    /// How old the token is that an upstream is shown, in seconds.
+    /// The age of the token that is sent to an upstream, in seconds.
     pub upstream_token_age: Family<UpstreamLabel, Gauge>,
-    /// For how long it is good still, in seconds; 0 where it is not.
+    /// The time until that token expires, in seconds; 0 if there is no valid token.
     pub upstream_token_remaining: Family<UpstreamLabel, Gauge>,
-    /// Tokens that were asked for.
+    /// Attempts to fetch a token for an upstream.
     pub upstream_token_fetches: Family<TokenFetchLabel, Counter>,
     /// Requests whose credentials an upstream refused.
     pub upstream_refused: Family<UpstreamLabel, Counter>,
-    /// Tokens of the registry's that were given out.
+    /// Registry tokens that were issued.
     pub tokens_issued: Counter,
-    /// Requests for a token that wait for a signature now.
+    /// Token requests that wait for a signature.
     pub token_signing_queue_length: Gauge,
-    /// Requests for a token that waited in vain: their time was up, or a network with fewer of them came.
+    /// Token requests that left this queue without a signature. Their deadline passed, or they were evicted for a
+    /// network with fewer requests in the queue.
     pub token_signing_queue_evicted: Counter,
-    /// Connections that were closed at once: the peer may not use the listener.
+    /// Connections that were closed because the peer is not trusted.
     pub connections_rejected: Family<ListenerLabel, Counter>,
-    /// Requests that the admin listener refused: a foreign host or origin, or no token.
+    /// Requests that the admin listener rejected: foreign host or origin, untrusted peer, missing or wrong token.
     pub admin_requests_rejected: Counter,
-    /// Refusals that were not logged, to spare the disk.
+    /// Denied requests that were not logged, to limit the size of the log.
     pub log_lines_suppressed: Counter,
 }
 
 impl Metrics {
-    /// All at zero, and all there; the front starts the series of the verdicts, which the gate knows.
+    /// Creates the metrics, with every series whose labels are known here at zero. The series of the verdicts are
+    /// created by `http`, which can import the reasons.
     pub fn with_initial_series() -> Self {
         let metrics = Self::default();
         for listener in ["auth", "public", "admin"] {
             drop(metrics.connections_rejected.get_or_create(&ListenerLabel { listener }));
         }
-        for result in ["accepted", "refused"] {
+        for result in ["accepted", "rejected"] {
             drop(metrics.hash_checks.get_or_create(&HashCheckLabel { result }));
         }
         metrics
     }
 
-    fn register_file_metrics(&self, r: &mut Registry) {
+    /// Returns the metrics in the text format of Prometheus (OpenMetrics 1.0).
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut registry = Registry::with_prefix("doorward");
+        for register in [
+            Self::register_request_metrics,
+            Self::register_hash_metrics,
+            Self::register_authenticator_metrics,
+            Self::register_user_file_metrics,
+            Self::register_policy_and_upstream_metrics,
+            Self::register_token_and_listener_metrics,
+        ] {
+            register(self, &mut registry);
+        }
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry)?;
+        Ok(text)
+    }
+
+    fn register_request_metrics(&self, r: &mut Registry) {
+        r.register("verdicts", "Verdicts, by verdict and reason", self.verdicts.clone());
+        r.register(
+            "cache_hits",
+            "Requests answered with an accepted answer from the cache",
+            self.cache_hits.clone(),
+        );
+        r.register(
+            "cache_rejected_hits",
+            "Requests rejected again without a check",
+            self.cache_rejected_hits.clone(),
+        );
+        r.register("cache_misses", "Requests without an answer in the cache", self.cache_misses.clone());
+        r.register(
+            "cache_coalesced",
+            "Cache misses that joined a check in flight",
+            self.cache_coalesced.clone(),
+        );
+        r.register("cache_entries", "Accepted answers in the cache", self.cache_entries.clone());
+        r.register(
+            "stale_answers",
+            "Requests answered with the last accepted answer while the authenticator was unavailable",
+            self.stale_answers.clone(),
+        );
+        r.register(
+            "throttle_failures",
+            "Distinct failed attempts counted by the throttle",
+            self.throttle_failures.clone(),
+        );
+        r.register(
+            "throttle_entries",
+            "Records in the tables of the throttle",
+            self.throttle_entries.clone(),
+        );
+        r.register(
+            "log_lines_suppressed",
+            "Denied requests that were not logged",
+            self.log_lines_suppressed.clone(),
+        );
+    }
+
+    fn register_hash_metrics(&self, r: &mut Registry) {
+        r.register(
+            "hash_checks",
+            "Finished password checks, by result (accepted, rejected)",
+            self.hash_checks.clone(),
+        );
+        r.register(
+            "hash_check_seconds",
+            "Time spent on password checks, in seconds",
+            self.hash_check_seconds.clone(),
+        );
+        r.register("hash_queue_length", "Password checks in the hash queue", self.hash_queue_length.clone());
+        r.register(
+            "hash_queue_capacity",
+            "Capacity of the hash queue, in password checks",
+            self.hash_queue_capacity.clone(),
+        );
+        r.register(
+            "hash_queue_full",
+            "Requests rejected because the hash queue was full",
+            self.hash_queue_full.clone(),
+        );
+        r.register(
+            "hash_queue_evicted",
+            "Password checks evicted from the hash queue or expired in it",
+            self.hash_queue_evicted.clone(),
+        );
+    }
+
+    fn register_authenticator_metrics(&self, r: &mut Registry) {
+        r.register(
+            "authenticator_calls",
+            "Calls to remote authenticators, by result (accepted, rejected, unknown_user, error)",
+            self.authenticator_calls.clone(),
+        );
+        r.register(
+            "authenticator_call_seconds",
+            "Duration of calls to remote authenticators in seconds, by authenticator",
+            self.authenticator_call_seconds.clone(),
+        );
+        r.register(
+            "authenticator_up",
+            "State of remote authenticators (1 up, 0 down), by authenticator",
+            self.authenticator_up.clone(),
+        );
+        r.register(
+            "authenticator_queue_length",
+            "Queries in the queues of remote authenticators, by authenticator",
+            self.authenticator_queue_length.clone(),
+        );
+        r.register(
+            "authenticator_queue_full",
+            "Queries rejected because the queue of a remote authenticator was full, by authenticator",
+            self.authenticator_queue_full.clone(),
+        );
+        r.register(
+            "authenticator_queue_evicted",
+            "Queries evicted from the queues of remote authenticators, expired in them or ended early, by authenticator",
+            self.authenticator_queue_evicted.clone(),
+        );
+        r.register(
+            "authenticator_held_back",
+            "Queries rejected because earlier calls for the requester got no response, by authenticator",
+            self.authenticator_held_back.clone(),
+        );
+    }
+
+    fn register_user_file_metrics(&self, r: &mut Registry) {
         r.register("htpasswd_users", "Users in the htpasswd file in force", self.htpasswd_users.clone());
-        r.register("htpasswd_invalid_lines", "Lines that can't be used", self.htpasswd_invalid_lines.clone());
-        r.register("htpasswd_reloads", "Changes of the file taken", self.htpasswd_reloads.clone());
+        r.register(
+            "htpasswd_invalid_lines",
+            "Invalid lines in the htpasswd file in force",
+            self.htpasswd_invalid_lines.clone(),
+        );
+        r.register(
+            "htpasswd_reloads",
+            "Successful reloads of the htpasswd file",
+            self.htpasswd_reloads.clone(),
+        );
         r.register(
             "htpasswd_reload_failures",
-            "Changes that could not be taken",
+            "Failed reloads of the htpasswd file",
             self.htpasswd_reload_failures.clone(),
         );
         r.register(
             "htpasswd_outdated",
-            "1 while the last good file is in force",
+            "State of the htpasswd file (1 if the file on disk is unusable, otherwise 0)",
             self.htpasswd_outdated.clone(),
         );
-        r.register("api_keys", "Keys in force", self.api_keys.clone());
+        r.register("api_keys", "API keys in force", self.api_keys.clone());
         r.register(
             "api_keys_invalid_lines",
-            "Lines of keys that can't be used",
+            "Invalid lines in the API key file in force",
             self.api_keys_invalid_lines.clone(),
         );
-        r.register("api_keys_reloads", "Files of keys taken", self.api_keys_reloads.clone());
+        r.register(
+            "api_keys_reloads",
+            "Successful reloads of the API key file",
+            self.api_keys_reloads.clone(),
+        );
         r.register(
             "api_keys_reload_failures",
-            "Files of keys not taken",
+            "Failed reloads of the API key file",
             self.api_keys_reload_failures.clone(),
         );
         r.register(
             "api_keys_outdated",
-            "1 while the last good keys are in force",
+            "State of the API key file (1 if the file on disk is unusable, otherwise 0)",
             self.api_keys_outdated.clone(),
         );
-        r.register("api_key_uses", "How often a key was good since the start", self.api_key_uses.clone());
+        r.register(
+            "api_key_uses",
+            "Uses of recently used API keys since the start, by id",
+            self.api_key_uses.clone(),
+        );
         r.register(
             "api_key_last_used_timestamp_seconds",
-            "When it was good last",
+            "Time of the last use of recently used API keys in seconds since 1970, by id",
             self.api_key_last_used_timestamp.clone(),
         );
-        r.register("policy_reloads", "Policy and group files taken", self.policy_reloads.clone());
+    }
+
+    fn register_policy_and_upstream_metrics(&self, r: &mut Registry) {
+        r.register(
+            "policy_reloads",
+            "Successful reloads of the policy file and the group file",
+            self.policy_reloads.clone(),
+        );
         r.register(
             "policy_reload_failures",
-            "Policy and group files that could not be taken",
+            "Failed reloads of the policy file and the group file",
             self.policy_reload_failures.clone(),
         );
         r.register(
             "policy_outdated_files",
-            "Policy and group files not in force as they are",
+            "Policy and group files whose version on disk is unusable",
             self.policy_outdated_files.clone(),
+        );
+        r.register(
+            "upstream_token_age_seconds",
+            "Age of upstream tokens in seconds, by upstream",
+            self.upstream_token_age.clone(),
+        );
+        r.register(
+            "upstream_token_remaining_seconds",
+            "Time until upstream tokens expire in seconds, by upstream",
+            self.upstream_token_remaining.clone(),
+        );
+        r.register(
+            "upstream_token_fetches",
+            "Attempts to fetch an upstream token, by upstream and result (fetched, failed)",
+            self.upstream_token_fetches.clone(),
+        );
+        r.register(
+            "upstream_refused",
+            "Requests whose credentials an upstream refused, by upstream",
+            self.upstream_refused.clone(),
         );
     }
 
-    fn register_listener_metrics(&self, r: &mut Registry) {
+    fn register_token_and_listener_metrics(&self, r: &mut Registry) {
         r.register(
             "connections_rejected",
-            "Connections of untrusted peers that were closed at once",
+            "Connections closed because the peer is not trusted, by listener (auth, public, admin)",
             self.connections_rejected.clone(),
         );
         r.register(
             "admin_requests_rejected",
-            "Requests that the admin listener refused",
+            "Requests rejected by the admin listener",
             self.admin_requests_rejected.clone(),
         );
-    }
-
-    /// The text that Prometheus reads (OpenMetrics 1.0).
-    pub fn encode(&self) -> Result<String, std::fmt::Error> {
-        let mut registry = Registry::with_prefix("doorward");
-        let r = &mut registry;
-        r.register("verdicts", "Answers given to nginx", self.verdicts.clone());
-        r.register("cache_hits", "Accepted answers from the cache", self.cache_hits.clone());
-        r.register(
-            "cache_rejected_hits",
-            "Refusals given again without a check",
-            self.cache_rejected_hits.clone(),
-        );
-        r.register("cache_misses", "Questions the cache could not answer", self.cache_misses.clone());
-        r.register("cache_coalesced", "Misses that joined a check under way", self.cache_coalesced.clone());
-        r.register("cache_entries", "Accepted answers in the cache", self.cache_entries.clone());
-        r.register("hash_checks", "Password checks done", self.hash_checks.clone());
-        r.register("hash_check_seconds", "Seconds spent checking passwords", self.hash_check_seconds.clone());
-        r.register("hash_queue_length", "Password checks waiting", self.hash_queue_length.clone());
-        r.register("hash_queue_capacity", "Password checks that may wait", self.hash_queue_capacity.clone());
-        r.register(
-            "hash_queue_full",
-            "Questions turned away, the hash queue being full",
-            self.hash_queue_full.clone(),
-        );
-        r.register("hash_queue_evicted", "Queued checks dropped unhashed", self.hash_queue_evicted.clone());
-        r.register(
-            "http_authenticator_calls",
-            "Calls of authenticators over HTTP",
-            self.http_authenticator_calls.clone(),
-        );
-        r.register(
-            "http_authenticator_call_seconds",
-            "Seconds spent on such calls",
-            self.http_authenticator_call_seconds.clone(),
-        );
-        r.register(
-            "http_authenticator_up",
-            "0 while an authenticator counts as down",
-            self.http_authenticator_up.clone(),
-        );
-        r.register(
-            "http_authenticator_queue_length",
-            "Questions waiting for an authenticator",
-            self.http_authenticator_queue_length.clone(),
-        );
-        r.register(
-            "http_authenticator_queue_full",
-            "Questions turned away, a queue being full",
-            self.http_authenticator_queue_full.clone(),
-        );
-        r.register(
-            "http_authenticator_queue_evicted",
-            "Queued questions dropped unasked",
-            self.http_authenticator_queue_evicted.clone(),
-        );
-        r.register(
-            "http_authenticator_held_back",
-            "Questions of requesters held back",
-            self.http_authenticator_held_back.clone(),
-        );
-        r.register(
-            "stale_answers",
-            "Acceptances given while nobody could be asked",
-            self.stale_answers.clone(),
-        );
-        r.register("throttle_failures", "Distinct failures counted", self.throttle_failures.clone());
-        r.register("throttle_entries", "Records in the throttle's tables", self.throttle_entries.clone());
-        self.register_file_metrics(r);
-        r.register("upstream_token_age_seconds", "Age of a token", self.upstream_token_age.clone());
-        r.register(
-            "upstream_token_remaining_seconds",
-            "For how long it is good",
-            self.upstream_token_remaining.clone(),
-        );
-        r.register("upstream_token_fetches", "Tokens asked for", self.upstream_token_fetches.clone());
-        r.register("upstream_refused", "Requests that an upstream refused", self.upstream_refused.clone());
-        r.register("tokens_issued", "Tokens given out", self.tokens_issued.clone());
+        r.register("tokens_issued", "Registry tokens issued", self.tokens_issued.clone());
         r.register(
             "token_signing_queue_length",
-            "Tokens waiting for a signature",
+            "Token requests that wait for a signature",
             self.token_signing_queue_length.clone(),
         );
         r.register(
             "token_signing_queue_evicted",
-            "Tokens whose signature was waited for in vain",
+            "Token requests evicted from the signing queue or expired in it",
             self.token_signing_queue_evicted.clone(),
         );
-        self.register_listener_metrics(r);
-        r.register("log_lines_suppressed", "Refusals not logged", self.log_lines_suppressed.clone());
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry)?;
-        Ok(text)
     }
 }

@@ -1,66 +1,64 @@
-//! Which network a client is in: what the throttle and the hash queue hold somebody to account by.
+//! The network of a client: the unit by which the throttle and the hash queue count requests.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// How many leading bits of an address make a network.
+/// Number of leading bits of an address that identify its network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NetworkPrefixes {
-    /// For IPv4, 8 to 32.
+    /// The prefix length for IPv4, 8 to 32.
     pub ipv4: u8,
-    /// For IPv6, 32 to 128; a household or a rented server commonly owns a whole /64.
+    /// The prefix length for IPv6, 32 to 128. A household or a rented server commonly has a whole /64.
     pub ipv6: u8,
 }
 
-/// The network that a request came from.
+/// The address bits of the block that an IPv4 network is in: a /24, which commonly belongs to one customer. The
+/// address is in IPv6 form.
+const BLOCK_MASK_V4: u128 = u128::MAX << 8;
+
+/// The address bits of the block that an IPv6 network is in: a /48, which commonly belongs to one customer.
+const BLOCK_MASK_V6: u128 = u128::MAX << 80;
+
+/// The address bits of the allocation that an IPv6 network is in: a /32, which commonly belongs to one provider.
+const ALLOCATION_MASK_V6: u128 = u128::MAX << 96;
+
+/// The network of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClientNetwork {
-    /// An address block.
+    /// A range of addresses.
     Ip(IpNet),
-    /// No address was given: a unix socket, without `X-Real-IP`.
+    /// The network of every client without an address: a peer on a unix socket that sends no `X-Real-IP`.
     Local,
 }
 
 impl ClientNetwork {
-    /// The network that `address` is in. An IPv4 address written as IPv6 (`::ffff:1.2.3.4`) counts
-    /// as IPv4, or one client would have two networks.
+    /// Returns the network of an address. An IPv4 address in IPv6 form (`::ffff:1.2.3.4`) counts as IPv4. Otherwise one
+    /// client would have two networks.
     pub fn from_address(address: Option<IpAddr>, prefixes: NetworkPrefixes) -> Self {
         let Some(address) = address.map(|a| a.to_canonical()) else {
             return Self::Local;
         };
         let prefix = if address.is_ipv4() { prefixes.ipv4 } else { prefixes.ipv6 };
         match IpNet::new(address, prefix) {
-            Ok(block) => Self::Ip(block.trunc()),
-            // Settings keep the prefixes in range; were one out of it, the address stands alone.
+            Ok(network) => Self::Ip(network.trunc()),
+            // The settings keep the prefixes in range. If one were out of range, the address would be its own network.
             Err(_) => Self::Ip(IpNet::from(address)),
         }
     }
-}
 
-impl ClientNetwork {
-    /// A number of its own, as long as the prefixes stay the same.
+    /// Returns a number that differs from the number of every other network, while the prefixes stay unchanged.
     pub fn id(self) -> u128 {
         match self {
-            Self::Ip(IpNet::V4(block)) => block.network().to_ipv6_mapped().to_bits(),
-            Self::Ip(IpNet::V6(block)) => block.network().to_bits(),
-            // The unspecified address is nobody's.
+            Self::Ip(IpNet::V4(network)) => network.network().to_ipv6_mapped().to_bits(),
+            Self::Ip(IpNet::V6(network)) => network.network().to_bits(),
+            // No client has the unspecified address.
             Self::Local => 0,
         }
     }
-}
 
-/// The bits of an address, written as IPv6, that those of one block have in common: an IPv4 /24, an
-/// IPv6 /48, which is what is commonly given to one customer.
-const BLOCK_MASK_V4: u128 = u128::MAX << 8;
-const BLOCK_MASK_V6: u128 = u128::MAX << 80;
-
-/// Those that the blocks of one IPv6 allocation have in common.
-const ALLOCATION_MASK_V6: u128 = u128::MAX << 96;
-
-impl ClientNetwork {
-    /// A number of the wider block that the network is in.
+    /// Returns the number of the block that the network is in: an IPv4 /24 or an IPv6 /48.
     pub fn block_id(self) -> u128 {
         match self {
             Self::Ip(IpNet::V4(_)) => self.id() & BLOCK_MASK_V4,
@@ -69,8 +67,9 @@ impl ClientNetwork {
         }
     }
 
-    /// A number of the IPv6 /32 that the network is in; `None` for others. Addresses of one IPv4 /16 have
-    /// nothing in common, but an IPv6 /32 is what one provider gets and anybody can rent: 65,536 blocks.
+    /// Returns the number of the IPv6 /32 that the network is in; `None` for IPv4 and local networks. One provider gets
+    /// a /32, and any customer can rent addresses in all of its 65,536 blocks. The addresses of an IPv4 /16 have no
+    /// such common owner.
     pub fn allocation_id(self) -> Option<u128> {
         match self {
             Self::Ip(IpNet::V6(_)) => Some(self.id() & ALLOCATION_MASK_V6),
@@ -82,7 +81,7 @@ impl ClientNetwork {
 impl fmt::Display for ClientNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ip(block) => write!(f, "{block}"),
+            Self::Ip(network) => write!(f, "{network}"),
             Self::Local => f.write_str("local"),
         }
     }

@@ -1,27 +1,31 @@
-//! The gate: from a subrequest to a verdict.
+//! The request pipeline: evaluates a subrequest and returns a [`Verdict`].
 //!
-//! The steps, in the order in which a request meets them:
-//! 1. [`credentials`]: what the client presented. Unreadable: challenge. A key
-//!    ([`crate::authn::api_key`]) is checked here, and goes on at 6.
-//! 2. [`Authenticators::look_up`]: one look at the local
-//!    records that the answer depends on; [`key`] names the question after them.
-//! 3. [`throttle`] and the share of the first queue: who has failed too often, or would find no
-//!    place in the queue, gets an answer only if his own network has had this very answer before.
-//!    Otherwise the cache would be a guessing machine: wrong guesses turned away for nothing, the
-//!    right one answered at once.
-//! 4. [`cache`]: an answer at hand ends it here.
-//! 5. [`flight`] and [`crate::authn::chain`]: the check, one for all who ask the same.
-//! 6. [`policy`]: what this identity may do. Judged on every request.
-//! 7. [`onward`]: with which credentials the request goes on, where the settings give it some.
+//! The steps of a request, in this order:
+//! 1. **Peer and proxy headers** (`http`). Connections of untrusted peers are closed unread. A missing proxy secret
+//!    or an invalid header: forbid.
+//! 2. **Registry token** ([`token`]). A bearer token is verified. Valid: step 9. Invalid: challenge.
+//! 3. **Worker cache** ([`worker_cache`]). It contains the answers to identical requests. If one is found and the
+//!    limits of step 6 permit it: step 9.
+//! 4. **Credentials** ([`credentials`]). No credentials: step 9 as an anonymous request. Malformed: challenge.
+//! 5. **API key** ([`crate::authn::api_key`]). A password with the prefix of API keys is checked here. Valid: step 9.
+//!    Invalid: challenge.
+//! 6. **Throttle and queue share** ([`throttle`], [`crate::authn::queue`]). After too many failures, or if the
+//!    queue is full: limited. Only an answer that the same network has received before is still given. These limits
+//!    come before the cache. Otherwise wrong guesses would be limited and the correct password answered at once.
+//! 7. **Cache** ([`cache`]). The key ([`cache_key`]) covers the local records, which are looked up once, before
+//!    step 6. An accepted answer: step 9. A known rejection: challenge.
+//! 8. **Single flight and chain** ([`single_flight`], [`check`], [`crate::authn::chain`]). Equal requests share one
+//!    check. Rejected: challenge. No place in the queue: limited. No answer: unavailable.
+//! 9. **Policy** ([`crate::policy`]). It is evaluated on every request. Not permitted: forbid, or a challenge if the
+//!    request is anonymous.
+//! 10. **Upstream credentials** ([`upstream_credentials`]). They are selected for every request. None available:
+//!     unavailable.
 //!
-//! A request that is the same as one before takes the short way of the worker's [`memo`] to the
-//! answer in step 4; the throttle and the policy are asked all the same.
+//! `/token` runs step 1 without the proxy secret and steps 4 to 8, and then evaluates scopes instead of a request.
 //!
-//! Settings: `cache`, `hash` and `throttle`. Metrics: see [`crate::metrics`].
-//!
-//! **Invariants.** Only an accepted outcome leads to an identity, and only the policy makes a
-//! [`Grant`](policy::Grant). No trouble is ever kept in the cache. Every question that was let
-//! through to the cache and found no good answer counts as a failure, whatever became of it.
+//! **Invariants.** Only an accepted outcome leads to an identity. Only the policy creates an
+//! [`AllowedRequest`](crate::policy::AllowedRequest). Errors are never cached. Every attempt that passes the limits
+//! counts as a failure for the throttle, unless it ends with an accepted answer.
 
 mod answers;
 pub mod cache;
@@ -64,33 +68,33 @@ use crate::request::subrequest::Subrequest;
 use crate::token::issuer::TokenIssuer;
 use crate::upstream::Upstreams;
 
-/// What the gate is made of, besides what it makes itself.
+/// The components and limits that a [`Pipeline`] is created from.
 pub struct PipelineDependencies {
-    /// Who is asked.
+    /// The sources of users.
     pub authenticators: AuthenticatorChain,
-    /// What each may do.
+    /// The policy in force.
     pub policy: Arc<Policy>,
-    /// With which credentials requests go on, where any are set.
+    /// The upstream credentials; `None` if no `[[upstream]]` is configured.
     pub upstreams: Option<Arc<Upstreams>>,
-    /// The registry's tokens, where any are given out.
+    /// The issuer of registry tokens; `None` if no signing keys are configured.
     pub token_issuer: Option<Arc<TokenIssuer>>,
-    /// How much of the answers is kept.
+    /// The limits of the answer cache.
     pub cache: cache::CacheLimits,
-    /// How many failures are borne.
+    /// The limits of the throttle.
     pub throttle: throttle::ThrottleLimits,
-    /// What makes a client network.
+    /// The prefix lengths that make an address a client network.
     pub prefixes: NetworkPrefixes,
-    /// How long a request waits for its check, by all authenticators together.
+    /// The time that a request waits for its check, all authenticators together.
     pub check_timeout: Duration,
-    /// 32 random bytes of this process.
+    /// 32 random bytes, generated at the start of the process.
     pub process_key: [u8; 32],
-    /// The time.
+    /// The clock of every deadline in the pipeline.
     pub clock: Clock,
-    /// The figures.
+    /// The metrics that the pipeline updates.
     pub metrics: Arc<Metrics>,
 }
 
-/// See the top of this file. Made once and shared by all workers.
+/// The request pipeline. One value is shared by all workers.
 pub struct Pipeline {
     authenticators: AuthenticatorChain,
     cache_key_maker: CacheKeyMaker,
@@ -105,62 +109,76 @@ pub struct Pipeline {
     check_timeout: Duration,
     clock: Clock,
     metrics: Arc<Metrics>,
-    /// How often answers were flushed.
+    /// Number of flushes since the start. A worker cache entry from before the last flush is not used.
     flush_count: AtomicU64,
 }
 
 impl Pipeline {
-    /// Puts the parts together.
-    pub fn new(parts: PipelineDependencies) -> Self {
-        let cache = Arc::new(AnswerCache::new(parts.cache));
-        let throttle = Throttle::new(parts.throttle, parts.clock.clone(), Arc::clone(&parts.metrics));
-        let throttle = Arc::new(throttle);
+    /// Creates the pipeline with empty caches.
+    pub fn new(dependencies: PipelineDependencies) -> Self {
+        let PipelineDependencies {
+            authenticators,
+            policy,
+            upstreams,
+            token_issuer,
+            cache,
+            throttle,
+            prefixes,
+            check_timeout,
+            process_key,
+            clock,
+            metrics,
+        } = dependencies;
+        let cache = Arc::new(AnswerCache::new(cache));
+        let throttle = Arc::new(Throttle::new(throttle, clock.clone(), Arc::clone(&metrics)));
         Self {
             in_flight_checks: InFlightChecks::new(
                 Arc::clone(&cache),
                 Arc::clone(&throttle),
-                parts.authenticators.clone(),
-                parts.clock.clone(),
+                authenticators.clone(),
+                clock.clone(),
             ),
-            authenticators: parts.authenticators,
-            cache_key_maker: CacheKeyMaker::new(parts.process_key),
+            authenticators,
+            cache_key_maker: CacheKeyMaker::new(process_key),
             throttle,
             cache,
-            policy: parts.policy,
-            upstreams: parts.upstreams,
-            token_issuer: parts.token_issuer,
-            signing_pool: Arc::new(SigningPool::new(parts.clock.clone(), &parts.metrics)),
-            prefixes: parts.prefixes,
-            check_timeout: parts.check_timeout,
-            clock: parts.clock,
-            metrics: parts.metrics,
+            policy,
+            upstreams,
+            token_issuer,
+            signing_pool: Arc::new(SigningPool::new(clock.clone(), &metrics)),
+            prefixes,
+            check_timeout,
+            clock,
+            metrics,
             flush_count: AtomicU64::new(0),
         }
     }
 
-    /// Decides on one request as far as that can be done without waiting. `memo` is the worker's.
-    pub fn evaluate(self: &Arc<Self>, request: &Subrequest<'_>, memo: &mut WorkerCache) -> Evaluation {
+    /// Evaluates a request as far as possible without waiting: steps 2 to 10, without the check of step 8.
+    /// `worker_cache` belongs to the calling worker.
+    pub fn evaluate(
+        self: &Arc<Self>,
+        request: &Subrequest<'_>,
+        worker_cache: &mut WorkerCache,
+    ) -> Evaluation {
         if let Some(verdict) = self.evaluate_token(request) {
             return Evaluation::Decided(verdict);
         }
-        let sight = self.request_fingerprint(request);
-        if let Some(identity) = sight.as_ref().and_then(|sight| self.lookup_worker_cache(sight, memo)) {
+        let fingerprint = self.request_fingerprint(request);
+        let cached =
+            fingerprint.as_ref().and_then(|fingerprint| self.lookup_worker_cache(fingerprint, worker_cache));
+        if let Some(identity) = cached {
             return Evaluation::Decided(self.authorize(identity, request));
         }
         match self.identify(request) {
-            Ok(IdentifyStep::Cached {
-                first_authenticator: entrance,
-                throttle_keys: tags,
-                answer_key: key,
-                answer,
-            }) => {
+            Ok(IdentifyStep::Cached { first_authenticator, throttle_keys, answer_key, answer }) => {
                 let identity = answer.identity();
-                if let Some(sight) = sight {
-                    memo.insert(&sight, entrance, tags, key, answer);
+                if let Some(fingerprint) = fingerprint {
+                    worker_cache.insert(&fingerprint, first_authenticator, throttle_keys, answer_key, answer);
                 }
                 Evaluation::Decided(self.authorize(identity, request))
             }
-            Ok(IdentifyStep::Key(identity)) => Evaluation::Decided(self.authorize(identity, request)),
+            Ok(IdentifyStep::ApiKey(identity)) => Evaluation::Decided(self.authorize(identity, request)),
             Ok(IdentifyStep::SeenFromNetwork(answer)) => {
                 Evaluation::Decided(self.authorize(answer.identity(), request))
             }
@@ -168,65 +186,71 @@ impl Pipeline {
             Err(Verdict::Challenge(ChallengeReason::NoCredentials)) => {
                 Evaluation::Decided(self.authorize_anonymous(request))
             }
-            Err(refusal) => Evaluation::Decided(refusal),
+            Err(verdict) => Evaluation::Decided(verdict),
         }
     }
 
-    /// What this identity may do.
+    /// Evaluates the policy for an identity, and attaches the upstream credentials if the request is permitted.
     pub fn authorize(&self, identity: Arc<Identity>, request: &Subrequest<'_>) -> Verdict {
         match self.policy.authorize(Some(identity), request) {
-            Ok(grant) => self.attach_upstream_credentials(grant, request),
+            Ok(allowed) => self.attach_upstream_credentials(allowed, request),
             Err(denied) => Verdict::Forbid(denied),
         }
     }
 
-    /// Who has shown no credentials may do what the policy grants to anyone. For all else he is
-    /// challenged; wrong credentials never come here.
+    /// Evaluates a request without credentials. It is allowed what the policy grants to `anyone`, and otherwise
+    /// challenged. Requests with wrong credentials never get here.
     fn authorize_anonymous(&self, request: &Subrequest<'_>) -> Verdict {
         match self.policy.authorize(None, request) {
-            Ok(grant) => self.attach_upstream_credentials(grant, request),
-            Err(Denied::InvalidProxyHeaders(what)) => Verdict::Forbid(Denied::InvalidProxyHeaders(what)),
-            // It is granted to anyone, so credentials would change nothing.
+            Ok(allowed) => self.attach_upstream_credentials(allowed, request),
+            Err(Denied::InvalidProxyHeaders(error)) => Verdict::Forbid(Denied::InvalidProxyHeaders(error)),
+            // A malformed reference in a request that is granted to anyone: credentials would change nothing.
             Err(denied @ Denied::ByPolicy(_)) if denied.error_code().is_some() => Verdict::Forbid(denied),
-            Err(Denied::ByPolicy(_) | Denied::UntrustedPeer | Denied::ProxySecretMissing) => {
+            Err(Denied::ByPolicy(_) | Denied::ProxySecretMissing) => {
                 Verdict::Challenge(ChallengeReason::NoCredentials)
             }
         }
     }
 
-    /// Has the answers about one user, or all of them, those under way included, asked for anew. Rejections
-    /// are forgotten for all users, since the throttle does not know whose they are.
+    /// Invalidates the answers for one user, or all answers, including those of checks in flight. Rejections are
+    /// cleared for all users, because the throttle does not store their names.
     pub fn flush(&self, user: Option<&[u8]>) {
         self.in_flight_checks.mark_all_flushed();
         self.cache.flush(user);
         self.throttle.clear_rejections();
-        // Last: what was noted in the meantime is worthless too.
+        // Last, so that worker cache entries that were inserted meanwhile are invalid too.
         self.flush_count.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// The keys in force, where there are any.
+    /// Returns the API keys in force; `None` if no API key file is configured.
     pub fn api_keys(&self) -> Option<Arc<ApiKeyIndex>> {
-        self.authenticators.api_keys().map(|keys| keys.index())
+        self.authenticators.api_keys().map(|api_keys| api_keys.index())
     }
 
-    /// Brings the gauges up to date, for somebody who is about to read them.
+    /// Sets the limits that can change at run time: all except the sizes of the tables and of the cache.
+    pub fn set_limits(&self, cache: &cache::CacheLimits, throttle: &throttle::ThrottleLimits) {
+        self.cache.set_timeouts(cache);
+        self.throttle.set_limits(throttle);
+    }
+
+    /// Updates the gauges. It is called before `/metrics` is encoded.
     pub fn update_gauges(&self) {
         self.cache.update_gauges(&self.metrics);
         if let Some(upstreams) = &self.upstreams {
             upstreams.update_metrics();
         }
-        if let Some(keys) = self.authenticators.api_keys() {
-            keys.update_metrics(&self.metrics);
+        if let Some(api_keys) = self.authenticators.api_keys() {
+            api_keys.update_metrics(&self.metrics);
         }
         self.metrics.throttle_entries.set(i64::try_from(self.throttle.len()).unwrap_or(i64::MAX));
     }
 }
 
-/// What is known of a request without waiting.
+/// The result of an evaluation that does not wait.
 pub enum Evaluation {
-    /// All there is to know.
+    /// The verdict.
     Decided(Verdict),
-    /// The cache has no answer: a password has to be checked.
+    /// The credentials must be checked by an authenticator first.
     CheckNeeded(Box<PendingCheck>),
 }
 

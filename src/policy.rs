@@ -1,12 +1,12 @@
-//! What an identity may do. A [`Grant`] is made here and nowhere else, and an allowed request can
-//! be answered only from one.
+//! The policy decides what an identity may do. Only this module creates an [`AllowedRequest`], and only from one can a
+//! request be allowed.
 //!
-//! Without a policy every identity is admitted. With one, nothing is that no `[[grant]]` names;
-//! grants add up, in any order, and a `[[deny]]` wins over all of them. The policy is judged on
-//! every request, after the cache: a change of it, or of a group, is in force with the next one.
+//! Without a policy file, every user may do everything. With one, a request is denied unless a `[[grant]]` permits it.
+//! Grants add up in any order, and a `[[deny]]` overrides all of them. The policy is evaluated on every request, after
+//! the cache, so a change of the policy or of a group applies to the next request.
 //!
-//! What is judged is what the client asked for and what the backend will do. A request that two
-//! readers could take for two things is refused ([`registry`], [`site`]).
+//! The request is evaluated as the upstream will read it. A request that two programs could read differently is denied
+//! (see [`crate::request::registry`] and [`crate::request::site`]).
 
 mod backend_uri;
 mod coverage;
@@ -19,9 +19,10 @@ pub mod read;
 pub mod reload;
 pub mod rule;
 pub mod rules;
+#[cfg(test)]
+mod test_random;
 pub mod token;
 mod unknown_key;
-mod value;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -34,7 +35,6 @@ use self::groups::GroupMemberships;
 use self::reload::PolicyContent;
 use self::rule::Subject;
 use self::rules::{PolicyDecision, PolicyRules};
-pub use self::token::{GrantedAccess, TokenRefusal};
 use crate::authn::Identity;
 use crate::identity::Membership;
 use crate::request::header::RequestHeader;
@@ -42,7 +42,7 @@ use crate::request::original::{DeclaredUpstream, check_below_v2};
 use crate::request::subrequest::{ClientAddress, Subrequest};
 use crate::upstream::secret_header::SecretHeaderValue;
 
-/// The proof that the policy permits a request, and whose it is.
+/// The proof that the policy permits a request, with the values for the response.
 #[derive(Clone, Debug)]
 pub struct AllowedRequest {
     identity: Option<Arc<Identity>>,
@@ -53,64 +53,65 @@ pub struct AllowedRequest {
 }
 
 impl AllowedRequest {
-    /// Who is admitted; `None` where the policy permits it to anyone, and nobody said who he is.
+    /// Returns the identity; `None` for an anonymous request that the policy permits to anyone.
     pub fn identity(&self) -> Option<&Identity> {
         self.identity.as_deref()
     }
 
-    /// The identity's groups, with commas between them.
+    /// Returns the groups of the identity, separated by commas.
     pub fn groups_header(&self) -> &[u8] {
         &self.groups_header
     }
 
-    /// Whether the authenticator could not be asked, and this is what it said last.
+    /// Returns true if the authenticator was unavailable, and its last answer was used.
     pub fn is_stale(&self) -> bool {
         self.is_stale
     }
 
-    /// The same, of an identity that could not be confirmed anew.
+    /// Sets whether the last answer of an unavailable authenticator was used.
     #[must_use]
     pub fn with_stale(self, stale: bool) -> Self {
         Self { is_stale: stale, ..self }
     }
 
-    /// The same, with what the upstream is shown.
+    /// Sets the `Authorization` value that the upstream receives.
     #[must_use]
-    pub(crate) fn with_upstream_authorization(self, upstream: SecretHeaderValue) -> Self {
-        Self { upstream_authorization: Some(upstream), ..self }
+    pub(crate) fn with_upstream_authorization(self, value: SecretHeaderValue) -> Self {
+        Self { upstream_authorization: Some(value), ..self }
     }
 
-    /// The same, of which the backend is asked for another URI.
+    /// Sets the URI that the upstream receives.
     #[must_use]
     pub(crate) fn with_upstream_uri(self, uri: String) -> Self {
         Self { upstream_uri: Some(uri), ..self }
     }
 
-    /// What the upstream is shown in place of the client's own; `None` where the settings say nothing of it.
+    /// Returns the `Authorization` value that the upstream receives; `None` if the settings do not configure it.
     pub fn upstream_authorization(&self) -> Option<&SecretHeaderValue> {
         self.upstream_authorization.as_ref()
     }
 
-    /// What the backend must be asked for instead, where that is not what the client asked for.
+    /// Returns the URI that the upstream must receive, if it differs from the client's URI.
     pub fn upstream_uri(&self) -> Option<&str> {
         self.upstream_uri.as_deref()
     }
 }
 
-/// What a scope narrows where there is no policy.
+/// The rules that apply without a policy file. The scope of an API key still limits them.
 static ALLOW_AUTHENTICATED: LazyLock<PolicyRules> = LazyLock::new(PolicyRules::allow_authenticated);
 
-/// The rules and the groups in force.
+/// The active rules and groups.
 #[derive(Debug, Default)]
 pub struct Policy {
     rules: ArcSwapOption<PolicyRules>,
     groups: ArcSwap<GroupMemberships>,
-    /// When either of them was replaced last, in seconds since 1970; 0 if they are those of the start.
+    /// The time of the last change of the rules or groups, in seconds since 1970; 0 if they did not change since the
+    /// start.
     changed_at: AtomicU64,
 }
 
 impl Policy {
-    /// Puts other rules or groups in force. Each request is judged by the old ones or by the new ones.
+    /// Activates other rules or groups. Each request is evaluated with either the old ones or the new ones.
     pub fn replace(&self, content: PolicyContent) {
         match content {
             PolicyContent::Rules(rules) => self.rules.store(Some(Arc::new(rules))),
@@ -118,60 +119,63 @@ impl Policy {
         }
     }
 
-    /// Records that the rules or the groups were replaced at `now`, in seconds since 1970. What a token of before was
-    /// not granted may be granted since.
+    /// Records that the rules or groups changed at `now`, in seconds since 1970. The changed policy can permit actions
+    /// that an earlier token does not grant.
     pub fn record_change(&self, now: u64) {
         self.changed_at.fetch_max(now, Ordering::AcqRel);
     }
 
-    /// The rules in force, if there are any.
+    /// Returns the active rules, if there is a policy file.
     pub fn rules(&self) -> Option<Arc<PolicyRules>> {
         self.rules.load_full()
     }
 
-    /// The groups in force.
+    /// Returns the active groups.
     pub fn groups(&self) -> Arc<GroupMemberships> {
         self.groups.load_full()
     }
 
-    /// Judges one request of `identity`'s, or of nobody's.
+    /// Evaluates a request of an identity; `None` is an anonymous request.
+    ///
+    /// # Errors
+    /// Returns the reason if the request is denied.
     pub fn authorize(
         &self,
         identity: Option<Arc<Identity>>,
         request: &Subrequest<'_>,
     ) -> Result<AllowedRequest, Denied> {
-        let file = self.groups.load();
+        let file_groups = self.groups.load();
         let rules = self.rules.load();
-        let sources = user_memberships(&file, identity.as_deref());
-        let judged = match effective_rules(rules.as_deref(), identity.as_deref()) {
+        let memberships = user_memberships(&file_groups, identity.as_deref());
+        let decision = match effective_rules(rules.as_deref(), identity.as_deref()) {
             None => evaluate_without_policy(identity.is_some(), request),
-            Some(rules) => with_subject(sources, identity.as_deref(), request, |subject| {
+            Some(rules) => with_subject(memberships, identity.as_deref(), request, |subject| {
                 Ok(rules.evaluate(subject, request.original_request()?))
             }),
         };
-        let uri = match judged {
-            Ok(PolicyDecision::Allowed { upstream_uri: uri }) => uri,
-            Ok(PolicyDecision::Denied(mut refused)) => {
-                refused.api_key = identity.as_deref().and_then(Identity::describe_api_key);
-                return Err(record_denied_user(identity.as_deref(), request, Denied::ByPolicy(refused)));
+        let upstream_uri = match decision {
+            Ok(PolicyDecision::Allowed { upstream_uri }) => upstream_uri,
+            Ok(PolicyDecision::Denied(mut denial)) => {
+                denial.api_key = identity.as_deref().and_then(Identity::describe_api_key);
+                return Err(record_denied_user(identity.as_deref(), request, Denied::ByPolicy(denial)));
             }
             Err(denied) => return Err(record_denied_user(identity.as_deref(), request, denied)),
         };
-        let groups = join_groups(sources);
+        let groups_header = join_groups(memberships);
         Ok(AllowedRequest {
             identity,
-            groups_header: groups,
-            upstream_uri: uri,
+            groups_header,
+            upstream_uri,
             is_stale: false,
             upstream_authorization: None,
         })
     }
 
-    /// Judges one request as [`Policy::authorize`] does, and says why. The subject has the groups and the scope
-    /// that its identity would have.
+    /// Evaluates a request in the same way as [`Policy::authorize`], and explains the decision. The caller sets the
+    /// groups and the scope of the subject.
     ///
     /// # Errors
-    /// If the proxy does not describe the request completely.
+    /// Returns an error if a header that describes the request is missing, repeated or invalid.
     pub fn explain(&self, subject: &Subject<'_>, request: &Subrequest<'_>) -> Result<Explanation, Denied> {
         let rules = self.rules.load();
         match rules.as_deref().or(subject.api_key_scope.map(|_| &*ALLOW_AUTHENTICATED)) {
@@ -181,21 +185,21 @@ impl Policy {
     }
 }
 
-/// The judgement if there is no policy and no scope: every user may do everything, and nobody else anything.
-/// Which path a request to a registry reaches is checked all the same.
+/// Evaluates a request if there is neither a policy nor a scope: every user may do everything, and an anonymous request
+/// is denied. The path of a request to a registry is still checked.
 fn evaluate_without_policy(is_identified: bool, request: &Subrequest<'_>) -> Result<PolicyDecision, Denied> {
     if !is_identified {
         return Ok(PolicyDecision::Denied(Box::<PolicyDenial>::default()));
     }
     match check_confined(request) {
         Ok(()) => Ok(PolicyDecision::Allowed { upstream_uri: None }),
-        Err(Denied::ByPolicy(refused)) => Ok(PolicyDecision::Denied(refused)),
+        Err(Denied::ByPolicy(denial)) => Ok(PolicyDecision::Denied(denial)),
         Err(denied) => Err(denied),
     }
 }
 
-/// Checks that a request of which the proxy says that it goes to a registry stays below `/v2/` there. Where a policy
-/// is in force, its grammar is stricter.
+/// Checks that a request stays below `/v2/` if the proxy declares a registry. With a policy, the parser for registry
+/// requests is stricter.
 fn check_confined(request: &Subrequest<'_>) -> Result<(), Denied> {
     match (request.declared_upstream, request.uri) {
         (DeclaredUpstream::Unspecified | DeclaredUpstream::Other, _) => Ok(()),
@@ -209,7 +213,7 @@ fn check_confined(request: &Subrequest<'_>) -> Result<(), Denied> {
     }
 }
 
-/// Records whose request is denied, for the log.
+/// Records the user of a denied request for the log.
 fn record_denied_user(identity: Option<&Identity>, request: &Subrequest<'_>, denied: Denied) -> Denied {
     if let Some(identity) = identity {
         request.set_user(identity.user.as_bytes());
@@ -217,7 +221,7 @@ fn record_denied_user(identity: Option<&Identity>, request: &Subrequest<'_>, den
     denied
 }
 
-/// The rules that an identity is judged by, if there are any.
+/// Returns the rules that apply to an identity; `None` if there is neither a policy nor a scope.
 fn effective_rules<'r>(
     rules: Option<&'r PolicyRules>,
     identity: Option<&Identity>,
@@ -225,41 +229,48 @@ fn effective_rules<'r>(
     rules.or(identity.and_then(Identity::scope).map(|_| &*ALLOW_AUTHENTICATED))
 }
 
+/// The groups of a user from the group file, and those from the authenticator.
 type UserMemberships<'s> = [Option<&'s Membership>; 2];
 
-/// The groups of the group file, and those that the authenticator named.
-fn user_memberships<'s>(file: &'s GroupMemberships, identity: Option<&'s Identity>) -> UserMemberships<'s> {
+/// Returns the groups of an identity from the group file and from the authenticator.
+fn user_memberships<'s>(
+    file_groups: &'s GroupMemberships,
+    identity: Option<&'s Identity>,
+) -> UserMemberships<'s> {
     let user = identity.map(|identity| identity.user.as_bytes());
-    [user.map(|user| file.of_user(user)), identity.map(|identity| &identity.membership)]
+    [user.map(|user| file_groups.of_user(user)), identity.map(|identity| &identity.membership)]
 }
 
-/// Has something judged of who asks.
+/// Calls `evaluate` with the subject of a request.
 fn with_subject<T>(
-    sources: UserMemberships<'_>,
+    memberships: UserMemberships<'_>,
     identity: Option<&Identity>,
     request: &Subrequest<'_>,
-    judge: impl FnOnce(&Subject<'_>) -> Result<T, Denied>,
+    evaluate: impl FnOnce(&Subject<'_>) -> Result<T, Denied>,
 ) -> Result<T, Denied> {
-    let of: Vec<&[u8]> =
-        sources.into_iter().flatten().flat_map(|of| of.groups().iter().map(|group| &**group)).collect();
-    // nginx's own address is not the client's: who is not named is in no network.
-    let client = match request.client {
+    let groups: Vec<&[u8]> = group_names(memberships.into_iter().flatten()).collect();
+    // The address of the proxy is not that of the client. If the proxy sends none, the client is in no network.
+    let client_address = match request.client {
         ClientAddress::Missing | ClientAddress::UnixSocket => None,
         ClientAddress::Text(_) => request.client_address()?,
     };
     let user = identity.map(|identity| identity.user.as_bytes());
-    let scope = identity.and_then(|identity| identity.scope());
-    judge(&Subject { user, groups: &of, client_address: client, api_key_scope: scope })
+    let api_key_scope = identity.and_then(|identity| identity.scope());
+    evaluate(&Subject { user, groups: &groups, client_address, api_key_scope })
 }
 
-/// The groups of the group file and those that the authenticator named, each once.
-fn join_groups(sources: UserMemberships<'_>) -> Box<[u8]> {
-    match sources.map(|source| source.filter(|of| !of.is_empty())) {
+fn group_names<'s>(memberships: impl Iterator<Item = &'s Membership>) -> impl Iterator<Item = &'s [u8]> {
+    memberships.flat_map(|membership| membership.groups().iter().map(|group| &**group))
+}
+
+/// Returns the groups of both sources, separated by commas and without duplicates.
+fn join_groups(memberships: UserMemberships<'_>) -> Box<[u8]> {
+    match memberships.map(|source| source.filter(|membership| !membership.is_empty())) {
         [None, None] => Box::default(),
-        [Some(of), None] | [None, Some(of)] => of.header_value().into(),
-        [Some(file), Some(own)] => {
-            let both = [file, own].into_iter().flat_map(|of| of.groups().iter().map(|group| &**group));
-            Membership::new(both.collect()).header_value().into()
+        [Some(membership), None] | [None, Some(membership)] => membership.header_value().into(),
+        [Some(of_file), Some(of_authenticator)] => {
+            let names = group_names([of_file, of_authenticator].into_iter());
+            Membership::new(names.collect()).header_value().into()
         }
     }
 }

@@ -1,17 +1,23 @@
-//! Watching a file that may be edited while it is read, without ever losing what was good.
+//! Detection of changed files, and activation of their content, while other programs write the files.
 //!
-//! A change is in force within [`IN_FORCE_WITHIN`] of its first write, or it is told that it is not. Each look
-//! compares the file's stamp (device, inode, size, modification and change time); once the stamp has been the same
-//! for longer than any file system's clock tick, it is believed, and the content is compared once a minute only.
+//! A change is active within [`RELOAD_DELAY_MAX`] of its first write, or the log and `/readyz` report that it is not.
 //!
-//! New content is handed out when it has been the same for [`SETTLE`], so that a half-written file is not. A file
-//! that never holds still has a deadline, which counts from the last look that found it unchanged:
-//! - the nearer the deadline, the shorter the time for which content has to be the same;
-//! - a file that was replaced by another, and not written to since it was read, was whole when it was read;
-//! - at the deadline, some kinds of files are taken as they are ([`Unsettled`]).
+//! # Detection
 //!
-//! Whoever gets new content says what became of it; until then, and if it was no good, what was in force stays in
-//! force.
+//! Each poll compares the stamp of the file: device, inode, size, modification time and change time. A stamp that was
+//! equal for longer than the coarsest clock tick of a file system is trusted. The content of a file with a trusted stamp
+//! is compared only every [`COMPARE_INTERVAL`].
+//!
+//! # Half-written files
+//!
+//! New content is offered after it was equal for [`STABLE_TIME`], so that a half-written file is not used. For a file
+//! that never stays equal there is a deadline, counted from the last poll that found the file unchanged:
+//! - If whole lines may be used, the required time decreases as the deadline approaches.
+//! - A file that was replaced by another file, and not written to after it was read, was complete when it was read.
+//! - At the deadline, the whole lines of some kinds of files are used ([`UnstableFileMode`]).
+//!
+//! The caller that receives new content reports whether it is valid. Until then, and if it is invalid, the active
+//! content stays active.
 
 pub mod mount;
 mod poller;
@@ -19,6 +25,7 @@ mod read_access;
 pub mod reload_state;
 pub mod reloader;
 mod source;
+pub mod utf8_bom;
 pub mod wrong_format;
 
 use std::fs::File;
@@ -33,136 +40,136 @@ use self::source::{FileStamp, ReadContent, is_unmodified, is_unmodified_for};
 pub use self::source::{ReadError, SourceFile, displayable_path};
 use crate::clock::Moment;
 
-/// The time from the first write of a change until it is in force, or is told not to be.
+/// Maximum time from the first write of a change until it is active, or is reported as not active.
 pub const RELOAD_DELAY_MAX: Duration = Duration::from_secs(2);
 
-/// How long content has to be the same: longer than a tool that writes in place needs between two writes, and too
-/// short for the author to notice.
+/// Time for which new content must be equal. It is longer than the pause of a tool between two writes to a file, and
+/// short enough that an editing user does not notice it.
 pub const STABLE_TIME: Duration = Duration::from_millis(200);
 
-/// The same when there is no time left, for files that may be taken unsettled: longer than a program needs between
-/// truncating a file and writing it.
+/// Lower limit of the time for which content must be equal, near the deadline of a file whose whole lines may be used.
+/// It is longer than the pause of a program between truncating a file and writing it.
 const STABLE_TIME_MIN: Duration = Duration::from_millis(10);
 
-/// What the deadline leaves of [`IN_FORCE_WITHIN`]: for the last looks, and for threads that wait for a core.
+/// Part of [`RELOAD_DELAY_MAX`] that remains after the deadline, for the last polls and for threads that wait for a core.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(400);
 
-/// The age at which it is told that a change is not in force: as much before [`IN_FORCE_WITHIN`] as a thread may
-/// have to wait for a core to tell it.
+/// Age at which a change that is not active is reported. The report can be delayed by a thread that waits for a core,
+/// so it starts before [`RELOAD_DELAY_MAX`].
 const OVERDUE_AFTER: Duration = RELOAD_DELAY_MAX.saturating_sub(Duration::from_millis(150));
 
-/// How long a file has to be empty at the start, as while it is watched: a tool may be between truncating and writing,
-/// and wait for a core there.
+/// Time for which a file must be empty before it counts as empty. A tool can wait for a core between truncating the file
+/// and writing it.
 const EMPTY_STABLE_TIME: Duration = RELOAD_DELAY_MAX.saturating_sub(DEADLINE_MARGIN);
 
-/// How long a start waits for a file to hold still: an empty one may have been written just before the end.
+/// Maximum time for which a start waits for stable content. An empty file can receive content at the end of
+/// [`EMPTY_STABLE_TIME`], and this content must be stable too.
 const START_TIMEOUT: Duration = RELOAD_DELAY_MAX.saturating_add(RELOAD_DELAY_MAX);
 
-/// How long after the deadline two reads may still agree, before a file is taken unsettled.
+/// Time after the deadline in which two reads can still agree, before whole lines of unstable content are used.
 const UNSTABLE_GRACE: Duration = Duration::from_millis(100);
 
-/// The longest time that a change is taken to have been there before it was seen. Where looks are further apart
-/// than this, the time counts from the look that saw it.
+/// Maximum age of a change when a poll detects it. If polls are further apart, the change is assumed to be this old.
 const UNSEEN_CHANGE_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// The coarsest time stamps of a file system (FAT's). Writes that are closer together can have one stamp.
+/// Resolution of the coarsest timestamps of a file system (FAT). Two writes within this time can have the same stamp.
 const TIMESTAMP_GRANULARITY_MAX: Duration = Duration::from_secs(2);
 
-/// How often the content is compared even though the stamp is the same.
+/// Interval at which the content is compared although the stamp is equal.
 pub(crate) const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What comes into force of a file that never holds still.
+/// The rule for a file whose content never becomes stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnstableFileMode {
-    /// Nothing, since a part of the file could admit more than the whole.
+    /// The active content stays active, because a part of the file could permit more than the whole file.
     KeepActive,
-    /// The whole lines of what is there, since a line that is missing can only refuse.
+    /// The whole lines are used, because a missing line can only cause a refusal.
     UseWholeLines,
 }
 
-/// New content.
+/// Content of a changed file.
 #[derive(Debug)]
 pub struct NewContent {
-    /// What was read; cleared when it goes, since it may be a secret.
+    /// The content; it can be a secret, so it is cleared when it is dropped.
     pub text: Zeroizing<Vec<u8>>,
-    /// Whether it is all that was written. If not, it ends with a whole line.
+    /// The content is the whole file. Otherwise it ends with a whole line, and more lines can follow.
     pub is_complete: bool,
-    /// Whether it has no entry, and does not say so itself; see [`is_emptied`].
+    /// The content has no entry and no line that states this; see [`is_unexpectedly_empty`].
     pub is_unexpectedly_empty: bool,
 }
 
-/// What a look found.
+/// The result of a poll.
 #[derive(Debug)]
 pub enum PollResult {
-    /// Nothing that was not known, or nothing yet that can be taken.
+    /// No new content, or new content that is not stable yet.
     NoChange,
-    /// What is in force; it may have been otherwise in between.
+    /// The file has the active content. It can have had other content since the previous poll.
     Active,
-    /// Other content. It is handed out again at each look, until [`Watch::taken`], [`Watch::passed_over`] or
-    /// [`Watch::wait_on`] is said of it.
+    /// New content. Each poll offers it again until the caller calls [`WatchedFile::accept_offered`],
+    /// [`WatchedFile::reject_offered`] or [`WatchedFile::retry_later`].
     Changed(NewContent),
-    /// It can't be read.
+    /// The file cannot be read.
     Unreadable(ReadError),
 }
 
-/// Watches one file; see the top of this file.
+/// The state of one watched file; see the module documentation.
 #[derive(Debug)]
 pub struct WatchedFile {
     source: SourceFile,
-    /// The line by which a file says that it has no entries.
+    /// The line that states that the file has no entries, such as `# no users`.
     no_entries_line: &'static [u8],
     unstable_mode: UnstableFileMode,
     active_hash: blake3::Hash,
-    /// What was no good, and is not handed out again.
+    /// The hash of content that the caller rejected. This content is not offered again.
     rejected_hash: Option<blake3::Hash>,
     known_stamp: Option<KnownStamp>,
     compared_at: Moment,
-    /// When the content was read that was decided on last.
+    /// The time at which the last accepted or rejected content was read.
     decided_at: Moment,
     pending: Option<PendingChange>,
     offered: Option<OfferedContent>,
     unreadable_at: Option<Moment>,
-    /// How long the last content took to be read and put in force.
+    /// The time that the last content took to be read and activated.
     load_time: Duration,
 }
 
-/// The stamp of content that was decided on.
+/// The stamp of content that was accepted or rejected.
 #[derive(Debug)]
 struct KnownStamp {
     stamp: FileStamp,
     first_seen_at: Moment,
-    /// Whether content with another stamp can't be what was decided on.
+    /// A file with an equal stamp has the same content: the stamp is older than the clock tick of any file system.
     is_trusted: bool,
 }
 
-/// A change that is not in force.
+/// A change that is not active yet.
 #[derive(Debug)]
 struct PendingChange {
-    /// When it was made, at the earliest.
+    /// The earliest time at which the change can have been made.
     changed_at: Moment,
     candidate: CandidateContent,
-    /// The last file that was replaced, and so was whole.
+    /// The last file that another file replaced; its content was complete.
     last_complete: Option<CandidateContent>,
-    /// When unsettled content may be handed out again.
+    /// The time from which unstable content can be offered again.
     next_offer_at: Moment,
 }
 
-/// Content that was read.
+/// Content that was read and is not accepted or rejected yet.
 #[derive(Debug)]
 struct CandidateContent {
     hash: blake3::Hash,
     file: File,
     stamp: FileStamp,
-    /// Since when it is the same.
+    /// The time of the first read that returned this content.
     first_read_at: Moment,
     read_at: Moment,
     is_stable: bool,
     is_unexpectedly_empty: bool,
-    /// When it was emptied, at the earliest, if it is.
+    /// The earliest time at which an empty file can have been emptied.
     emptied_at: Moment,
 }
 
-/// Content that was handed out.
+/// Content that was offered to the caller.
 #[derive(Debug)]
 struct OfferedContent {
     hash: blake3::Hash,
@@ -170,64 +177,68 @@ struct OfferedContent {
     read_at: Moment,
 }
 
-/// Returns whether a text has nothing but blank lines and comments, and none of them is `none_line`, by which a
-/// file says that it has no entries.
-pub fn is_unexpectedly_empty(text: &[u8], none_line: &[u8]) -> bool {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    text.split(|byte| *byte == b'\n')
+/// Returns true if a text has only blank lines and comments, and none of them is `no_entries_line`, which states that a
+/// file has no entries.
+pub fn is_unexpectedly_empty(text: &[u8], no_entries_line: &[u8]) -> bool {
+    utf8_bom::strip_utf8_bom(text)
+        .split(|byte| *byte == b'\n')
         .map(<[u8]>::trim_ascii)
-        .all(|line| line.is_empty() || line.starts_with(b"#") && line != none_line)
+        .all(|line| line.is_empty() || line.starts_with(b"#") && line != no_entries_line)
 }
 
 impl WatchedFile {
-    /// Reads the file for the first time. What it returns counts as in force. A file that was written a moment ago
-    /// has to be the same a moment later; `pause` lets so much time go by.
+    /// Reads the file for the first time. The returned content counts as active.
+    ///
+    /// A file that was written recently must have the same content some time later. `pause` waits for this time.
     ///
     /// # Errors
-    /// It can't be read; or it changes all the time, and nothing of it may be taken unsettled.
+    /// The file cannot be read, or its content is not stable and its whole lines must not be used.
     pub fn start(
         source: SourceFile,
-        none_line: &'static [u8],
-        unsettled: UnstableFileMode,
+        no_entries_line: &'static [u8],
+        unstable_mode: UnstableFileMode,
         now: Moment,
         mut pause: impl FnMut(Duration),
     ) -> Result<(Self, NewContent), ReadError> {
         let mut text = source.read_content()?;
-        let is_empty = |text: &ReadContent| is_unexpectedly_empty(&text.bytes, none_line);
-        let span = |text: &ReadContent| if is_empty(text) { EMPTY_STABLE_TIME } else { STABLE_TIME };
-        let mut is_whole = text.is_stable && is_unmodified_for(&text.file, &text.stamp, span(&text));
+        let is_empty = |text: &ReadContent| is_unexpectedly_empty(&text.bytes, no_entries_line);
+        let stable_time = |text: &ReadContent| if is_empty(text) { EMPTY_STABLE_TIME } else { STABLE_TIME };
+        let mut is_complete =
+            text.is_stable && is_unmodified_for(&text.file, &text.stamp, stable_time(&text));
         let (mut waited, mut same_since) = (Duration::ZERO, Duration::ZERO);
-        while !is_whole && waited < START_TIMEOUT {
-            let quick = unsettled == UnstableFileMode::UseWholeLines && !is_empty(&text);
-            let step = if quick { STABLE_TIME_MIN } else { STABLE_TIME };
+        while !is_complete && waited < START_TIMEOUT {
+            let is_short = unstable_mode == UnstableFileMode::UseWholeLines && !is_empty(&text);
+            let step = if is_short { STABLE_TIME_MIN } else { STABLE_TIME };
             pause(step);
             waited += step;
-            // A file that is replaced by removing it first is missing for a moment.
+            // A file that is removed before its replacement is missing for a short time.
             let Ok(next) = source.read_content() else { continue };
             if text.was_complete(&next) && !is_empty(&text) {
-                is_whole = true;
+                is_complete = true;
                 break;
             }
             if !next.is_same_read(&text) {
                 same_since = waited;
             }
             text = next;
-            let wanted = if quick { STABLE_TIME_MIN } else { span(&text) };
-            is_whole = waited.saturating_sub(same_since) >= wanted;
+            let required = if is_short { STABLE_TIME_MIN } else { stable_time(&text) };
+            is_complete = waited.saturating_sub(same_since) >= required;
         }
         let ReadContent { mut hash, stamp, mut bytes, .. } = text;
-        if !is_whole {
+        if !is_complete {
             truncate_to_whole_lines(&mut bytes);
             hash = blake3::hash(&bytes);
-            if unsettled == UnstableFileMode::KeepActive || self::is_unexpectedly_empty(&bytes, none_line) {
+            if unstable_mode == UnstableFileMode::KeepActive
+                || self::is_unexpectedly_empty(&bytes, no_entries_line)
+            {
                 return Err(ReadError::KeepsChanging(source.display_path()));
             }
         }
-        let is_emptied = is_unexpectedly_empty(&bytes, none_line);
-        let watch = Self {
+        let is_unexpectedly_empty = is_unexpectedly_empty(&bytes, no_entries_line);
+        let watched_file = Self {
             source,
-            no_entries_line: none_line,
-            unstable_mode: unsettled,
+            no_entries_line,
+            unstable_mode,
             active_hash: hash,
             rejected_hash: None,
             known_stamp: Some(KnownStamp { stamp, first_seen_at: now, is_trusted: false }),
@@ -238,53 +249,52 @@ impl WatchedFile {
             unreadable_at: None,
             load_time: Duration::ZERO,
         };
-        Ok((watch, NewContent { text: bytes, is_complete: is_whole, is_unexpectedly_empty: is_emptied }))
+        Ok((watched_file, NewContent { text: bytes, is_complete, is_unexpectedly_empty }))
     }
 
-    /// The file.
+    /// Returns the path of the file and its size limit.
     pub fn source(&self) -> &SourceFile {
         &self.source
     }
 
-    /// When to look again, if sooner than usual.
+    /// Returns the time until the next poll, if it must be earlier than the poll interval.
     pub fn next_poll_in(&self, now: Moment) -> Option<Duration> {
         let pending = self.pending.as_ref().map(|pending| {
-            let wanted = self
+            let until_stable = self
                 .required_stable_time(pending, now)
                 .saturating_sub(now.since(pending.candidate.first_read_at));
             let deadline = match pending.candidate.is_unexpectedly_empty {
                 true => pending.candidate.emptied_at.plus(EMPTY_STABLE_TIME),
                 false => self.deadline(pending),
             };
-            let to_deadline = deadline.since(now);
-            let wait = match (pending.candidate.is_unexpectedly_empty, to_deadline.is_zero()) {
-                (_, true) => wanted,
-                (true, false) => to_deadline,
-                (false, false) => wanted.min(to_deadline),
+            let until_deadline = deadline.since(now);
+            let wait = match (pending.candidate.is_unexpectedly_empty, until_deadline.is_zero()) {
+                (_, true) => until_stable,
+                (true, false) => until_deadline,
+                (false, false) => until_stable.min(until_deadline),
             };
-            let to_told = pending.changed_at.plus(OVERDUE_AFTER).since(now);
-            let wait = if to_told.is_zero() { wait } else { wait.min(to_told) };
+            let until_overdue = pending.changed_at.plus(OVERDUE_AFTER).since(now);
+            let wait = if until_overdue.is_zero() { wait } else { wait.min(until_overdue) };
             wait.clamp(STABLE_TIME_MIN, STABLE_TIME)
         });
         pending.or(self.unreadable_at.map(|_| STABLE_TIME))
     }
 
-    /// How long a change has not been in force, once that has to be told.
+    /// Returns the age of a change that is not active, if the age must be reported.
     pub fn overdue_for(&self, now: Moment) -> Option<Duration> {
         let pending = self.pending.as_ref()?;
         Some(now.since(pending.changed_at)).filter(|age| *age >= OVERDUE_AFTER)
     }
 
-    /// How long a change has not been in force that was handed out, if what it takes to be in force will bring it
-    /// past [`IN_FORCE_WITHIN`].
+    /// Returns the age of an offered change, if the time for loading it will exceed [`RELOAD_DELAY_MAX`].
     pub fn will_be_overdue_for(&self, now: Moment) -> Option<Duration> {
         let pending = self.pending.as_ref()?;
         Some(now.since(pending.changed_at)).filter(|age| age.saturating_add(self.load_time) >= OVERDUE_AFTER)
     }
 
-    /// One look at the file. `forced` reads it even if its stamp is the one known.
-    pub fn poll(&mut self, now: Moment, forced: bool, unsettled: UnstableFileMode) -> PollResult {
-        self.unstable_mode = unsettled;
+    /// Checks the file for a change. With `forced`, it is read even if its stamp is equal.
+    pub fn poll(&mut self, now: Moment, forced: bool, unstable_mode: UnstableFileMode) -> PollResult {
+        self.unstable_mode = unstable_mode;
         if forced {
             self.rejected_hash = None;
         }
@@ -292,10 +302,10 @@ impl WatchedFile {
         let known = self.known_stamp.as_ref().filter(|known| Some(known.stamp) == stamp);
         let is_quiet = self.pending.is_none() && self.unreadable_at.is_none() && !forced;
         if let Some(known) = known.filter(|_| is_quiet) {
-            let due = now.since(self.compared_at) >= COMPARE_INTERVAL;
-            let decided_on = |hash| hash == self.active_hash || Some(hash) == self.rejected_hash;
-            if known.is_trusted && !due || self.source.hash().is_ok_and(decided_on) {
-                if !known.is_trusted || due {
+            let is_compare_due = now.since(self.compared_at) >= COMPARE_INTERVAL;
+            let is_known = |hash| hash == self.active_hash || Some(hash) == self.rejected_hash;
+            if known.is_trusted && !is_compare_due || self.source.hash().is_ok_and(is_known) {
+                if !known.is_trusted || is_compare_due {
                     self.compared_at = now;
                 }
                 self.record_stamp(known.stamp, now);
@@ -309,19 +319,19 @@ impl WatchedFile {
                 self.unreadable_at = None;
                 self.process_read(text, now)
             }
-            // A file that is replaced by removing it first is missing for a moment.
-            Err(fault) => {
+            // A file that is removed before its replacement is missing for a short time.
+            Err(error) => {
                 let since = *self.unreadable_at.get_or_insert(now);
                 if !forced && now.since(since) < STABLE_TIME {
                     return PollResult::NoChange;
                 }
                 (self.pending, self.known_stamp, self.rejected_hash) = (None, None, None);
-                PollResult::Unreadable(fault)
+                PollResult::Unreadable(error)
             }
         }
     }
 
-    /// Notes the stamp of content that was decided on.
+    /// Records the stamp of content that was accepted or rejected.
     fn record_stamp(&mut self, stamp: FileStamp, now: Moment) {
         match &mut self.known_stamp {
             Some(known) if known.stamp == stamp => {
@@ -333,18 +343,18 @@ impl WatchedFile {
 
     fn process_read(&mut self, text: ReadContent, now: Moment) -> PollResult {
         if text.hash == self.active_hash || Some(text.hash) == self.rejected_hash {
-            let is_in_force = text.hash == self.active_hash;
+            let is_active = text.hash == self.active_hash;
             self.pending = None;
             self.record_stamp(text.stamp, now);
             self.decided_at = now;
-            if is_in_force {
+            if is_active {
                 self.rejected_hash = None;
             }
-            return if is_in_force { PollResult::Active } else { PollResult::NoChange };
+            return if is_active { PollResult::Active } else { PollResult::NoChange };
         }
         let ReadContent { bytes, hash, file, stamp, is_stable } = text;
-        let is_emptied = is_unexpectedly_empty(&bytes, self.no_entries_line);
-        let since = earliest_change_time(self.decided_at, now);
+        let is_unexpectedly_empty = is_unexpectedly_empty(&bytes, self.no_entries_line);
+        let changed_at = earliest_change_time(self.decided_at, now);
         let mut candidate = CandidateContent {
             hash,
             file,
@@ -352,20 +362,20 @@ impl WatchedFile {
             first_read_at: now,
             read_at: now,
             is_stable,
-            is_unexpectedly_empty: is_emptied,
-            emptied_at: since,
+            is_unexpectedly_empty,
+            emptied_at: changed_at,
         };
         let pending = match self.pending.take() {
-            None => PendingChange { changed_at: since, candidate, last_complete: None, next_offer_at: now },
+            None => PendingChange { changed_at, candidate, last_complete: None, next_offer_at: now },
             Some(mut pending) => {
                 let before = pending.candidate;
-                // To empty it is a change of its own, which begins when it was seen with something in it.
+                // Emptying the file is a separate change. It starts at the last read that found an entry.
                 candidate.emptied_at = if before.is_unexpectedly_empty {
                     before.emptied_at
                 } else {
                     earliest_change_time(before.read_at, now)
                 };
-                // The hash alone is not enough: two reads can find the same part of two writes.
+                // Comparing hashes is not sufficient: two reads can return the same part of two different writes.
                 if before.hash == candidate.hash && before.stamp.is_same_content(&candidate.stamp) {
                     candidate.first_read_at = before.first_read_at;
                 } else if before.was_complete(&candidate) {
@@ -374,11 +384,12 @@ impl WatchedFile {
                 PendingChange { candidate, ..pending }
             }
         };
-        let seen = self.decide_on_change(&pending, bytes, now);
+        let result = self.decide_on_change(&pending, bytes, now);
         self.pending = Some(pending);
-        seen
+        result
     }
 
+    /// Offers the content of a pending change if it is stable, or if the deadline has passed.
     fn decide_on_change(
         &mut self,
         pending: &PendingChange,
@@ -388,40 +399,43 @@ impl WatchedFile {
         let CandidateContent {
             hash,
             stamp,
-            first_read_at: first,
-            read_at: read,
+            first_read_at,
+            read_at,
             is_stable,
-            is_unexpectedly_empty: is_emptied,
+            is_unexpectedly_empty,
+            emptied_at,
             ..
         } = &pending.candidate;
         let deadline = self.deadline(pending);
-        let may_be_taken = !is_emptied || now >= pending.candidate.emptied_at.plus(EMPTY_STABLE_TIME);
-        let is_settled = *is_stable && now.since(*first) >= self.required_stable_time(pending, now);
-        if is_settled && may_be_taken {
-            self.offered = Some(OfferedContent { hash: *hash, stamp: Some(*stamp), read_at: *read });
+        let is_empty_long_enough = !is_unexpectedly_empty || now >= emptied_at.plus(EMPTY_STABLE_TIME);
+        let is_equal_long_enough =
+            *is_stable && now.since(*first_read_at) >= self.required_stable_time(pending, now);
+        if is_equal_long_enough && is_empty_long_enough {
+            self.offered = Some(OfferedContent { hash: *hash, stamp: Some(*stamp), read_at: *read_at });
             return PollResult::Changed(NewContent {
                 text,
                 is_complete: true,
-                is_unexpectedly_empty: *is_emptied,
+                is_unexpectedly_empty: *is_unexpectedly_empty,
             });
         }
         if now < deadline {
             return PollResult::NoChange;
         }
-        if let Some(whole) = &pending.last_complete
-            && let Some(text) = self.source.reread_open(&whole.file, &whole.stamp)
+        if let Some(complete) = &pending.last_complete
+            && let Some(text) = self.source.reread_open(&complete.file, &complete.stamp)
         {
-            self.offered = Some(OfferedContent { hash: whole.hash, stamp: None, read_at: whole.read_at });
+            self.offered =
+                Some(OfferedContent { hash: complete.hash, stamp: None, read_at: complete.read_at });
             return PollResult::Changed(NewContent { text, is_complete: true, is_unexpectedly_empty: false });
         }
-        let is_time = now >= deadline.plus(UNSTABLE_GRACE).max(pending.next_offer_at);
-        if self.unstable_mode == UnstableFileMode::UseWholeLines && is_time && !is_emptied {
+        let is_due = now >= deadline.plus(UNSTABLE_GRACE).max(pending.next_offer_at);
+        if self.unstable_mode == UnstableFileMode::UseWholeLines && is_due && !is_unexpectedly_empty {
             let mut text = text;
             truncate_to_whole_lines(&mut text);
             if !self::is_unexpectedly_empty(&text, self.no_entries_line) {
-                // The hash of what is taken: should the file stay as it is, its last line has yet to come into force.
+                // The hash of the truncated text: if the file stays as it is, its last line is still a change.
                 self.offered =
-                    Some(OfferedContent { hash: blake3::hash(&text), stamp: None, read_at: *read });
+                    Some(OfferedContent { hash: blake3::hash(&text), stamp: None, read_at: *read_at });
                 return PollResult::Changed(NewContent {
                     text,
                     is_complete: false,
@@ -432,14 +446,14 @@ impl WatchedFile {
         PollResult::NoChange
     }
 
-    /// When a change has to be decided on, so that it is in force in time.
+    /// Returns the time at which a change must be offered, so that it is active within [`RELOAD_DELAY_MAX`].
     fn deadline(&self, pending: &PendingChange) -> Moment {
         pending
             .changed_at
             .plus(RELOAD_DELAY_MAX.saturating_sub(DEADLINE_MARGIN).saturating_sub(self.load_time))
     }
 
-    /// How long content has to be the same.
+    /// Returns the time for which the content of a change must be equal.
     fn required_stable_time(&self, pending: &PendingChange, now: Moment) -> Duration {
         match self.unstable_mode {
             UnstableFileMode::UseWholeLines if !pending.candidate.is_unexpectedly_empty => {
@@ -449,43 +463,43 @@ impl WatchedFile {
         }
     }
 
-    /// Has the file's stamp taken for the one known, as where stamps lie.
+    /// Marks the stamp of the file as known and trusted, as for a file system with unreliable timestamps.
     #[cfg(test)]
     pub(crate) fn trust_current_stamp(&mut self) {
         let known = |stamp| KnownStamp { stamp, first_seen_at: Moment::default(), is_trusted: true };
         self.known_stamp = self.source.stamp().map(known);
     }
 
-    /// To have reads fail.
+    /// Returns the source for tests in which reads fail.
     #[cfg(test)]
     pub(crate) fn source_mut(&mut self) -> &mut SourceFile {
         &mut self.source
     }
 
-    /// How long the content that [`Watch::start`] returned took to be put in force.
-    pub fn set_load_time(&mut self, load: Duration) {
-        self.load_time = load;
+    /// Sets the time that the content of [`WatchedFile::start`] took to be activated.
+    pub fn set_load_time(&mut self, load_time: Duration) {
+        self.load_time = load_time;
     }
 
-    /// What was handed out is in force now, which took so long.
-    pub fn accept_offered(&mut self, load: Duration) {
-        if let Some(handed) = self.offered.take() {
-            self.active_hash = handed.hash;
+    /// Records that the offered content is active. `load_time` is the time that this took.
+    pub fn accept_offered(&mut self, load_time: Duration) {
+        if let Some(offered) = self.offered.take() {
+            self.active_hash = offered.hash;
             self.rejected_hash = None;
-            self.load_time = load;
-            self.finish_change(&handed);
+            self.load_time = load_time;
+            self.finish_change(&offered);
         }
     }
 
-    /// What was handed out is no good, and is not to be looked at again before it changes.
+    /// Records that the offered content is invalid. It is not offered again until the file changes.
     pub fn reject_offered(&mut self) {
-        if let Some(handed) = self.offered.take() {
-            self.rejected_hash = Some(handed.hash);
-            self.finish_change(&handed);
+        if let Some(offered) = self.offered.take() {
+            self.rejected_hash = Some(offered.hash);
+            self.finish_change(&offered);
         }
     }
 
-    /// What was handed out is not whole and no good; the next is to be waited for.
+    /// Records that the offered content is incomplete and invalid. The next content is offered after [`STABLE_TIME`].
     pub fn retry_later(&mut self, now: Moment) {
         self.offered = None;
         if let Some(pending) = &mut self.pending {
@@ -493,29 +507,30 @@ impl WatchedFile {
         }
     }
 
-    fn finish_change(&mut self, handed: &OfferedContent) {
+    fn finish_change(&mut self, offered: &OfferedContent) {
         self.pending = None;
-        self.decided_at = handed.read_at;
-        let known = |stamp| KnownStamp { stamp, first_seen_at: handed.read_at, is_trusted: false };
-        self.known_stamp = handed.stamp.map(known);
+        self.decided_at = offered.read_at;
+        let known = |stamp| KnownStamp { stamp, first_seen_at: offered.read_at, is_trusted: false };
+        self.known_stamp = offered.stamp.map(known);
     }
 }
 
 impl CandidateContent {
-    /// Whether this was whole when it was read: another file has taken its place since, and nobody wrote to it.
+    /// Returns true if the content was complete: another file has replaced this one, which was not written to after
+    /// it was read.
     fn was_complete(&self, next: &Self) -> bool {
-        let replaced = !self.stamp.is_same_file(&next.stamp);
-        replaced && self.is_stable && !self.is_unexpectedly_empty && is_unmodified(&self.file, &self.stamp)
+        let is_replaced = !self.stamp.is_same_file(&next.stamp);
+        is_replaced && self.is_stable && !self.is_unexpectedly_empty && is_unmodified(&self.file, &self.stamp)
     }
 }
 
-/// When a change was made, at the earliest, that a look found now and one `before` did not.
-fn earliest_change_time(before: Moment, now: Moment) -> Moment {
-    let unseen = now.since(before).min(UNSEEN_CHANGE_AGE_MAX);
-    Moment::from_millis(now.as_millis().saturating_sub(u64::try_from(unseen.as_millis()).unwrap_or_default()))
+/// Returns the earliest time at which a change can have been made that was detected now and not by the `previous` poll.
+fn earliest_change_time(previous: Moment, now: Moment) -> Moment {
+    let age = now.since(previous).min(UNSEEN_CHANGE_AGE_MAX);
+    Moment::from_millis(now.as_millis().saturating_sub(u64::try_from(age.as_millis()).unwrap_or_default()))
 }
 
-/// Cuts a text behind its last whole line.
+/// Removes the last line of a text if it has no line end.
 fn truncate_to_whole_lines(text: &mut Vec<u8>) {
     let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     text.truncate(end);

@@ -10,8 +10,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 const UNSTABLE_MODES: [UnstableFileMode; 2] = [UnstableFileMode::KeepActive, UnstableFileMode::UseWholeLines];
 
-/// Writes a file, and dates it: what is of a time to come counts as written just now, however long the
-/// machine takes to look at it.
+/// Writes a file and sets its modification time. A time in the future counts as now, even on a slow machine.
 fn write(path: &Path, text: &str, modified: SystemTime) {
     fs::write(path, text).unwrap();
     fs::File::options().append(true).open(path).unwrap().set_modified(modified).unwrap();
@@ -25,7 +24,8 @@ fn rename(path: &Path, text: &str, modified: SystemTime) {
 
 type WriteFile = fn(&Path, &str, SystemTime);
 
-/// What is taken of a file that holds `text`, and how long was waited; each pause puts one of `later` there.
+/// Returns the content that a start loads from a file with `text`, and the time that it waits. Each pause writes the next
+/// text of `later`.
 fn start(
     text: &str,
     modified: SystemTime,
@@ -59,7 +59,7 @@ fn half_written_file_is_not_loaded_at_the_start() {
         assert_eq!(started, ("grant deny".to_owned(), 2 * step));
         let started = start("grant", long_ago, kind, write, &["grant deny"]).unwrap();
         assert_eq!(started, ("grant".to_owned(), Duration::ZERO));
-        // Between truncating and writing, however long the tool waits for a core there.
+        // A tool can wait for a core between truncating and writing the file.
         for empty in 0..7 {
             let later = [&vec![""; empty][..], &["grant"]].concat();
             assert_eq!(start("", now, kind, write, &later).unwrap().0, "grant", "{kind:?} after {empty}");
@@ -82,14 +82,14 @@ fn unstable_file_fails_the_start_unless_whole_lines_may_be_used() {
     assert!(matches!(fault, ReadError::KeepsChanging(_)), "{fault}");
     let (text, waited) = start("", now, UnstableFileMode::UseWholeLines, write, &texts).unwrap();
     assert!(text.ends_with('\n') && waited >= RELOAD_DELAY_MAX, "{text:?} {waited:?}");
-    // Of one that is replaced all the time, each is whole.
+    // If a file is replaced all the time, each state is complete.
     for kind in UNSTABLE_MODES {
         let (text, waited) = start("x", now, kind, rename, &texts).unwrap();
         assert!(text == "x" && waited <= STABLE_TIME, "{text:?} {waited:?}");
     }
 }
 
-/// A watched file, of which one is in force that holds "first\n".
+/// A watched file whose active content is "first\n".
 struct WatchFixture {
     _folder: tempfile::TempDir,
     path: std::path::PathBuf,
@@ -115,7 +115,7 @@ fn watch_fixture(kind: UnstableFileMode) -> WatchFixture {
 }
 
 impl WatchFixture {
-    /// Lets a step go by, and looks if it is time to.
+    /// Advances the clock by one step, and polls the file if a poll is due.
     fn advance(&mut self) -> Option<NewContent> {
         self.current_at = self.current_at.plus(ADVANCE_STEP);
         let wait = self.watch.next_poll_in(self.polled_at).unwrap_or(POLL);
@@ -130,8 +130,8 @@ impl WatchFixture {
         }
     }
 
-    /// Does something to the file every `period`, with a number that grows; the greatest age of the content at the
-    /// moment when it was taken, or nothing if it was never.
+    /// Calls `put` every `period` with an increasing number. Returns the greatest age that content had when it was
+    /// accepted; `None` if no content was accepted.
     fn max_delay(&mut self, period: Duration, steps: usize, put: impl Fn(&Path, usize)) -> Option<Duration> {
         let every = usize::try_from(period.as_millis() / ADVANCE_STEP.as_millis()).unwrap();
         let mut written: Vec<Moment> = Vec::new();
@@ -145,7 +145,7 @@ impl WatchFixture {
             let text = String::from_utf8(new.text.to_vec()).unwrap();
             let taken: usize =
                 text.lines().last().unwrap().parse().unwrap_or_else(|e| panic!("{e}: {text:?}"));
-            // What was overtaken first is how long the oldest change that is missing was.
+            // The age is that of the oldest change that was not active yet.
             let first = in_force;
             in_force = taken + 1;
             self.watch.accept_offered(Duration::ZERO);
@@ -159,7 +159,7 @@ impl WatchFixture {
 fn continuously_renamed_file_is_active_in_time_with_reused_inodes_field_m1() {
     for kind in UNSTABLE_MODES {
         for period in [20, 50, 100, 150, 200, 210, 300, 500, 1000].map(Duration::from_millis) {
-            // Two numbers in turn, as a file system hands the one that was freed out again.
+            // The file system alternates between two inode numbers, because it reuses freed numbers.
             let worst = watch_fixture(kind).max_delay(period, 2000, |path, n| {
                 rename(path, &format!("{n}\n"), SystemTime::now());
             });
@@ -229,7 +229,7 @@ fn unstable_content_ends_with_a_whole_line_and_the_last_line_follows_once_stable
 fn equal_partial_reads_of_two_writes_are_not_taken_as_stable() {
     let mut desk = watch_fixture(UnstableFileMode::KeepActive);
     for n in 1..200_u64 {
-        // Each look finds it cut at the same place, and in between it was whole.
+        // Each poll finds the file truncated at the same place. In between it was complete.
         write(&desk.path, "grant\n", SystemTime::UNIX_EPOCH + Duration::from_secs(n));
         assert!(desk.advance().is_none());
     }
@@ -241,7 +241,7 @@ fn emptied_file_has_its_own_deadline_after_an_earlier_change() {
         for phase in 0..60 {
             let mut desk = watch_fixture(kind);
             (0..phase).for_each(|_| drop(desk.advance()));
-            // A change that has no time to settle, and then the tool waits for its disk.
+            // A change has no time to become stable, and then the tool waits for its disk.
             for n in 0..15 {
                 if n % 5 == 0 {
                     fs::write(&desk.path, format!("{n}\n")).unwrap();
@@ -288,7 +288,7 @@ fn change_with_equal_size_and_times_is_detected_within_a_clock_tick() {
     assert_eq!(*taken.text, b"one\n");
     desk.watch.accept_offered(Duration::ZERO);
     write(&desk.path, "two\n", first);
-    // As if both had been written in one tick.
+    // Simulates two writes within one clock tick.
     let known = desk.watch.known_stamp.as_mut().unwrap();
     known.stamp = desk.watch.source.stamp().unwrap();
     let taken = (0..200).find_map(|_| desk.advance()).unwrap();

@@ -1,8 +1,8 @@
-//! The client's request as the proxy describes it in a subrequest, and what it asks for.
+//! The client's request, as the proxy describes it in a subrequest.
 //!
-//! [`subrequest`] holds the values of the proxy's headers. [`original`] is the client's request; each part of it
-//! is parsed once, when it is first needed: as a request to a registry ([`registry`]) or as a path of a site
-//! ([`site`]). Nothing here decides anything.
+//! [`subrequest`] contains the values of the proxy's headers. [`original`] is the client's request. Each part is parsed
+//! once, when it is first needed: as a request to a registry ([`registry`]) or as a path of a site ([`site`]). This
+//! module only parses; the policy decides.
 
 pub mod endpoint;
 pub mod grammar;

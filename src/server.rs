@@ -1,12 +1,13 @@
-//! The composition root: from settings to listeners that answer. The one place that knows every
-//! concrete type.
+//! Builds and runs the server. Only this module uses the concrete types of all layers.
 
 mod admission;
 pub mod bind_error;
 pub mod components;
+pub mod config_reload;
 #[cfg(feature = "ecr")]
 mod ecr_token_refresh;
 pub mod file_descriptors;
+pub mod file_reloaders;
 mod http_server;
 pub mod listen;
 pub mod signals;
@@ -29,178 +30,199 @@ use tokio::task::JoinSet;
 
 use self::bind_error::BindError;
 use self::components::Components;
+use self::config_reload::{ConfigReload, ConfigReloader, ReloadConfig};
 use self::listen::BoundListener;
 use self::signals::Signals;
 pub use self::start_error::StartError;
 use self::systemd_sockets::SystemdSockets;
 use crate::authn::hash_pool::HashPool;
-use crate::authn::http::AuthBackend;
+use crate::authn::remote::RemoteSource;
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddress};
+use crate::http::AppState;
 use crate::http::service::ListenerKind;
 use crate::metrics::Metrics;
-use crate::reload;
+use crate::reload::{self, PollFile, PollNow};
 #[cfg(feature = "ecr")]
-use crate::upstream::ecr::{AwsAccount, aws::EcrTokenClient, lease::Lease};
+use crate::upstream::ecr::aws::{AwsAccount, EcrTokenClient};
+#[cfg(feature = "ecr")]
+use crate::upstream::ecr::lease::Lease;
 
-/// How much nicer than the rest a hash thread is (nice(2)): an answer at hand does not wait for a
-/// core that is hashing. A third of a core's weight, so that a log-in still gets through beside
-/// other programs that use all cores.
+/// The niceness of hash threads (nice(2)), so that a cached answer does not wait for a core that is hashing. It gives a
+/// third of the weight of a normal thread, so that logins proceed even if other programs use all cores.
 const HASH_NICENESS: i32 = 5;
 
-/// How long a shutdown lets the workers begin with what was accepted.
+/// The time that a shutdown gives the workers to start with accepted connections.
 const ACCEPTED_CONNECTIONS_GRACE: Duration = Duration::from_millis(100);
 
-/// Look-ups of a service's name at one time; the system's way to do it holds a thread.
+/// Simultaneous name lookups for one service. Each lookup of the system blocks a thread.
 const RESOLVER_THREADS: usize = 4;
 
-/// Requests to look at the file that wait; more say nothing new.
+/// SIGHUPs that can wait to be handled. One that waits includes all later ones.
 const RELOAD_SIGNALS_QUEUED_MAX: usize = 1;
 
-/// A server whose listeners are bound and whose users are loaded.
+/// A server with bound listeners and loaded files.
 pub struct Server {
     config: Config,
-    /// What each listener serves, and its sockets.
+    /// The kind and the sockets of each listener.
     listeners: Vec<(ListenerKind, Vec<BoundListener>)>,
     components: Components,
 }
 
 impl Server {
-    /// Binds the listeners, loads the users and puts the gate together. Nobody is answered yet.
-    pub fn bind_listener(settings: Config) -> Result<Self, StartError> {
-        if settings.authenticators.is_empty() {
+    /// Binds the listeners, loads the files and builds the pipeline. Serves no request yet.
+    pub fn bind_listener(config: Config) -> Result<Self, StartError> {
+        if config.authenticators.is_empty() {
             return Err(StartError::NoAuthenticatorConfigured);
         }
-        file_descriptors::raise_limit(&settings)?;
+        file_descriptors::raise_limit(&config)?;
         let mut inherited = SystemdSockets::from_environment();
         let mut listeners = Vec::new();
         for kind in [ListenerKind::Auth, ListenerKind::Public, ListenerKind::Admin] {
-            listeners.push((kind, bind(&settings, kind, &mut inherited)?));
+            listeners.push((kind, bind(&config, kind, &mut inherited)?));
         }
-        let house = Components::build(&settings, Clock::system(), Arc::new(Metrics::with_initial_series()))?;
-        Ok(Self { config: settings, listeners, components: house })
+        let components =
+            Components::build(&config, Clock::system(), Arc::new(Metrics::with_initial_series()))?;
+        Ok(Self { config, listeners, components })
     }
 
-    /// Answers until SIGTERM, SIGINT or SIGQUIT, and then until the requests in flight are done.
-    /// SIGHUP has the htpasswd file looked at.
-    pub async fn run(self, mut signals: Signals, started: Instant) -> Result<(), StartError> {
-        let Components {
-            app_state: front,
-            readiness,
-            hash_pool: pool,
-            auth_backends: services,
-            file_reloaders: reloaders,
-            clock,
-            ..
-        } = self.components;
-        let hashes = self.config.htpasswd_file.is_some();
-        let hashers = spawn_hash_threads(&pool, if hashes { self.config.hash_threads } else { 0 })?;
+    /// Serves requests until SIGTERM, SIGINT or SIGQUIT, and then until the requests in flight are done. SIGHUP reloads
+    /// the settings file and all watched files.
+    pub async fn run(
+        self,
+        mut signals: Signals,
+        reload: ConfigReload,
+        started: Instant,
+    ) -> Result<(), StartError> {
+        let Components { app_state, readiness, hash_pool, auth_backends, file_reloaders, clock, .. } =
+            self.components;
+        let threads = if self.config.htpasswd.file.is_some() { self.config.hash.threads } else { 0 };
+        let hash_threads = spawn_hash_threads(&hash_pool, threads)?;
         #[cfg(feature = "ecr")]
-        let fetchers = start_ecr_token_refresh(self.components.ecr_leases).await?;
-        let callers = services.iter().map(spawn_auth_backend_thread).collect::<io::Result<Vec<_>>>()?;
-        let (look, looks) = sync_channel(RELOAD_SIGNALS_QUEUED_MAX);
-        let poll = self.config.reload_poll_interval;
-        // It was empty before.
-        let _ = front.reload_handle.set(reload::spawn_poll_threads(reloaders, poll, &clock, looks)?);
+        let token_refresh = start_ecr_token_refresh(self.components.ecr_leases).await?;
+        let backend_threads =
+            auth_backends.iter().map(spawn_auth_backend_thread).collect::<io::Result<Vec<_>>>()?;
+        let on_hangup = start_reloads(&self.config, reload, &app_state, file_reloaders, &clock)?;
 
-        let (users, keys) = (front.metrics.htpasswd_users.get(), front.metrics.api_keys.get());
-        let addresses = |kind| -> Vec<String> {
-            let of = self.listeners.iter().filter(|(of, _)| *of == kind);
-            of.flat_map(|(_, listeners)| listeners).map(ToString::to_string).collect()
-        };
-        let (auth, public, admin) =
-            (addresses(ListenerKind::Auth), addresses(ListenerKind::Public), addresses(ListenerKind::Admin));
-        // Their paths are removed when this goes, at the end.
+        let (users, keys) = (app_state.metrics.htpasswd_users.get(), app_state.metrics.api_keys.get());
+        let [auth, public, admin] = [ListenerKind::Auth, ListenerKind::Public, ListenerKind::Admin]
+            .map(|kind| addresses(&self.listeners, kind));
+        // Dropped at the end, which removes the paths.
         let mut sockets = Vec::new();
         let mut servers = Vec::new();
         for (kind, listeners) in self.listeners {
             if !listeners.is_empty() {
-                servers.push(http_server::serve(&self.config, &front, kind, listeners, &mut sockets)?);
+                servers.push(http_server::serve(&self.config, &app_state, kind, listeners, &mut sockets)?);
             }
         }
         let handles: Vec<_> = servers.iter().map(actix_web::dev::Server::handle).collect();
         let mut servers: JoinSet<io::Result<()>> = servers.into_iter().collect();
         let start_millis = started.elapsed().as_millis() as u64;
-        tracing::info!(listen = ?auth, public = ?public, admin = ?admin, users, keys, start_millis, "doorward is ready");
+        tracing::info!(listen = ?auth, public = ?public, admin = ?admin, users, keys, start_millis, "doorward started");
         notify_systemd(NotifyState::Ready);
 
         tokio::select! {
-            () = signals.wait_for_shutdown(&look) => {}
+            () = signals.wait_for_shutdown(&on_hangup) => {}
             Some(ended) = servers.join_next() => ended.map_err(io::Error::other)??,
         }
         readiness.start_draining();
         notify_systemd(NotifyState::Stopping);
         tracing::info!("shutting down");
-        let graceful = stop_gracefully(&handles, self.config.shutdown_delay);
         tokio::select! {
-            () = graceful => {}
-            // Told twice, it means at once.
-            () = signals.wait_for_shutdown(&look) => {
-                for handle in &handles {
-                    handle.stop(false).await;
-                }
-            }
+            () = stop_gracefully(&handles, self.config.limits.shutdown_delay) => {}
+            // A second signal ends the server at once.
+            () = signals.wait_for_shutdown(&on_hangup) => stop_at_once(&handles).await,
         }
         while let Some(ended) = servers.join_next().await {
             ended.map_err(io::Error::other)??;
         }
-        pool.close();
-        // Nobody waits for a call any more.
-        drop(callers);
+        hash_pool.close();
+        // No request waits for a call any more.
+        drop(backend_threads);
         #[cfg(feature = "ecr")]
-        drop(fetchers);
-        drop(look);
-        for hasher in hashers {
-            // The check that it is at takes a second at most; its thread has nothing to say.
-            let _ = hasher.join();
+        drop(token_refresh);
+        // Ends the threads that reload the configuration and the files.
+        drop(on_hangup);
+        for thread in hash_threads {
+            // The check in progress takes a second at most. A panic was logged already.
+            let _ = thread.join();
         }
-        tracing::info!("doorward has ended");
+        tracing::info!("doorward stopped");
         Ok(())
     }
 }
 
+/// Starts the threads that reload the settings and the watched files. Returns what SIGHUP calls; dropping it ends the
+/// threads.
+fn start_reloads(
+    config: &Config,
+    reload: ConfigReload,
+    app_state: &Arc<AppState>,
+    file_reloaders: Vec<Box<dyn PollFile>>,
+    clock: &Clock,
+) -> io::Result<impl Fn() + use<>> {
+    let (reload_config, config_requests) = sync_channel(RELOAD_SIGNALS_QUEUED_MAX);
+    ConfigReloader::new(reload, config.clone(), Arc::clone(app_state)).spawn(config_requests)?;
+    let (poll_now, poll_requests) = sync_channel(RELOAD_SIGNALS_QUEUED_MAX);
+    let interval = config.reload.poll_interval;
+    let handle = reload::spawn_poll_threads(file_reloaders, interval, clock, poll_requests)?;
+    // The cell is empty, so this cannot fail.
+    let _ = app_state.reload_handle.set(handle);
+    Ok(move || {
+        // A full channel has a request that includes this one.
+        let _ = poll_now.try_send(PollNow);
+        let _ = reload_config.try_send(ReloadConfig);
+    })
+}
+
+/// Returns the addresses of a listener, for the log.
+fn addresses(listeners: &[(ListenerKind, Vec<BoundListener>)], kind: ListenerKind) -> Vec<String> {
+    let of_kind = listeners.iter().filter(|(listener, _)| *listener == kind);
+    of_kind.flat_map(|(_, listeners)| listeners).map(ToString::to_string).collect()
+}
+
 /// Binds the sockets of a listener.
 fn bind(
-    settings: &Config,
+    config: &Config,
     kind: ListenerKind,
     inherited: &mut SystemdSockets,
 ) -> Result<Vec<BoundListener>, BindError> {
     let (key, listen, mode): (_, &[ListenAddress], _) = match kind {
-        ListenerKind::Auth => ("listen", &settings.listen, settings.socket_mode),
-        ListenerKind::Public => ("public.listen", &settings.public_listen, settings.public_socket_mode),
-        ListenerKind::Admin => ("admin.listen", &settings.admin_listen, settings.admin_socket_mode),
+        ListenerKind::Auth => ("listen", &config.listen, config.socket_mode),
+        ListenerKind::Public => ("public.listen", &config.public.listen, config.public.socket_mode),
+        ListenerKind::Admin => ("admin.listen", &config.admin.listen, config.admin.socket_mode),
     };
-    let (peers_key, peers) = trusted_peers(settings, kind);
+    let (peers_key, peers) = trusted_peers(config, kind);
     let mut bound = Vec::new();
-    for one in listen {
-        let listeners = BoundListener::bind(one, key, mode, inherited)?;
-        listeners.iter().try_for_each(|listener| listener.check_trusted_peers(one, peers_key, peers))?;
+    for address in listen {
+        let listeners = BoundListener::bind(address, key, mode, inherited)?;
+        listeners.iter().try_for_each(|listener| listener.check_trusted_peers(address, peers_key, peers))?;
         bound.extend(listeners);
     }
     for address in bound.iter().filter_map(BoundListener::non_loopback_address) {
         tracing::warn!(
             setting = key,
             %address,
-            "other machines can reach this listener, and it has no TLS: whoever can read the network reads credentials"
+            "credentials unencrypted, listener beyond loopback without TLS"
         );
     }
     Ok(bound)
 }
 
-/// The peers that a listener trusts, with the name of their setting.
-fn trusted_peers(settings: &Config, kind: ListenerKind) -> (&'static str, &[IpNet]) {
+/// Returns the peers that a listener trusts, with the key of their setting.
+fn trusted_peers(config: &Config, kind: ListenerKind) -> (&'static str, &[IpNet]) {
     match kind {
-        ListenerKind::Auth => ("trusted_peers", &settings.trusted_peers),
-        ListenerKind::Public => ("public.trusted_peers", &settings.public_trusted_peers),
-        ListenerKind::Admin => ("admin.trusted_peers", &settings.admin_trusted_peers),
+        ListenerKind::Auth => ("trusted_peers", &config.trusted_peers),
+        ListenerKind::Public => ("public.trusted_peers", &config.public.trusted_peers),
+        ListenerKind::Admin => ("admin.trusted_peers", &config.admin.trusted_peers),
     }
 }
 
-/// Answers what was accepted, and no more.
-async fn stop_gracefully(handles: &[actix_web::dev::ServerHandle], drain: Duration) {
-    tokio::time::sleep(drain).await;
-    // A stop drops what was accepted and not begun. So nothing more is accepted first: who comes now
-    // waits at the socket, for the next process where it is systemd's.
+/// Stops the servers after all accepted connections were served.
+async fn stop_gracefully(handles: &[actix_web::dev::ServerHandle], delay: Duration) {
+    tokio::time::sleep(delay).await;
+    // A stop drops accepted connections that no worker has started with. So no connection is accepted any more before
+    // the stop. New clients wait at the socket, for the next process if the socket is from systemd.
     for handle in handles {
         handle.pause().await;
     }
@@ -210,59 +232,67 @@ async fn stop_gracefully(handles: &[actix_web::dev::ServerHandle], drain: Durati
     }
 }
 
-/// Tells systemd, where it waits for that (`Type=notify`, sd_notify(3)).
-fn notify_systemd(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::warn!(%error, "systemd can't be told");
+/// Stops the servers, and drops all connections.
+async fn stop_at_once(handles: &[actix_web::dev::ServerHandle]) {
+    for handle in handles {
+        handle.stop(false).await;
     }
 }
 
-/// Has tokens fetched, and waits a moment for the first ones.
+/// Notifies systemd of a change of state (`Type=notify`, sd_notify(3)).
+fn notify_systemd(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd not notified");
+    }
+}
+
+/// Starts to fetch tokens, and waits a moment for the first ones.
 #[cfg(feature = "ecr")]
 async fn start_ecr_token_refresh(
     sources: Vec<(AwsAccount, Arc<Lease>)>,
 ) -> Result<Option<oneshot::Sender<()>>, StartError> {
     let leases: Vec<Arc<Lease>> = sources.iter().map(|(_, lease)| Arc::clone(lease)).collect();
-    let of = |(account, lease): (AwsAccount, Arc<Lease>)| match EcrTokenClient::new(account) {
-        Ok(aws) => Ok((aws, lease)),
-        Err(fault) => Err(StartError::InvalidEcrUpstream(Arc::clone(lease.name()), fault)),
+    let client = |(account, lease): (AwsAccount, Arc<Lease>)| match EcrTokenClient::new(account) {
+        Ok(client) => Ok((client, lease)),
+        Err(error) => Err(StartError::InvalidEcrUpstream(Arc::clone(lease.name()), error)),
     };
-    let fetchers =
-        ecr_token_refresh::spawn_refresh_thread(sources.into_iter().map(of).collect::<Result<_, _>>()?)?;
+    let clients = sources.into_iter().map(client).collect::<Result<_, _>>()?;
+    let stop = ecr_token_refresh::spawn_refresh_thread(clients)?;
     ecr_token_refresh::wait_for_first_tokens(&leases).await;
-    Ok(fetchers)
+    Ok(stop)
 }
 
-/// A thread for the calls of a service. It ends, and the calls with it, when what is returned is dropped.
-fn spawn_auth_backend_thread(service: &Arc<AuthBackend>) -> io::Result<oneshot::Sender<()>> {
+/// Starts the thread for the calls of a service. Dropping the returned sender ends the thread and its calls.
+fn spawn_auth_backend_thread(backend: &Arc<RemoteSource>) -> io::Result<oneshot::Sender<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(RESOLVER_THREADS)
         .build()?;
     let (stop, stopped) = oneshot::channel();
-    let calls = Arc::clone(service).run();
+    let calls = Arc::clone(backend).run();
     let run = move || {
         runtime.block_on(async {
             tokio::select! {
                 () = calls => {}
-                // Dropping the sender is the word.
+                // The sender was dropped.
                 _ = stopped => {}
             }
         });
-        // A name that is still looked up is nobody's business any more.
+        // Does not wait for name lookups.
         runtime.shutdown_background();
     };
-    thread::Builder::new().name(format!("doorward-http-{}", service.name())).spawn(run)?;
+    thread::Builder::new().name(format!("doorward-call-{}", backend.name())).spawn(run)?;
     Ok(stop)
 }
 
+/// Starts the threads that hash passwords.
 fn spawn_hash_threads(pool: &Arc<HashPool>, threads: usize) -> io::Result<Vec<thread::JoinHandle<()>>> {
     let spawn = |number| {
         let pool = Arc::clone(pool);
         thread::Builder::new().name(format!("doorward-hash-{number}")).spawn(move || {
-            // On Linux this is the calling thread's alone.
+            // On Linux this applies to the calling thread only.
             if let Err(error) = rustix::process::setpriority_process(None, HASH_NICENESS) {
-                tracing::warn!(%error, "hash threads keep the ordinary priority");
+                tracing::warn!(%error, "priority of hash thread not lowered");
             }
             pool.run();
         })

@@ -1,7 +1,7 @@
-//! The registry's token protocol: what is asked for, what a token says, and who signs it.
+//! The registry token protocol: scopes, claims, signing keys, and the issuer that signs and verifies tokens.
 //!
-//! The registry verifies a token by itself, so what stands in one counts until it ends. What is put into
-//! it is decided by the gate, by the policy and the key that was used, as for any other request.
+//! A registry verifies tokens without calling doorward, so a token is valid until it expires. The pipeline decides on
+//! the content of a token: the policy and the scope of the API key apply as for any other request.
 
 pub mod claims;
 pub mod issuer;

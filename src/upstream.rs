@@ -1,10 +1,10 @@
-//! Upstream credentials: what the protected service is shown in place of the client's own.
+//! Upstream credentials: the credentials that nginx sends to the protected service instead of those of the client.
 //!
-//! The tables of the settings stand in an order, and the first that fits a request gives its credentials,
-//! or says that there are none to give. Where no table fits, nothing is sent. What has been given never
-//! outlives what it came from: the value is taken anew for each request.
+//! The `[[upstream]]` tables are checked in order. The first one that matches a request supplies its credentials, or
+//! specifies that there are none. If no table matches, no credentials are sent. The value is read for each request,
+//! so that it is never used after its source changed.
 //!
-//! Settings: `[[upstream]]`. Who may have the credentials is decided by the gate and the front.
+//! The pipeline and the HTTP layer decide which requests get credentials.
 
 #[cfg(feature = "ecr")]
 pub mod ecr;
@@ -19,32 +19,32 @@ use self::secret_header::SecretHeaderValue;
 use crate::permissions::glob::{Glob, PlaceholderValues};
 use crate::permissions::host::HostPattern;
 
-/// The most tables; each request is compared with one after the other.
+/// Maximum number of tables. Each request is compared with the tables in turn.
 pub const UPSTREAMS_MAX: usize = 64;
 
-/// What a request is about, as far as the choice depends on it.
+/// The target of a request, as far as the selection depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamTarget<'r> {
-    /// A registry's `/v2/`, by which a client finds out whether its credentials are good.
+    /// The path `/v2/` of a registry, with which a client checks its credentials.
     Ping,
     /// A repository.
     Repository(&'r str),
-    /// Anything else.
+    /// Any other target.
     Other,
-    /// What can't be read, or not in one way.
+    /// A target that cannot be parsed, or that has several interpretations; with the reason.
     Ambiguous(&'static str),
 }
 
-/// A request that is permitted, as far as the choice depends on it.
+/// A permitted request, as far as the selection depends on it.
 #[derive(Clone, Copy, Debug)]
 pub struct PermittedRequest<'r> {
-    /// In lower case, without port.
+    /// The host name, in lower case and without the port.
     pub host: &'r str,
-    /// What it is about.
+    /// The target.
     pub target: UpstreamTarget<'r>,
 }
 
-/// There should be credentials, and there are none.
+/// An error: credentials are required, but none are valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("upstream {name}: {message}")]
 pub struct MissingUpstreamCredentials {
@@ -52,35 +52,35 @@ pub struct MissingUpstreamCredentials {
     message: String,
 }
 
-/// Where a table has its credentials from.
+/// The source of the credentials of a table.
 #[derive(Clone)]
 pub enum CredentialSource {
-    /// There are none.
+    /// No credentials.
     None,
     /// A file.
     File(Arc<CurrentCredentials>),
-    /// AWS.
+    /// Tokens of ECR.
     #[cfg(feature = "ecr")]
     Ecr(Arc<ecr::lease::Lease>),
 }
 
-/// One table.
+/// One `[[upstream]]` table.
 pub struct UpstreamEntry {
-    /// For the log, the metrics and `/readyz`.
+    /// The name for the log, the metrics and `/readyz`.
     pub name: Arc<str>,
-    /// None of them means any.
+    /// The hosts that match; all if the list is empty.
     pub hosts: Box<[HostPattern]>,
-    /// None of them means any, and requests about none.
+    /// The repositories that match. If the list is empty, all requests match.
     pub repositories: Box<[Glob]>,
-    /// Whether also who has shown no credentials gets these.
+    /// True if clients without credentials get the upstream credentials too.
     pub is_anonymous_allowed: bool,
-    /// Where they are from.
+    /// The source of the credentials.
     pub credential_source: CredentialSource,
 }
 
 impl fmt::Debug for UpstreamEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Table").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("UpstreamEntry").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -89,103 +89,104 @@ impl UpstreamEntry {
         self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(host))
     }
 
-    /// Whether it is for this; an error where that can't be told.
-    fn matches_target(&self, about: UpstreamTarget<'_>) -> Result<bool, &'static str> {
-        match about {
+    /// Returns true if the table matches the target, or the reason why this cannot be determined.
+    fn matches_target(&self, target: UpstreamTarget<'_>) -> Result<bool, &'static str> {
+        match target {
             _ if self.repositories.is_empty() => Ok(true),
             UpstreamTarget::Repository(name) => {
                 let segments: Vec<&str> = name.split('/').collect();
                 Ok(self.repositories.iter().any(|glob| glob.matches(&segments, PlaceholderValues::default())))
             }
             UpstreamTarget::Ping | UpstreamTarget::Other => Ok(false),
-            UpstreamTarget::Ambiguous(why) => Err(why),
+            UpstreamTarget::Ambiguous(reason) => Err(reason),
         }
     }
 
-    /// Whether it has credentials to give.
+    /// Returns true if the table has credentials.
     pub fn has_credentials(&self) -> bool {
         !matches!(self.credential_source, CredentialSource::None)
     }
 
-    /// The credentials as they are now.
+    /// Returns the current credentials.
     ///
     /// # Errors
-    /// If there should be some, and there are none that are good.
+    /// Returns an error if the table has a source of credentials, but none are valid.
     pub fn authorization(&self) -> Result<SecretHeaderValue, MissingUpstreamCredentials> {
         match &self.credential_source {
             CredentialSource::None => Ok(SecretHeaderValue::empty()),
-            CredentialSource::File(kept) => Ok(kept.authorization()),
+            CredentialSource::File(current) => Ok(current.authorization()),
             #[cfg(feature = "ecr")]
             CredentialSource::Ecr(lease) => lease
                 .authorization()
-                .map_err(|what| MissingUpstreamCredentials { name: Arc::clone(&self.name), message: what }),
+                .map_err(|message| MissingUpstreamCredentials { name: Arc::clone(&self.name), message }),
         }
     }
 }
 
-/// See the top of this file.
+/// All tables, in the order of the configuration.
 #[derive(Debug, Default)]
 pub struct Upstreams {
     entries: Box<[UpstreamEntry]>,
-    /// Whether the choice depends on what is asked for.
+    /// True if the selection depends on the request.
     is_request_dependent: bool,
 }
 
 impl Upstreams {
-    /// Of these tables, in their order.
-    pub fn new(tables: Vec<UpstreamEntry>) -> Self {
-        let depends = |table: &UpstreamEntry| !table.hosts.is_empty() || !table.repositories.is_empty();
-        Self { is_request_dependent: tables.iter().any(depends), entries: tables.into() }
+    /// Creates the list, in this order.
+    pub fn new(entries: Vec<UpstreamEntry>) -> Self {
+        let is_dependent = |entry: &UpstreamEntry| !entry.hosts.is_empty() || !entry.repositories.is_empty();
+        Self { is_request_dependent: entries.iter().any(is_dependent), entries: entries.into() }
     }
 
-    /// Whether the choice depends on what is asked for.
+    /// Returns true if the selection depends on the request.
     pub fn is_request_dependent(&self) -> bool {
         self.is_request_dependent
     }
 
-    /// The table that a request fits, whoever it is from.
+    /// Returns the first table that matches a request, for any user.
     ///
     /// # Errors
-    /// What is wrong with the request, where it can't be told which table that is: to pass over one that is
-    /// for some repositories would give another's credentials.
+    /// Returns the reason if a match cannot be determined. The table is not skipped in this case: its repositories
+    /// would otherwise get the credentials of a later table.
     pub fn select(&self, request: &PermittedRequest<'_>) -> Result<Option<&UpstreamEntry>, &'static str> {
-        let mut at_host = self.entries.iter().filter(|table| table.matches_host(request.host));
+        let mut at_host = self.entries.iter().filter(|entry| entry.matches_host(request.host));
         if request.target == UpstreamTarget::Ping {
-            // It tells nothing of any repository, and without it no client goes on to one.
+            // The response contains nothing about a repository, and a client that gets an error here sends no further
+            // requests.
             let first = at_host.clone().next();
-            return Ok(at_host.find(|table| table.has_credentials()).or(first));
+            return Ok(at_host.find(|entry| entry.has_credentials()).or(first));
         }
-        for table in at_host {
-            if table.matches_target(request.target)? {
-                return Ok(Some(table));
+        for entry in at_host {
+            if entry.matches_target(request.target)? {
+                return Ok(Some(entry));
             }
         }
         Ok(None)
     }
 
-    /// The upstream refused the credentials to a client of this network block; some can be made anew. Returns the
-    /// table's name.
+    /// Reports that the upstream rejected the credentials of a request from this network block. Tokens of ECR are
+    /// then fetched again. Returns the name of the table.
     pub fn report_credentials_refused(
         &self,
         request: &PermittedRequest<'_>,
         block: u128,
     ) -> Option<&Arc<str>> {
-        let table = self.select(request).ok()??;
-        match &table.credential_source {
+        let entry = self.select(request).ok()??;
+        match &entry.credential_source {
             CredentialSource::None | CredentialSource::File(_) => {}
             #[cfg(feature = "ecr")]
             CredentialSource::Ecr(lease) => lease.report_refusal(block),
         }
-        // Used by one of the sources only.
+        // Only the feature `ecr` uses the block.
         let _ = block;
-        Some(&table.name)
+        Some(&entry.name)
     }
 
-    /// Brings the gauges up to date.
+    /// Updates the gauges of all tables.
     pub fn update_metrics(&self) {
         #[cfg(feature = "ecr")]
-        for table in &self.entries {
-            if let CredentialSource::Ecr(lease) = &table.credential_source {
+        for entry in &self.entries {
+            if let CredentialSource::Ecr(lease) = &entry.credential_source {
                 lease.update_metrics();
             }
         }

@@ -1,14 +1,14 @@
-//! Which table a request gets, and who gets none.
+//! Selection of an upstream table for a request.
 
 use super::*;
 use crate::clock::Clock;
 use crate::permissions::parse::parse_repository_glob;
 
-fn table(name: &str, hosts: &[&str], repositories: &[&str]) -> UpstreamEntry {
+fn entry(name: &str, hosts: &[&str], repositories: &[&str]) -> UpstreamEntry {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     std::fs::write(&path, name).unwrap();
-    let kept = secret_file::start(path, secret_file::SecretFormat::BearerToken, Clock::manual().now())
+    let current = secret_file::start(path, secret_file::SecretFormat::BearerToken, Clock::manual().now())
         .unwrap()
         .target()
         .current();
@@ -17,40 +17,40 @@ fn table(name: &str, hosts: &[&str], repositories: &[&str]) -> UpstreamEntry {
         hosts: hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect(),
         repositories: repositories.iter().map(|text| parse_repository_glob(text).unwrap()).collect(),
         is_anonymous_allowed: false,
-        credential_source: CredentialSource::File(kept),
+        credential_source: CredentialSource::File(current),
     }
 }
 
-fn selected<'u>(upstreams: &'u Upstreams, host: &str, about: UpstreamTarget<'_>) -> Option<&'u str> {
-    upstreams.select(&PermittedRequest { host, target: about }).unwrap().map(|table| &*table.name)
+fn selected<'u>(upstreams: &'u Upstreams, host: &str, target: UpstreamTarget<'_>) -> Option<&'u str> {
+    upstreams.select(&PermittedRequest { host, target }).unwrap().map(|entry| &*entry.name)
 }
 
 #[test]
 fn first_matching_upstream_is_selected() {
     let upstreams = Upstreams::new(vec![
-        table("releases", &["a.test"], &["releases/**", "base"]),
-        table("team", &["a.test", "*.b.test"], &["team/*"]),
-        table("rest", &["a.test"], &[]),
+        entry("releases", &["a.test"], &["releases/**", "base"]),
+        entry("team", &["a.test", "*.b.test"], &["team/*"]),
+        entry("rest", &["a.test"], &[]),
     ]);
     assert!(upstreams.is_request_dependent());
-    let of = |host, name| selected(&upstreams, host, UpstreamTarget::Repository(name));
-    assert_eq!(of("a.test", "releases/app"), Some("releases"));
-    assert_eq!(of("a.test", "base"), Some("releases"));
-    assert_eq!(of("a.test", "team/app"), Some("team"));
-    assert_eq!(of("x.b.test", "team/app"), Some("team"));
-    assert_eq!(of("a.test", "team/app/more"), Some("rest"));
-    assert_eq!(of("x.b.test", "releases/app"), None);
-    assert_eq!(of("b.test", "team/app"), None, "*.b.test is what is below it");
-    assert_eq!(of("c.test", "releases/app"), None);
+    let select = |host, name| selected(&upstreams, host, UpstreamTarget::Repository(name));
+    assert_eq!(select("a.test", "releases/app"), Some("releases"));
+    assert_eq!(select("a.test", "base"), Some("releases"));
+    assert_eq!(select("a.test", "team/app"), Some("team"));
+    assert_eq!(select("x.b.test", "team/app"), Some("team"));
+    assert_eq!(select("a.test", "team/app/more"), Some("rest"));
+    assert_eq!(select("x.b.test", "releases/app"), None);
+    assert_eq!(select("b.test", "team/app"), None, "*.b.test does not match b.test");
+    assert_eq!(select("c.test", "releases/app"), None);
 }
 
 #[test]
 fn ping_gets_its_hosts_upstream_and_catalog_only_an_unrestricted_one() {
-    let narrow = Upstreams::new(vec![table("releases", &["a.test"], &["releases/**"])]);
+    let narrow = Upstreams::new(vec![entry("releases", &["a.test"], &["releases/**"])]);
     assert_eq!(selected(&narrow, "a.test", UpstreamTarget::Ping), Some("releases"));
     assert_eq!(selected(&narrow, "a.test", UpstreamTarget::Other), None);
     assert_eq!(selected(&narrow, "c.test", UpstreamTarget::Ping), None);
-    let wide = Upstreams::new(vec![table("all", &[], &[])]);
+    let wide = Upstreams::new(vec![entry("all", &[], &[])]);
     assert!(!wide.is_request_dependent());
     assert_eq!(selected(&wide, "", UpstreamTarget::Other), Some("all"));
 }
@@ -60,41 +60,41 @@ fn ambiguous_request_is_an_error_if_the_selection_depends_on_it() {
     let upstreams = Upstreams::new(vec![
         UpstreamEntry {
             credential_source: CredentialSource::None,
-            ..table("private", &["a.test"], &["private/**"])
+            ..entry("private", &["a.test"], &["private/**"])
         },
-        table("rest", &[], &[]),
+        entry("rest", &[], &[]),
     ]);
-    let of = |host| {
+    let select = |host| {
         upstreams.select(&PermittedRequest { host, target: UpstreamTarget::Ambiguous("two readings") })
     };
-    assert_eq!(of("a.test").map(|_| ()), Err("two readings"));
-    assert_eq!(of("b.test").unwrap().map(|table| &*table.name), Some("rest"));
-    let wide_first = Upstreams::new(vec![table("all", &["a.test"], &[]), table("some", &[], &["x"])]);
-    let unclear = PermittedRequest { host: "a.test", target: UpstreamTarget::Ambiguous("two readings") };
-    assert_eq!(wide_first.select(&unclear).unwrap().map(|table| &*table.name), Some("all"));
+    assert_eq!(select("a.test").map(|_| ()), Err("two readings"));
+    assert_eq!(select("b.test").unwrap().map(|entry| &*entry.name), Some("rest"));
+    let wide_first = Upstreams::new(vec![entry("all", &["a.test"], &[]), entry("some", &[], &["x"])]);
+    let ambiguous = PermittedRequest { host: "a.test", target: UpstreamTarget::Ambiguous("two readings") };
+    assert_eq!(wide_first.select(&ambiguous).unwrap().map(|entry| &*entry.name), Some("all"));
 }
 
 #[test]
 fn ping_selects_the_first_upstream_with_credentials() {
     let none =
-        UpstreamEntry { credential_source: CredentialSource::None, ..table("none", &[], &["private/**"]) };
-    let upstreams = Upstreams::new(vec![none, table("rest", &[], &[])]);
+        UpstreamEntry { credential_source: CredentialSource::None, ..entry("none", &[], &["private/**"]) };
+    let upstreams = Upstreams::new(vec![none, entry("rest", &[], &[])]);
     assert_eq!(selected(&upstreams, "a.test", UpstreamTarget::Ping), Some("rest"));
     let upstreams = Upstreams::new(vec![UpstreamEntry {
         credential_source: CredentialSource::None,
-        ..table("none", &[], &[])
+        ..entry("none", &[], &[])
     }]);
     assert_eq!(selected(&upstreams, "a.test", UpstreamTarget::Ping), Some("none"));
 }
 
 #[test]
 fn upstream_debug_shows_no_credentials() {
-    assert!(!format!("{:?}", table("s3cret-token", &[], &[]).credentials_debug()).contains("Authorization("));
+    assert!(!format!("{:?}", entry("s3cret-token", &[], &[]).credentials_debug()).contains("s3cret"));
 }
 
 impl UpstreamEntry {
     fn credentials_debug(&self) -> String {
-        let CredentialSource::File(kept) = &self.credential_source else { return String::new() };
-        format!("{kept:?}")
+        let CredentialSource::File(current) = &self.credential_source else { return String::new() };
+        format!("{current:?}")
     }
 }

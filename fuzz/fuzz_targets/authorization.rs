@@ -6,8 +6,9 @@
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 use doorward::authn::Credentials;
-use doorward::pipeline::credentials::{Header, check_password, read};
 use doorward::identity::Username;
+use doorward::pipeline::credentials::{check_password, parse_credentials};
+use doorward::request::header::RequestHeader;
 use libfuzzer_sys::fuzz_target;
 
 fn header(pair: &[u8], padded: bool) -> String {
@@ -22,7 +23,9 @@ fn is_fit(user: &[u8], password: &[u8]) -> bool {
 }
 
 fn is_read(header: &[u8]) -> Option<Credentials> {
-    read(Header::Once(header), false).ok().filter(|read| check_password(read.password()).is_ok())
+    parse_credentials(RequestHeader::Once(header), false)
+        .ok()
+        .filter(|read| check_password(read.password()).is_ok())
 }
 
 fn check(credentials: &Credentials) {

@@ -4,8 +4,8 @@
 
 #![no_main]
 
-use doorward::authn::htpasswd::edit::{Edit, EditFault, apply, check_name};
-use doorward::authn::htpasswd::file::{Rules, UserFile, parse};
+use doorward::authn::htpasswd::edit::{HtpasswdEdit, HtpasswdEditError, apply_edit, check_name};
+use doorward::authn::htpasswd::file::{HtpasswdParseOptions, UserIndex, parse};
 use libfuzzer_sys::fuzz_target;
 
 /// Of the right shape; nobody's.
@@ -13,8 +13,12 @@ const HASH: &str = "$2y$04$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ0123.
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-fn read(text: &[u8]) -> UserFile {
-    parse(text.to_vec(), &Rules { key: [7; 32], ..Rules::default() }).users
+fn read(text: &[u8]) -> UserIndex {
+    parse(
+        text.to_vec(),
+        &HtpasswdParseOptions { fingerprint_key: [7; 32], ..HtpasswdParseOptions::default() },
+    )
+    .users
 }
 
 /// The lines of a text, each with its end, except those that the reader takes for lines of `name`.
@@ -25,7 +29,7 @@ fn lines_of_others<'t>(text: &'t [u8], name: &[u8]) -> Vec<&'t [u8]> {
 }
 
 /// Whether every other user is there as before.
-fn check_others(before: &UserFile, after: &UserFile, name: &[u8]) {
+fn check_others(before: &UserIndex, after: &UserIndex, name: &[u8]) {
     for (other, entry) in before.entries().filter(|(other, _)| *other != name) {
         let now = after.find(other).expect("the others are still there");
         assert_eq!(now.fingerprint, entry.fingerprint);
@@ -46,27 +50,29 @@ fuzz_target!(|input: &[u8]| {
         _ => given,
     };
     let edit = match letter {
-        b'a' => Edit::Add(HASH),
-        b's' => Edit::Set(HASH),
-        b'r' => Edit::Remove,
+        b'a' => HtpasswdEdit::Add(HASH),
+        b's' => HtpasswdEdit::SetHash(HASH),
+        b'r' => HtpasswdEdit::Remove,
         _ => return,
     };
     let known = before.find(name);
-    let changed = match apply(text, name, edit) {
+    let changed = match apply_edit(text, name, edit) {
         Ok(changed) => changed,
-        Err(EditFault::Exists) => return assert!(known.is_some()),
-        Err(EditFault::Absent) => return assert!(known.is_none()),
+        Err(HtpasswdEditError::UserExists) => return assert!(known.is_some()),
+        Err(HtpasswdEditError::UserNotFound) => return assert!(known.is_none()),
         // Text that is something else is not touched.
-        Err(EditFault::Foreign(_) | EditFault::NoUsers(_)) => return,
+        Err(HtpasswdEditError::NotHtpasswd(_) | HtpasswdEditError::NoUserLines(_)) => return,
         Err(_) => return assert!(check_name(name).is_err()),
     };
     let after = read(&changed);
     let written = after.find(name).map(|entry| after.hash_text(&entry).to_vec());
     match edit {
-        Edit::Remove => assert_eq!(written, None),
-        Edit::Add(_) | Edit::Set(_) => assert_eq!(written.as_deref(), Some(HASH.as_bytes())),
+        HtpasswdEdit::Remove => assert_eq!(written, None),
+        HtpasswdEdit::Add(_) | HtpasswdEdit::SetHash(_) => {
+            assert_eq!(written.as_deref(), Some(HASH.as_bytes()))
+        }
     }
-    let (added, removed) = (matches!(edit, Edit::Add(_)), matches!(edit, Edit::Remove));
+    let (added, removed) = (matches!(edit, HtpasswdEdit::Add(_)), matches!(edit, HtpasswdEdit::Remove));
     assert_eq!(known.is_some(), !added);
     assert_eq!(after.len() + usize::from(removed), before.len() + usize::from(added));
     check_others(&before, &after, name);

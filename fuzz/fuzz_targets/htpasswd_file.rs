@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 
-use doorward::authn::hash::{Allowed, Format};
-use doorward::authn::htpasswd::diff::Difference;
-use doorward::authn::htpasswd::file::{FAULTS_MAX, Parsed, Rules, parse};
+use doorward::authn::hash::{AllowedFormats, HashFormat};
+use doorward::authn::htpasswd::diff::HtpasswdDiff;
+use doorward::authn::htpasswd::file::{FINDINGS_MAX, HtpasswdParseOptions, ParsedHtpasswd, parse};
 use doorward::identity::Username;
 use libfuzzer_sys::fuzz_target;
 
@@ -17,7 +17,7 @@ const HASH_MAX: usize = 4096;
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// The hash of each user; `None` where the line can't be used.
-fn model(text: &[u8], allowed: Allowed) -> HashMap<&[u8], Option<&[u8]>> {
+fn model(text: &[u8], allowed: AllowedFormats) -> HashMap<&[u8], Option<&[u8]>> {
     let mut users = HashMap::new();
     for line in text.strip_prefix(BOM).unwrap_or(text).split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
         let mut fields = line.split(|byte| *byte == b':');
@@ -27,45 +27,45 @@ fn model(text: &[u8], allowed: Allowed) -> HashMap<&[u8], Option<&[u8]>> {
         if line.is_empty() || line.starts_with(b"#") || (Username::check(name).is_err() && !is_whole_line) {
             continue;
         }
-        let usable = |hash: &&[u8]| hash.len() <= HASH_MAX && Format::recognise(hash, allowed).is_ok();
+        let usable = |hash: &&[u8]| hash.len() <= HASH_MAX && HashFormat::detect(hash, allowed).is_ok();
         users.entry(name).or_insert_with(|| fields.next().filter(usable));
     }
     users
 }
 
-fn check_faults(text: &[u8], parsed: &Parsed) {
+fn check_faults(text: &[u8], parsed: &ParsedHtpasswd) {
     let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
-    assert!(parsed.faults.len() <= FAULTS_MAX);
-    assert!(parsed.faults.is_sorted_by_key(|fault| fault.line));
-    for fault in &parsed.faults {
+    assert!(parsed.findings.len() <= FINDINGS_MAX);
+    assert!(parsed.findings.is_sorted_by_key(|fault| fault.line));
+    for fault in &parsed.findings {
         let line = lines.get(fault.line - 1).expect("a fault is in a line of the file");
         assert!((1..=line.len() + 1).contains(&fault.column), "{fault}: the line has {} bytes", line.len());
         let ascii_control = |c: char| c.is_ascii_control();
-        assert!(!fault.what.contains(ascii_control), "{fault:?} is one line in a log");
+        assert!(!fault.message.contains(ascii_control), "{fault:?} is one line in a log");
     }
 }
 
 fuzz_target!(|text: &[u8]| {
-    let allowed = Allowed { plain: text.len().is_multiple_of(2) };
-    let rules = Rules { key: [7; 32], allowed };
+    let allowed = AllowedFormats { plain: text.len().is_multiple_of(2) };
+    let rules = HtpasswdParseOptions { fingerprint_key: [7; 32], allowed_formats: allowed };
     let (parsed, again) = (parse(text.to_vec(), &rules), parse(text.to_vec(), &rules));
     check_faults(text, &parsed);
-    assert_eq!(parsed.faults, again.faults);
+    assert_eq!(parsed.findings, again.findings);
 
     let (users, model) = (&parsed.users, model(text, allowed));
     assert_eq!(users.len(), model.len());
-    assert_eq!(users.bad_lines(), model.values().filter(|hash| hash.is_none()).count());
-    assert_eq!(users.formats().values().sum::<usize>(), users.len() - users.bad_lines());
-    assert_eq!(users.list().len(), users.len());
+    assert_eq!(users.invalid_lines(), model.values().filter(|hash| hash.is_none()).count());
+    assert_eq!(users.count_formats().values().sum::<usize>(), users.len() - users.invalid_lines());
+    assert_eq!(users.sorted_entries().len(), users.len());
     assert_eq!(users.entries().count(), users.len());
-    assert_eq!(Difference::between(users, &again.users), Difference::default());
+    assert_eq!(HtpasswdDiff::between(users, &again.users), HtpasswdDiff::default());
     for (name, hash) in &model {
         let entry = users.find(name).expect("every user of the file is found");
         match hash {
             None => assert_eq!(entry.format, None),
             Some(hash) => {
                 assert_eq!(users.hash_text(&entry), *hash);
-                assert_eq!(entry.format, Format::recognise(hash, allowed).ok());
+                assert_eq!(entry.format, HashFormat::detect(hash, allowed).ok());
             }
         }
     }
@@ -75,6 +75,6 @@ fuzz_target!(|text: &[u8]| {
     prints.sort_unstable();
     prints.dedup();
     assert_eq!(prints.len(), everybody.len(), "no two lines have one fingerprint");
-    let _ = users.bcrypt_spread();
-    let _ = users.costliest().rest_of_refusal(None);
+    let _ = users.bcrypt_cost_range();
+    let _ = users.timing_equalizer().dummy_work(None);
 });

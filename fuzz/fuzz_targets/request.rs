@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use doorward::request::registry::{Asked, Target, read};
+use doorward::request::registry::{RegistryRequest, RegistryTarget, parse_request};
 use doorward::request::site;
 use libfuzzer_sys::fuzz_target;
 use regex::Regex;
@@ -54,19 +54,20 @@ fn query(uri: &str) -> &str {
     uri.split_once('?').map_or("", |(_, query)| query)
 }
 
-fn check(asked: &Asked<'_>, method: &str, uri: &str) {
+fn check(asked: &RegistryRequest<'_>, method: &str, uri: &str) {
     // A malformed reference is refused, whatever it was read as.
-    if asked.malformed.is_some() {
+    if asked.malformed_reference.is_some() {
         return;
     }
     let path = uri.split('?').next().unwrap_or_default();
     assert!(!path.contains('%') && !path.contains("//"), "the path is the one that is routed");
     assert!(!path.split('/').any(|segment| matches!(segment, "." | "..")));
-    let found = ROUTES.iter().find_map(|(kind, route)| Some((*kind, route.captures(path)?.name("name")?.as_str())));
+    let found =
+        ROUTES.iter().find_map(|(kind, route)| Some((*kind, route.captures(path)?.name("name")?.as_str())));
     match asked.target {
-        Target::Ping => assert_eq!((path, found), ("/v2/", None)),
-        Target::Catalog => assert_eq!((path, found), ("/v2/_catalog", None)),
-        Target::Repository(name) => assert_eq!(found.map(|(_, name)| name), Some(name), "{path}"),
+        RegistryTarget::Ping => assert_eq!((path, found), ("/v2/", None)),
+        RegistryTarget::Catalog => assert_eq!((path, found), ("/v2/_catalog", None)),
+        RegistryTarget::Repository(name) => assert_eq!(found.map(|(_, name)| name), Some(name), "{path}"),
     }
     // What the registry would mount, of this URI and of each that it may be asked for instead.
     let mounts = |uri: &str| {
@@ -75,16 +76,16 @@ fn check(asked: &Asked<'_>, method: &str, uri: &str) {
         let both = form_value(query, "mount").filter(|m| !m.is_empty()).and(form_value(query, "from"));
         both.filter(|from| starts && !from.is_empty()).map(Cow::into_owned)
     };
-    let source = asked.source.as_ref().map(|source| source.repository.clone());
+    let source = asked.mount_source.as_ref().map(|source| source.repository.clone());
     assert_eq!(mounts(uri), source);
-    assert_eq!(mounts(&asked.stripped()), source);
-    assert_eq!(mounts(&asked.without_mount()), None);
-    for uri in [asked.stripped(), asked.without_mount()] {
+    assert_eq!(mounts(&asked.stripped_uri()), source);
+    assert_eq!(mounts(&asked.uri_without_mount()), None);
+    for uri in [asked.stripped_uri(), asked.uri_without_mount()] {
         assert_eq!(form_value(query(&uri), "ns"), None);
         assert_eq!(uri.split('?').next(), Some(path));
     }
-    if asked.source.is_none() {
-        assert_eq!(form_value(query(&asked.stripped()), "mount"), None, "some mount without a source");
+    if asked.mount_source.is_none() {
+        assert_eq!(form_value(query(&asked.stripped_uri()), "mount"), None, "some mount without a source");
     }
 }
 
@@ -92,17 +93,17 @@ fuzz_target!(|input: &str| {
     let mut lines = input.splitn(3, '\n');
     let (Some(method), Some(uri)) = (lines.next(), lines.next()) else { return };
     let content_type = lines.next().unwrap_or_default();
-    if let Ok(asked) = read(method, uri, content_type) {
+    if let Ok(asked) = parse_request(method, uri, content_type) {
         check(&asked, method, uri);
     }
-    if let Ok(segments) = site::segments(uri) {
+    if let Ok(segments) = site::parse_path_segments(uri) {
         // Nothing that a site could take for a way up, or for another way to write a slash.
         assert!(segments.iter().all(|segment| !matches!(&**segment, "." | "..")));
         assert!(segments.iter().all(|segment| !segment.contains(['/', '\\', ';', '\0'])));
         assert!(segments.iter().rev().skip(1).all(|segment| !segment.is_empty()));
         assert_eq!(segments.len(), uri.split('?').next().unwrap_or_default().matches('/').count());
     }
-    if let Ok(host) = site::host(uri) {
-        assert_eq!(site::host(&host), Ok(Cow::Borrowed(&*host)), "what is canonical stays so");
+    if let Ok(host) = site::normalize_host(uri) {
+        assert_eq!(site::normalize_host(&host), Ok(Cow::Borrowed(&*host)), "what is canonical stays so");
     }
 });

@@ -3,20 +3,24 @@
 
 #![no_main]
 
-use doorward::permissions::Actions;
-use doorward::token::scope::{On, SCOPES_MAX, read, read_all};
+use doorward::permissions::actions::Actions;
+use doorward::token::scope::{SCOPES_MAX, ScopeResource, parse_scope, parse_scopes};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let Ok(scopes) = read_all([text].into_iter()) else { return };
+    let Ok(scopes) = parse_scopes([text].into_iter()) else { return };
     assert!(scopes.len() <= SCOPES_MAX);
-    let all = Actions::PULL.and(Actions::PUSH).and(Actions::DELETE);
+    let all = Actions::PULL.union(Actions::PUSH).union(Actions::DELETE);
     for scope in &scopes {
         assert!(text.contains(scope.name) && !scope.name.is_empty() && scope.name.matches(':').count() <= 1);
-        let Some(wanted) = &scope.wanted else { continue };
-        match wanted.on {
-            On::Repository(name) => assert!(name == scope.name && wanted.actions.without(all).is_empty()),
-            On::Catalog => assert!(scope.kind == "registry" && wanted.actions.without(Actions::CATALOG).is_empty()),
+        let Some(wanted) = &scope.requested else { continue };
+        match wanted.resource {
+            ScopeResource::Repository(name) => {
+                assert!(name == scope.name && wanted.actions.difference(all).is_empty())
+            }
+            ScopeResource::Catalog => {
+                assert!(scope.kind == "registry" && wanted.actions.difference(Actions::CATALOG).is_empty())
+            }
         }
         // Each action was named, or all were.
         for action in wanted.actions.names() {
@@ -25,9 +29,9 @@ fuzz_target!(|text: &str| {
         // Written as a registry would, it is the same again.
         let names: Vec<&str> = wanted.actions.names().collect();
         let again = format!("{}:{}:{}", scope.kind, scope.name, names.join(","));
-        if matches!(wanted.on, On::Repository(_)) && again.len() <= 1024 {
-            let again = read(&again).expect("what was read can be written");
-            assert_eq!(again.expect("a name").wanted.expect("a repository").actions, wanted.actions);
+        if matches!(wanted.resource, ScopeResource::Repository(_)) && again.len() <= 1024 {
+            let again = parse_scope(&again).expect("what was read can be written");
+            assert_eq!(again.expect("a name").requested.expect("a repository").actions, wanted.actions);
         }
     }
 });

@@ -5,13 +5,13 @@
 
 use std::sync::{Arc, LazyLock};
 
-use doorward::authn::http::Spec;
-use doorward::authn::http::response::Reply;
+use doorward::authn::http::AuthBackendSpec;
+use doorward::authn::http::response::BackendResponse;
 use doorward::authn::{Credentials, Outcome};
+use doorward::config::authenticator::AuthenticatorType;
+use doorward::config::file::parse;
+use doorward::identity::{Username, check_group_name};
 use doorward::pipeline::credentials::check_password;
-use doorward::identity::{Username, check_group};
-use doorward::config::authenticator::Kind;
-use doorward::config::file::read;
 use libfuzzer_sys::fuzz_target;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Request, StatusCode};
@@ -38,16 +38,16 @@ headers = { Authorization = "Basic {basic}" }
 form = { user = "{username}", password = "-{password}" }
 "#;
 
-static SPECS: LazyLock<Vec<Spec>> = LazyLock::new(|| {
+static SPECS: LazyLock<Vec<AuthBackendSpec>> = LazyLock::new(|| {
     let mut faults = Vec::new();
-    let (_, chain) = read("x", SETTINGS, &mut faults).chain.expect("a chain");
+    let (_, chain) = parse("x", SETTINGS, &mut faults).authenticators.expect("a chain");
     assert!(faults.is_empty(), "{faults:?}");
-    let spec = |kind| if let Kind::Http(spec) = kind { Some(*spec) } else { None };
+    let spec = |kind| if let AuthenticatorType::Http(spec) = kind { Some(*spec) } else { None };
     chain.into_iter().filter_map(|one| spec(one.kind)).collect()
 });
 
 fn credentials(user: &[u8], password: &[u8]) -> Credentials {
-    let frame = vec![0; Credentials::FRAME];
+    let frame = vec![0; Credentials::CACHE_KEY_HEADER_LENGTH];
     Credentials::new(Zeroizing::new([&frame[..], user, b":", password].concat())).expect("a colon")
 }
 
@@ -76,10 +76,11 @@ fn accepted(body: &[u8], status: u16, user: &str, outcome: &Outcome) {
     assert_eq!(json["login"].as_str().map(str::as_bytes), Some(who.user.as_bytes()));
     let licensed = |group: &[u8]| {
         json["licences"].as_array().is_some_and(|list| {
-            list.iter().any(|one| one["valid"] == true && one["id"].as_str().map(str::as_bytes) == Some(group))
+            list.iter()
+                .any(|one| one["valid"] == true && one["id"].as_str().map(str::as_bytes) == Some(group))
         })
     };
-    assert!(who.membership.groups().iter().all(|group| licensed(group) && check_group(group).is_ok()));
+    assert!(who.membership.groups().iter().all(|group| licensed(group) && check_group_name(group).is_ok()));
     assert!(who.facts.iter().all(|fact| HeaderValue::from_bytes(&fact.value).is_ok()));
 }
 
@@ -91,21 +92,24 @@ fuzz_target!(|input: (&[u8], &[u8], u16, bool, &[u8])| {
     let asked = credentials(user, password);
     let [json, form] = &SPECS[..] else { panic!("two services") };
     let texts = std::str::from_utf8(user).ok().zip(std::str::from_utf8(password).ok());
-    if let Ok(request) = json.question.render(&asked) {
+    if let Ok(request) = json.request.render(&asked) {
         let (user, password) = texts.expect("only text is JSON");
         sent_json(&request, user, password);
     }
-    if let Ok(request) = form.question.render(&asked) {
+    if let Ok(request) = form.request.render(&asked) {
         let text = std::str::from_utf8(body(&request)).expect("a form is ASCII");
-        assert!(text.is_ascii() && text.matches('&').count() == 1 && text.matches('=').count() == 2, "{text}");
+        assert!(
+            text.is_ascii() && text.matches('&').count() == 1 && text.matches('=').count() == 2,
+            "{text}"
+        );
     }
     let Ok(status) = StatusCode::from_u16(status) else { return };
     let mut headers = HeaderMap::new();
     let kind = if html { "text/html" } else { "application/json" };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    let reply = Reply { status, headers, body: answer.to_vec() };
+    let reply = BackendResponse { status, headers, body: answer.to_vec() };
     let by: Arc<str> = "json".into();
-    if let (Ok(outcome), Some((user, _))) = (json.reading.outcome(&reply, &asked, &by), texts) {
+    if let (Ok(outcome), Some((user, _))) = (json.response_rules.evaluate(&reply, &asked, &by), texts) {
         assert!(!html || !matches!(outcome, Outcome::Accepted(_)));
         accepted(answer, status.as_u16(), user, &outcome);
     }

@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use doorward::token::claims::Claims;
-use doorward::token::signing_key::generate::{Made, certify, generate};
-use doorward::token::signing_key::{KeysFault, SigningKeys, edit};
+use doorward::token::signing_key::generate::{NewSigningKey, certify_key, generate_key};
+use doorward::token::signing_key::{SigningKeyFileError, SigningKeys, edit};
 use libfuzzer_sys::fuzz_target;
 
 const NOW: u64 = 1_700_000_000;
@@ -22,18 +22,18 @@ const NOW: u64 = 1_700_000_000;
 struct Desk {
     /// What the digits stand for.
     pieces: Vec<String>,
-    new: Made,
+    new: NewSigningKey,
     keys: SigningKeys,
     token: String,
 }
 
 static DESK: LazyLock<Desk> = LazyLock::new(|| {
-    let made = || generate(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)).unwrap();
+    let made = || generate_key(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)).unwrap();
     let mut pieces = Vec::new();
     for made in [made(), made()] {
-        let cut = made.text.find("-----BEGIN CERTIFICATE").unwrap();
-        let (secret, certificate) = made.text.split_at(cut);
-        pieces.extend([secret.to_owned(), certificate.to_owned(), made.text.to_string()]);
+        let cut = made.pem.find("-----BEGIN CERTIFICATE").unwrap();
+        let (secret, certificate) = made.pem.split_at(cut);
+        pieces.extend([secret.to_owned(), certificate.to_owned(), made.pem.to_string()]);
     }
     for piece in ["-----BEGIN ", "-----END ", "PRIVATE KEY-----\n", "CERTIFICATE-----\n"] {
         pieces.push(piece.to_owned());
@@ -70,29 +70,31 @@ fn file(input: &[u8]) {
             assert!(!told.contains(char::is_control), "{told:?}");
             let lines = text.split(|byte| *byte == b'\n').count();
             match fault {
-                KeysFault::Broken(line, _) | KeysFault::Block { line, .. } => assert!((1..=lines).contains(&line)),
-                KeysFault::Empty | KeysFault::NotText => {}
+                SigningKeyFileError::InvalidPem(line, _) | SigningKeyFileError::InvalidBlock { line, .. } => {
+                    assert!((1..=lines).contains(&line))
+                }
+                SigningKeyFileError::NoKey | SigningKeyFileError::NotUtf8 => {}
             }
-            let _ = certify(&text, SystemTime::UNIX_EPOCH);
+            let _ = certify_key(&text, SystemTime::UNIX_EPOCH);
             return;
         }
     };
     let kids: Vec<&str> = keys.kids().collect();
-    assert_eq!(keys.bundle().matches("-----BEGIN CERTIFICATE").count(), kids.len());
+    assert_eq!(keys.certificate_bundle().matches("-----BEGIN CERTIFICATE").count(), kids.len());
     assert!(serde_json::from_str::<serde_json::Value>(&keys.jwks()).is_ok());
-    let (added, more) = edit::add(&text, &DESK.new).unwrap();
+    let (added, more) = edit::add_key(&text, &DESK.new).unwrap();
     assert_eq!(more.kids().collect::<Vec<_>>(), [&kids[..], &[&DESK.new.kid]].concat());
-    let (_, back) = edit::remove(added.as_bytes(), &DESK.new.kid).unwrap();
+    let (_, back) = edit::remove_key(added.as_bytes(), &DESK.new.kid).unwrap();
     assert_eq!(back.fingerprint(), keys.fingerprint());
     for kid in &kids {
-        let (_, moved) = edit::put_first(&text, kid).unwrap();
+        let (_, moved) = edit::move_key_first(&text, kid).unwrap();
         let mut expected = kids.clone();
         expected.retain(|other| other != kid);
         expected.insert(0, kid);
         assert_eq!(moved.kids().collect::<Vec<_>>(), expected);
-        match edit::remove(&text, kid) {
+        match edit::remove_key(&text, kid) {
             Ok((_, fewer)) => assert!(fewer.kids().all(|other| other != *kid) && *kid != kids[0]),
-            Err(fault) => assert!(fault == edit::EditFault::Signs && *kid == kids[0]),
+            Err(fault) => assert!(fault == edit::SigningKeyEditError::KeyIsActive && *kid == kids[0]),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use doorward::authn::hash::{Allowed, Format};
+use doorward::authn::hash::{AllowedFormats, HashFormat};
 use libfuzzer_sys::fuzz_target;
 
 /// The passwords of the seeds. One is longer than what bcrypt looks at.
@@ -22,23 +22,23 @@ const NOBODYS: &[u8] = b"no hash was ever made of this password";
 const BCRYPT_PASSWORD_MAX: usize = 72;
 
 /// Whether checks in this format are too slow to do many of them. Its text was read all the same.
-fn is_slow(format: Format) -> bool {
+fn is_slow(format: HashFormat) -> bool {
     match format {
-        Format::Bcrypt(cost) => cost > 4,
-        Format::Sha256Crypt(rounds) | Format::Sha512Crypt(rounds) => rounds > 1000,
-        Format::Argon2id(cost) => cost.memory_kib.saturating_mul(cost.passes) > 128,
-        Format::Yescrypt(cost) => cost.memory_kib() > 1024,
+        HashFormat::Bcrypt(cost) => cost > 4,
+        HashFormat::Sha256Crypt(rounds) | HashFormat::Sha512Crypt(rounds) => rounds > 1000,
+        HashFormat::Argon2id(cost) => cost.memory_kib.saturating_mul(cost.passes) > 128,
+        HashFormat::Yescrypt(cost) => cost.memory_kib() > 1024,
         _ => false,
     }
 }
 
-fn is_known(format: Format, hash: &[u8], password: &[u8]) -> bool {
+fn is_known(format: HashFormat, hash: &[u8], password: &[u8]) -> bool {
     let looked_at = |text: &'_ [u8]| match format {
-        Format::Bcrypt(_) => text[..text.len().min(BCRYPT_PASSWORD_MAX)].to_vec(),
+        HashFormat::Bcrypt(_) => text[..text.len().min(BCRYPT_PASSWORD_MAX)].to_vec(),
         _ => text.to_vec(),
     };
     match format {
-        Format::Plain => hash.strip_prefix(b"{PLAIN}") == Some(password),
+        HashFormat::Plain => hash.strip_prefix(b"{PLAIN}") == Some(password),
         _ => KNOWN.iter().any(|known| looked_at(known) == looked_at(password)),
     }
 }
@@ -50,16 +50,16 @@ fuzz_target!(|input: &[u8]| {
     if password.is_empty() || password.contains(&0) {
         return;
     }
-    let plain = Allowed { plain: true };
-    let format = match Format::recognise(hash, plain) {
+    let plain = AllowedFormats { plain: true };
+    let format = match HashFormat::detect(hash, plain) {
         Ok(format) => format,
         Err(fault) => {
             assert!(!fault.to_string().is_empty());
             return;
         }
     };
-    if Format::recognise(hash, Allowed::default()).is_err() {
-        assert_eq!(format, Format::Plain);
+    if HashFormat::detect(hash, AllowedFormats::default()).is_err() {
+        assert_eq!(format, HashFormat::Plain);
     }
     if is_slow(format) {
         return;
@@ -69,5 +69,5 @@ fuzz_target!(|input: &[u8]| {
     }
     let accepted = format.verify(hash, NOBODYS);
     assert_eq!(accepted, is_known(format, hash, NOBODYS), "{} accepts nobody's password", format.name());
-    format.waste(password);
+    format.run_dummy_check(password);
 });

@@ -1,8 +1,8 @@
-//! API keys: many for an account, each with a name, an end and rights of its own, revoked one by one.
+//! API keys. A user can have many, each with its own name, expiry and scope, and each can be revoked alone.
 //!
-//! A key is 178 random bits, so no throttle has to keep anybody from guessing, and a fast hash is as good
-//! as a slow one. A check takes a microsecond and is done at once: nothing is cached, and so a key is
-//! gone with its line. A secret that begins as keys do is never shown to another authenticator.
+//! A key has 178 random bits, so it cannot be guessed. It needs no throttle, and a fast hash is sufficient. A check takes
+//! one microsecond and is not cached, so a key is revoked as soon as its line is removed. A secret with the prefix of
+//! API keys is never sent to another authenticator.
 
 pub mod edit;
 pub mod file;
@@ -22,21 +22,21 @@ use crate::identity::sanitize_for_display;
 use crate::metrics::{ApiKeyLabel, Metrics};
 use crate::permissions::api_key_scope::ApiKeyScope;
 
-/// The most keys that figures are shown of; a monitor takes no more lines than that gladly.
+/// The maximum number of keys with metrics. More time series would burden a monitoring system.
 const METRICS_API_KEYS_MAX: usize = 10_000;
 
-/// What an identity shows of the key by which it was proved.
+/// The public properties of the API key that authenticated an identity.
 #[derive(Debug)]
 pub struct ApiKey {
-    /// The key's public part.
+    /// The public part of the key.
     pub id: ApiKeyId,
-    /// What its owner calls it.
+    /// The name that the owner chose.
     pub name: Box<str>,
-    /// What may be done with it, as far as its owner may; `None` is all of that.
+    /// The scope, which restricts the permissions of the owner; `None` if it does not restrict them.
     pub scope: Option<Arc<ApiKeyScope>>,
-    /// When it ends, in seconds since 1970: nothing that is given out for it may last longer.
+    /// The expiry in Unix seconds. A token that is issued for the key must not expire later.
     pub expires_at: Option<u64>,
-    /// How it was used.
+    /// The usage of the key.
     pub usage: Arc<ApiKeyUsage>,
 }
 
@@ -48,7 +48,7 @@ impl PartialEq for ApiKey {
 
 impl Eq for ApiKey {}
 
-/// How often a key was good, and when last; since the process was started.
+/// The number of accepted uses of a key and the time of the last one, since the start of the process.
 #[derive(Debug, Default)]
 pub struct ApiKeyUsage {
     count: AtomicU64,
@@ -61,60 +61,60 @@ impl ApiKeyUsage {
         self.last_used_at.store(now, Ordering::Relaxed);
     }
 
-    /// How often.
+    /// Returns the number of accepted uses.
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// In seconds since 1970; 0 for never.
+    /// Returns the time of the last accepted use in Unix seconds, or 0 if there was none.
     pub fn last_used_at(&self) -> u64 {
         self.last_used_at.load(Ordering::Relaxed)
     }
 }
 
-/// Why a key is no good. The client is not told which of these it was.
+/// The reason why an API key is rejected. It is logged, and not sent to the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiKeyError {
-    /// Cut, mistyped, or not one of ours.
-    #[error("it is no whole key: its length, its characters or its checksum are wrong")]
+    /// The key is truncated, mistyped, or was not issued by doorward.
+    #[error("malformed API key: the length, a character or the checksum is wrong")]
     Malformed,
-    /// There is no such key.
-    #[error("key {0} is not in the file: it was revoked, or never there")]
+    /// The file has no key with this id.
+    #[error("API key {0} is not in the file: it was revoked or never issued")]
     NotFound(ApiKeyId),
-    /// There is one with this id, and another secret.
-    #[error("key {0} has another secret")]
+    /// The file has a key with this id and another secret.
+    #[error("API key {0} was presented with a wrong secret")]
     SecretMismatch(ApiKeyId),
-    /// Its line can't be used.
-    #[error("key {0}: its line {1} can't be used; doorward check says why")]
+    /// The line of the key is invalid.
+    #[error("API key {0}: line {1} of the file is invalid; to see the reason, run: doorward check")]
     InvalidLine(ApiKeyId, usize),
-    /// Its time is over.
-    #[error("key {0} has expired")]
+    /// The key has expired.
+    #[error("API key {0} has expired")]
     Expired(ApiKeyId),
-    /// It was presented with the name of another user.
-    #[error("key {0} is {1}'s, and was used with another name")]
+    /// The key was presented with the name of another user.
+    #[error("API key {0} belongs to {1} and was presented with another user name")]
     OwnerMismatch(ApiKeyId, String),
-    /// Its owner may not log in any more.
-    #[error("key {0}: its owner {1} has no line in the htpasswd file")]
+    /// The owner of the key is not in the htpasswd file.
+    #[error("API key {0}: the owner {1} has no line in the htpasswd file")]
     OwnerNotInHtpasswd(ApiKeyId, String),
 }
 
 impl ApiKeyError {
-    /// Whether the key itself was right.
+    /// Returns true if the secret of the key was correct.
     pub fn has_valid_secret(&self) -> bool {
         matches!(self, Self::Expired(_) | Self::OwnerMismatch(..) | Self::OwnerNotInHtpasswd(..))
     }
 }
 
-/// Who may have keys, and how they are presented.
+/// The rules for the owners of API keys, and for the user name with which a key is presented.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApiKeyRules {
-    /// The user name with which any key may be presented; empty for none.
+    /// The user name with which every key can be presented; empty for none.
     pub username: Box<str>,
-    /// Whether an owner needs a line in the htpasswd file, where there is one.
+    /// Whether a key is accepted only if its owner has a line in the htpasswd file.
     pub is_owner_line_required: bool,
 }
 
-/// The keys in force.
+/// The API keys of the current file.
 #[derive(Debug)]
 pub struct ApiKeys {
     index: ArcSwap<ApiKeyIndex>,
@@ -122,31 +122,31 @@ pub struct ApiKeys {
 }
 
 impl ApiKeys {
-    /// Starts from a file that was read.
-    pub fn new(file: ApiKeyIndex, rules: ApiKeyRules) -> Self {
-        Self { index: ArcSwap::from_pointee(file), rules }
+    /// Creates the authenticator from a parsed file.
+    pub fn new(index: ApiKeyIndex, rules: ApiKeyRules) -> Self {
+        Self { index: ArcSwap::from_pointee(index), rules }
     }
 
-    /// Puts another file in force.
-    pub fn replace(&self, file: ApiKeyIndex) {
-        self.index.store(Arc::new(file));
+    /// Replaces the file.
+    pub fn replace(&self, index: ApiKeyIndex) {
+        self.index.store(Arc::new(index));
     }
 
-    /// The file in force.
+    /// Returns the keys of the current file.
     pub fn index(&self) -> Arc<ApiKeyIndex> {
         self.index.load_full()
     }
 
-    /// The rules.
+    /// Returns the rules.
     pub fn rules(&self) -> &ApiKeyRules {
         &self.rules
     }
 
-    /// Brings the figures of the keys up to date: of those that were used, the latest ones.
+    /// Updates the metrics of the most recently used keys.
     pub fn update_metrics(&self, metrics: &Metrics) {
-        let file = self.index();
+        let index = self.index();
         let mut used: Vec<&Arc<ApiKey>> =
-            file.records().filter_map(|record| record.identity.api_key.as_ref()).collect();
+            index.records().filter_map(|record| record.identity.api_key.as_ref()).collect();
         used.retain(|key| key.usage.count() > 0);
         used.sort_unstable_by_key(|key| std::cmp::Reverse(key.usage.last_used_at()));
         metrics.api_key_uses.clear();
@@ -159,28 +159,28 @@ impl ApiKeys {
         }
     }
 
-    /// Whose key `secret` is, presented with the name `user`, or with none as a bearer. `now` is in
-    /// seconds since 1970; `may_log_in` says whether an owner is in the htpasswd file.
+    /// Returns the identity of the owner of the key `secret`. `user` is the presented user name, or `None` for a bearer.
+    /// `now` is in Unix seconds. `has_htpasswd_line` returns true if an owner has a line in the htpasswd file.
     ///
     /// # Errors
-    /// Why it is no good. An unknown key and one with another secret take the same work.
+    /// Returns the reason for a rejection. An unknown key and a wrong secret do the same work.
     pub fn authenticate(
         &self,
         user: Option<&[u8]>,
         secret: &[u8],
         now: u64,
-        may_log_in: impl FnOnce(&[u8]) -> bool,
+        has_htpasswd_line: impl FnOnce(&[u8]) -> bool,
     ) -> Result<Arc<Identity>, ApiKeyError> {
         let PresentedApiKey { id, digest } = PresentedApiKey::parse(secret).ok_or(ApiKeyError::Malformed)?;
-        let file = self.index.load();
-        let found = file.find(&id);
-        let kept = match &found {
+        let index = self.index.load();
+        let found = index.find(&id);
+        let expected = match &found {
             Some(ApiKeyMatch::ApiKey(record)) => &record.digest,
             Some(ApiKeyMatch::InvalidLine(_)) | None => &ApiKeyDigest::UNMATCHABLE,
         };
-        let same = bool::from(kept.ct_eq(&digest));
+        let is_match = bool::from(expected.ct_eq(&digest));
         let record = match found {
-            Some(ApiKeyMatch::ApiKey(record)) if same => record,
+            Some(ApiKeyMatch::ApiKey(record)) if is_match => record,
             Some(ApiKeyMatch::ApiKey(_)) => return Err(ApiKeyError::SecretMismatch(id)),
             Some(ApiKeyMatch::InvalidLine(line)) => return Err(ApiKeyError::InvalidLine(id, line)),
             None => return Err(ApiKeyError::NotFound(id)),
@@ -189,12 +189,12 @@ impl ApiKeys {
             return Err(ApiKeyError::Expired(id));
         }
         let owner = record.identity.user.as_bytes();
-        let known =
+        let is_accepted_name =
             |user: &[u8]| user == owner || (!user.is_empty() && user == self.rules.username.as_bytes());
-        if !user.is_none_or(known) {
+        if !user.is_none_or(is_accepted_name) {
             return Err(ApiKeyError::OwnerMismatch(id, sanitize_for_display(owner)));
         }
-        if self.rules.is_owner_line_required && !may_log_in(owner) {
+        if self.rules.is_owner_line_required && !has_htpasswd_line(owner) {
             return Err(ApiKeyError::OwnerNotInHtpasswd(id, sanitize_for_display(owner)));
         }
         if let Some(key) = &record.identity.api_key {

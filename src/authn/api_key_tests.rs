@@ -1,4 +1,4 @@
-//! Whose key it is, and why one is no good.
+//! Accepted API keys, and the reasons for rejections.
 
 use zeroize::Zeroizing;
 
@@ -14,7 +14,7 @@ struct ApiKeyFixture {
     line: String,
 }
 
-/// One key of alice's that ends an hour from now.
+/// Returns one key that is owned by alice and expires in an hour.
 fn api_key_fixture(rules: ApiKeyRules) -> ApiKeyFixture {
     let (secret, id, digest) = generate_api_key().unwrap();
     let line = format!(
@@ -31,91 +31,94 @@ fn rules() -> ApiKeyRules {
 }
 
 impl ApiKeyFixture {
-    /// Whom it proves to be, or what is wrong, without the id.
-    fn check(&self, user: Option<&str>, secret: &str, now: u64) -> String {
-        let known = |owner: &[u8]| owner == b"alice";
-        match self.keys.authenticate(user.map(str::as_bytes), secret.as_bytes(), now, known) {
+    /// Returns the identity, or the name of the error.
+    fn authenticate(&self, user: Option<&str>, secret: &str, now: u64) -> String {
+        let has_htpasswd_line = |owner: &[u8]| owner == b"alice";
+        match self.keys.authenticate(user.map(str::as_bytes), secret.as_bytes(), now, has_htpasswd_line) {
             Ok(identity) => format!("{} by {}", identity.user, identity.authenticator),
-            Err(fault) => format!("{fault:?}").split('(').next().unwrap().to_owned(),
+            Err(error) => format!("{error:?}").split('(').next().unwrap().to_owned(),
         }
     }
 }
 
 #[test]
 fn api_key_is_accepted_with_owner_name_shared_name_or_as_bearer() {
-    let house = api_key_fixture(rules());
+    let fixture = api_key_fixture(rules());
     for user in [Some("alice"), Some("token"), None] {
-        assert_eq!(house.check(user, &house.secret, NOW), "alice by keys");
+        assert_eq!(fixture.authenticate(user, &fixture.secret, NOW), "alice by keys");
     }
     for user in ["bob", "Alice", "Token", "alice2"] {
-        assert_eq!(house.check(Some(user), &house.secret, NOW), "Owner");
+        assert_eq!(fixture.authenticate(Some(user), &fixture.secret, NOW), "OwnerMismatch");
     }
     let nameless = ApiKeyFixture {
-        keys: ApiKeys::new(parse(house.line.as_bytes(), &"keys".into(), None).index, ApiKeyRules::default()),
-        ..house
+        keys: ApiKeys::new(
+            parse(fixture.line.as_bytes(), &"keys".into(), None).index,
+            ApiKeyRules::default(),
+        ),
+        ..fixture
     };
-    assert_eq!(nameless.check(Some("token"), &nameless.secret, NOW), "Owner");
-    assert_eq!(nameless.check(Some(""), &nameless.secret, NOW), "Owner");
+    assert_eq!(nameless.authenticate(Some("token"), &nameless.secret, NOW), "OwnerMismatch");
+    assert_eq!(nameless.authenticate(Some(""), &nameless.secret, NOW), "OwnerMismatch");
 }
 
 #[test]
 fn invalid_api_key_is_rejected_with_its_reason() {
-    let house = api_key_fixture(rules());
-    let check = |secret: &str| house.check(None, secret, NOW);
-    assert_eq!(check("dwk_"), "Mistyped");
-    assert_eq!(check(&house.secret[..house.secret.len() - 1]), "Mistyped");
-    assert_eq!(check(&generate_api_key().unwrap().0), "Unknown");
-    assert_eq!(house.check(None, &house.secret, NOW + 3599), "alice by keys");
-    assert_eq!(house.check(None, &house.secret, NOW + 3600), "Expired");
-    // The id of the one, the hash of another.
+    let fixture = api_key_fixture(rules());
+    let authenticate = |secret: &str| fixture.authenticate(None, secret, NOW);
+    assert_eq!(authenticate("dwk_"), "Malformed");
+    assert_eq!(authenticate(&fixture.secret[..fixture.secret.len() - 1]), "Malformed");
+    assert_eq!(authenticate(&generate_api_key().unwrap().0), "NotFound");
+    assert_eq!(fixture.authenticate(None, &fixture.secret, NOW + 3599), "alice by keys");
+    assert_eq!(fixture.authenticate(None, &fixture.secret, NOW + 3600), "Expired");
+    // The id of one key and the hash of another.
     let other = generate_api_key().unwrap().2.to_string();
-    let hash = house.line.split('"').find(|part| part.starts_with("sha256:")).unwrap();
-    let line = house.line.replace(hash, &other);
+    let hash = fixture.line.split('"').find(|part| part.starts_with("sha256:")).unwrap();
+    let line = fixture.line.replace(hash, &other);
     let swapped = ApiKeyFixture {
         keys: ApiKeys::new(parse(line.as_bytes(), &"keys".into(), None).index, rules()),
-        ..house
+        ..fixture
     };
-    assert_eq!(swapped.check(None, &swapped.secret, NOW), "Secret");
+    assert_eq!(swapped.authenticate(None, &swapped.secret, NOW), "SecretMismatch");
     let broken = swapped.line.replace("pull:team", "pul:team");
     let broken = ApiKeyFixture {
         keys: ApiKeys::new(parse(broken.as_bytes(), &"keys".into(), None).index, rules()),
         ..swapped
     };
-    assert_eq!(broken.check(None, &broken.secret, NOW), "Line");
+    assert_eq!(broken.authenticate(None, &broken.secret, NOW), "InvalidLine");
 }
 
 #[test]
 fn api_key_of_owner_without_htpasswd_line_is_rejected_if_required() {
-    let house = api_key_fixture(rules());
-    let line = house.line.replace("alice", "bob");
+    let fixture = api_key_fixture(rules());
+    let line = fixture.line.replace("alice", "bob");
     let file = || parse(line.as_bytes(), &"keys".into(), None).index;
-    let gone = ApiKeyFixture {
+    let ownerless = ApiKeyFixture {
         keys: ApiKeys::new(file(), rules()),
-        secret: house.secret.clone(),
+        secret: fixture.secret.clone(),
         line: line.clone(),
     };
-    assert_eq!(gone.check(None, &gone.secret, NOW), "OwnerGone");
-    let any = ApiKeyFixture { keys: ApiKeys::new(file(), ApiKeyRules::default()), ..gone };
-    assert_eq!(any.check(None, &any.secret, NOW), "bob by keys");
+    assert_eq!(ownerless.authenticate(None, &ownerless.secret, NOW), "OwnerNotInHtpasswd");
+    let any = ApiKeyFixture { keys: ApiKeys::new(file(), ApiKeyRules::default()), ..ownerless };
+    assert_eq!(any.authenticate(None, &any.secret, NOW), "bob by keys");
 }
 
 #[test]
 fn api_key_usage_survives_a_reload() {
-    let house = api_key_fixture(rules());
-    house.check(None, &house.secret, NOW);
-    house.check(None, &house.secret, NOW + 5);
-    house.check(Some("bob"), &house.secret, NOW + 9);
+    let fixture = api_key_fixture(rules());
+    fixture.authenticate(None, &fixture.secret, NOW);
+    fixture.authenticate(None, &fixture.secret, NOW + 5);
+    fixture.authenticate(Some("bob"), &fixture.secret, NOW + 9);
     let uses = || {
-        let file = house.keys.index();
+        let file = fixture.keys.index();
         let key = Arc::clone(file.records().next().unwrap().identity.api_key.as_ref().unwrap());
         (key.usage.count(), key.usage.last_used_at())
     };
     assert_eq!(uses(), (2, NOW + 5));
-    let again = parse(house.line.as_bytes(), &"keys".into(), Some(&house.keys.index()));
-    house.keys.replace(again.index);
+    let again = parse(fixture.line.as_bytes(), &"keys".into(), Some(&fixture.keys.index()));
+    fixture.keys.replace(again.index);
     assert_eq!(uses(), (2, NOW + 5));
     let metrics = Metrics::default();
-    house.keys.update_metrics(&metrics);
+    fixture.keys.update_metrics(&metrics);
     let text = metrics.encode().unwrap();
     assert!(text.contains("doorward_api_key_uses{id=\"dwk_") && text.contains("} 2\n"), "{text}");
 }

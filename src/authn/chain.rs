@@ -1,201 +1,181 @@
-//! The chain: authenticators that are asked one after the other.
+//! The chain of authenticators, which are called one after the other.
 //!
-//! Accepted and rejected end it, unknown asks the next. One that is in trouble ends it too, with no
-//! answer, unless a later one was told to cover for it, and for all in between: somebody whom one of them
-//! would have rejected must not get in because nobody asked.
+//! An accepted or rejected outcome ends the chain; an unknown user continues it. A failure ends the chain with an error,
+//! unless a later authenticator is a fallback for the failed one and for all that are skipped between them. Otherwise a
+//! user that a skipped authenticator rejects could be accepted by a later one.
 //!
-//! A question holds a place in one queue at a time, and moves on to the next by itself: whoever asked may
-//! have hung up long since.
+//! A query has a place in one queue at a time, and moves to the next queue by itself, even if the client has closed its
+//! connection.
 
+mod authenticator;
 mod run;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::authenticator::{Authenticator, AuthenticatorKind};
 pub use self::run::{ChainCallback, ChainNotStarted, ChainResult, ChainRun};
 use super::api_key::ApiKeys;
 use super::hash_pool::HashPool;
 use super::htpasswd::Htpasswd;
-use super::http::AuthBackend;
-use super::queue::RequesterId;
+use super::queue::job::RequesterId;
+use super::remote::QUEUE_FULL_RETRY_AFTER;
 use super::{AnswerLifetime, Identity, LocalRecord};
+use crate::metrics::Metrics;
 
-/// The most authenticators in a chain: a bit of [`Covers`] for each.
+/// The largest number of authenticators in a chain: [`AuthenticatorSet`] has one bit for each.
 pub const AUTHENTICATORS_MAX: usize = 32;
 
-/// What a client that finds a service's queue full is told to wait: about what a full share takes.
-const BACKEND_RETRY_AFTER: Duration = Duration::from_secs(2);
-
-/// How long an answer is good for that was given in place of one who could not be asked: short, since
-/// he may say something else when he is back.
+/// The lifetime of a fallback's answer. The time is short, because the authenticator that failed can give another
+/// answer when it is up again.
 const FALLBACK_LIFETIME: AnswerLifetime =
     AnswerLifetime { cache_ttl: Some(Duration::from_secs(30)), stale_ttl: Some(Duration::ZERO) };
 
-/// A set of authenticators, by their places in the chain.
+/// A set of authenticators, by their positions in the chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AuthenticatorSet(u32);
 
 impl AuthenticatorSet {
-    /// With one more.
+    /// Returns the set with one more authenticator.
     #[must_use]
-    pub fn with(self, place: usize) -> Self {
-        Self(self.0 | u32::try_from(place).ok().and_then(|place| 1_u32.checked_shl(place)).unwrap_or(0))
+    pub fn with(self, position: usize) -> Self {
+        let bit = u32::try_from(position).ok().and_then(|position| 1_u32.checked_shl(position));
+        Self(self.0 | bit.unwrap_or(0))
     }
 
-    /// Whether all of the others are in it.
+    /// Returns whether all of `others` are in the set.
     pub fn contains_all(self, others: Self) -> bool {
         self.0 & others.0 == others.0
     }
 }
 
-/// How an authenticator finds out.
-#[derive(Clone)]
-pub enum AuthenticatorKind {
-    /// By a line of the htpasswd file.
-    Htpasswd(Arc<Htpasswd>, Arc<HashPool>),
-    /// By asking a service.
-    Http(Arc<AuthBackend>),
-}
-
-/// One authenticator.
-#[derive(Clone)]
-pub struct Authenticator {
-    /// In `X-Auth-By`, logs and metrics.
-    pub name: Arc<str>,
-    /// How it finds out.
-    pub kind: AuthenticatorKind,
-    /// For whom it is asked when they are in trouble.
-    pub fallback_for: AuthenticatorSet,
-}
-
-/// The authenticators, in the order in which they are asked; and the keys, which are asked alone.
+/// The authenticators in the order in which they are called, and the API keys, which are not part of the order.
 #[derive(Clone)]
 pub struct AuthenticatorChain {
     authenticators: Arc<[Authenticator]>,
     api_keys: Option<Arc<ApiKeys>>,
+    /// Whether a service can be called for a user that has a line in the htpasswd file.
+    is_whole_password_significant: bool,
+    has_remote: bool,
 }
 
 impl AuthenticatorChain {
-    /// In this order; at most [`AUTHENTICATORS_MAX`].
-    pub fn new(chain: Vec<Authenticator>, keys: Option<Arc<ApiKeys>>) -> Self {
-        Self { authenticators: chain.into(), api_keys: keys }
+    /// Creates a chain of at most [`AUTHENTICATORS_MAX`] authenticators.
+    pub fn new(authenticators: Vec<Authenticator>, api_keys: Option<Arc<ApiKeys>>) -> Self {
+        Self {
+            is_whole_password_significant: is_whole_password_significant(&authenticators),
+            has_remote: authenticators.iter().any(Authenticator::is_remote),
+            authenticators: authenticators.into(),
+            api_keys,
+        }
     }
 
-    /// The same with keys.
+    /// Returns the chain with other API keys.
     #[cfg(test)]
-    pub(crate) fn with_api_keys(self, keys: Option<Arc<ApiKeys>>) -> Self {
-        Self { api_keys: keys, ..self }
+    pub(crate) fn with_api_keys(self, api_keys: Option<Arc<ApiKeys>>) -> Self {
+        Self { api_keys, ..self }
     }
 
-    /// The keys, if there are any.
+    /// Returns the API keys, if there are any.
     pub fn api_keys(&self) -> Option<&Arc<ApiKeys>> {
         self.api_keys.as_ref()
     }
 
-    /// The htpasswd file alone.
+    /// Creates a chain of the htpasswd file alone.
     pub fn htpasswd_only(users: Arc<Htpasswd>, pool: Arc<HashPool>) -> Self {
         let kind = AuthenticatorKind::Htpasswd(users, pool);
-        Self::new(
-            vec![Authenticator { name: "htpasswd".into(), kind, fallback_for: AuthenticatorSet::default() }],
-            None,
-        )
+        let fallback_for = AuthenticatorSet::default();
+        Self::new(vec![Authenticator { name: "htpasswd".into(), kind, fallback_for }], None)
     }
 
-    fn find_htpasswd(&self) -> Option<&Arc<Htpasswd>> {
-        self.authenticators.iter().find_map(|one| match &one.kind {
-            AuthenticatorKind::Htpasswd(users, _) => Some(users),
-            AuthenticatorKind::Http(_) => None,
-        })
+    fn htpasswd(&self) -> Option<&Arc<Htpasswd>> {
+        self.authenticators.iter().find_map(Authenticator::htpasswd)
     }
 
-    /// How often any local record may have changed; see [`Htpasswd::replaced`].
+    /// Returns a number that changes with every change of local records; see [`Htpasswd::generation`].
     pub fn record_generation(&self) -> u64 {
-        self.find_htpasswd().map_or(0, |users| users.generation())
+        self.htpasswd().map_or(0, |users| users.generation())
     }
 
     /// Looks up every local record that the answer for `user` depends on. Does not wait.
     pub fn look_up(&self, user: &[u8]) -> LocalRecord {
-        let whole_password = self.is_whole_password_significant();
-        let has_service =
-            self.authenticators.iter().any(|one| matches!(one.kind, AuthenticatorKind::Http(_)));
         LocalRecord {
-            htpasswd: self.find_htpasswd().map(|users| users.look_up(user)),
-            is_whole_password_significant: whole_password,
-            has_auth_backend: has_service,
+            htpasswd: self.htpasswd().map(|users| users.look_up(user)),
+            is_whole_password_significant: self.is_whole_password_significant,
+            has_remote_source: self.has_remote,
         }
     }
 
-    /// Whether a service may be asked about somebody who has a line: before it, or in its place.
-    fn is_whole_password_significant(&self) -> bool {
-        let hashed =
-            self.authenticators.iter().position(|one| matches!(one.kind, AuthenticatorKind::Htpasswd(..)));
-        hashed.is_some_and(|place| {
-            let itself = AuthenticatorSet::default().with(place);
-            let asked = |(other, one): (usize, &Authenticator)| {
-                other < place || one.fallback_for.contains_all(itself)
-            };
-            self.authenticators.iter().enumerate().filter(|(other, _)| *other != place).any(asked)
-        })
+    /// Returns the position of the authenticator that is called first for a user with this record, or `None` if there
+    /// are only API keys.
+    pub fn first_authenticator(&self, record: &LocalRecord) -> Option<usize> {
+        self.next_authenticator(0, AuthenticatorSet::default(), record)
     }
 
-    /// Who is asked first about a user with these records; `None` where there is nobody but the keys.
-    pub fn first_authenticator(&self, records: &LocalRecord) -> Option<usize> {
-        self.next_authenticator(0, AuthenticatorSet::default(), records)
+    /// Returns whether the queue of the authenticator at `position` is full for this requester.
+    pub fn is_queue_full_for(&self, position: usize, requester: RequesterId) -> bool {
+        self.authenticators
+            .get(position)
+            .is_none_or(|authenticator| authenticator.is_queue_full_for(requester))
     }
 
-    /// Whether a question of `asker`'s would find no place where it comes in.
-    pub fn is_queue_full_for(&self, entrance: usize, asker: RequesterId) -> bool {
-        match self.authenticators.get(entrance).map(|one| &one.kind) {
-            Some(AuthenticatorKind::Htpasswd(_, pool)) => pool.is_full_for(asker),
-            Some(AuthenticatorKind::Http(service)) => service.is_full_for(asker),
-            None => true,
+    /// Returns when a client that found the queue at `position` full can try again.
+    pub fn retry_after(&self, position: usize) -> Duration {
+        self.authenticators.get(position).map_or(QUEUE_FULL_RETRY_AFTER, Authenticator::retry_after)
+    }
+
+    /// Counts a query for a user with this record that was refused because the queue was full.
+    pub fn count_queue_full(&self, record: &LocalRecord, metrics: &Metrics) {
+        let first = self.first_authenticator(record).and_then(|position| self.authenticators.get(position));
+        if let Some(authenticator) = first {
+            authenticator.count_queue_full(metrics);
         }
     }
 
-    /// After which time a question that found no place there may find one.
-    pub fn retry_after(&self, entrance: usize) -> Duration {
-        match self.authenticators.get(entrance).map(|one| &one.kind) {
-            Some(AuthenticatorKind::Htpasswd(_, pool)) => pool.retry_after(),
-            Some(AuthenticatorKind::Http(_)) | None => BACKEND_RETRY_AFTER,
-        }
-    }
-
-    /// Whether who is asked there hashes.
-    pub fn is_htpasswd(&self, place: usize) -> bool {
-        matches!(self.authenticators.get(place).map(|one| &one.kind), Some(AuthenticatorKind::Htpasswd(..)))
-    }
-
-    /// The next one, from `from` on, that may speak in place of all who could not be asked; whoever is
-    /// passed over for that could not either. Who has no line in the file is not looked for there with a
-    /// dummy's work if somebody behind it is asked anyway: neither holds up the other.
+    /// Returns the next authenticator from position `from` on that is a fallback for all `skipped` ones. An
+    /// authenticator that is not such a fallback counts as skipped too.
+    ///
+    /// For a user without a line in the htpasswd file, the dummy check of the file is done only if no later
+    /// authenticator is called. So neither the hash pool nor the service delays the other.
     fn next_authenticator(
         &self,
         from: usize,
-        unasked: AuthenticatorSet,
-        records: &LocalRecord,
+        skipped: AuthenticatorSet,
+        record: &LocalRecord,
     ) -> Option<usize> {
-        let (mut unasked, mut dummy) = (unasked, None);
-        for (place, one) in self.authenticators.iter().enumerate().skip(from) {
-            let is_stranger = matches!(one.kind, AuthenticatorKind::Htpasswd(..)) && !records.has_line();
-            match one.fallback_for.contains_all(unasked) {
-                true if is_stranger => dummy = dummy.or(Some(place)),
-                true => return Some(place),
-                false if is_stranger => {}
-                false => unasked = unasked.with(place),
+        let (mut skipped, mut dummy) = (skipped, None);
+        for (position, authenticator) in self.authenticators.iter().enumerate().skip(from) {
+            let is_unlisted = authenticator.htpasswd().is_some() && !record.has_line();
+            match authenticator.fallback_for.contains_all(skipped) {
+                true if is_unlisted => dummy = dummy.or(Some(position)),
+                true => return Some(position),
+                false if is_unlisted => {}
+                false => skipped = skipped.with(position),
             }
         }
         dummy
     }
 
-    /// Whether a service at `place` vouches for a name that the file before it decides about.
-    fn is_name_owned_by_htpasswd(&self, place: usize, given: &[u8], identity: &Identity) -> bool {
-        let before = self.authenticators.iter().take(place).find_map(|one| match &one.kind {
-            AuthenticatorKind::Htpasswd(users, _) => Some(users),
-            AuthenticatorKind::Http(_) => None,
-        });
+    /// Returns whether the authenticator at `position` accepted the user as another user, who has a line in an htpasswd
+    /// file before it. Such an acceptance is a rejection: the file decides about its own users.
+    fn is_name_owned_by_htpasswd(&self, position: usize, sent_name: &[u8], identity: &Identity) -> bool {
+        let earlier = self.authenticators.iter().take(position).find_map(Authenticator::htpasswd);
         let name = identity.user.as_bytes();
-        name != given && before.is_some_and(|users| users.look_up(name).has_line())
+        name != sent_name && earlier.is_some_and(|users| users.look_up(name).has_line())
     }
+}
+
+/// Returns whether an authenticator besides the htpasswd file can be called for a user that has a line there: one before
+/// the file, or a fallback for it.
+fn is_whole_password_significant(authenticators: &[Authenticator]) -> bool {
+    let htpasswd = authenticators.iter().position(|authenticator| authenticator.htpasswd().is_some());
+    htpasswd.is_some_and(|htpasswd| {
+        let file = AuthenticatorSet::default().with(htpasswd);
+        let is_called = |(position, authenticator): (usize, &Authenticator)| {
+            position < htpasswd || position > htpasswd && authenticator.fallback_for.contains_all(file)
+        };
+        authenticators.iter().enumerate().any(is_called)
+    })
 }
 
 #[cfg(test)]

@@ -1,171 +1,169 @@
-//! The password hashes that an htpasswd line may hold: recognising one, checking a password against
-//! it, and the work that makes every refusal take the same time.
+//! Password hashes of htpasswd lines: detects the format of a hash, checks a password, and does the work that makes
+//! every rejection take the same time.
 //!
-//! To add a format: a file beside this one, a variant of [`Format`], a line in each `match` here,
-//! and a field of [`Costliest`]. The compiler names the places.
+//! To add a format, add a file to `hash/`, a variant to [`HashFormat`], and a prefix to [`HashFormat::detect`]. The
+//! compiler reports every `match` that must handle the variant: here, in `timing_equalizer` and in `cost_estimate`.
 
 mod argon2;
-mod bcrypt;
-mod cost_estimate;
+pub mod bcrypt;
+pub(super) mod cost_estimate;
 mod md5_crypt;
 mod plain;
 mod sha1;
 mod sha_crypt;
-mod timing_equalizer;
+pub mod timing_equalizer;
 mod unsupported;
 mod yescrypt;
 
-pub use self::cost_estimate::measure_slowdown;
-pub(super) use self::cost_estimate::thread_cpu_time;
 use self::sha_crypt::ShaCryptVariant;
-pub use self::timing_equalizer::TimingEqualizer;
 
-/// The highest bcrypt cost that is taken from a file: 14 is about a second of one core for each
-/// check, and a line with more would let its user stop everybody's log-in.
+/// The maximum bcrypt cost of a hash in the file. A check of cost 14 takes about one second of one core. With a higher
+/// cost, one user could block the logins of all users.
 pub const BCRYPT_COST_MAX: u8 = 14;
 
-/// The most memory that one check may need; every hash thread may need it at the same time.
-pub const MEMORY_MAX_KIB: u32 = 64 * 1024;
+/// The maximum memory of one check, in KiB. Every hash thread can need it at the same time.
+const MEMORY_MAX_KIB: u32 = 64 * 1024;
 
-/// The longest password that is compared with a hash, in bytes. The htpasswd tool stops at 255. Some formats take time
-/// that grows with the length, and this bounds it. Secrets that are not hashed have no such limit.
+/// The maximum length of a password that is compared with a hash, in bytes. It bounds the time of a check, which grows
+/// with the length in some formats. The htpasswd tool stops at 255 bytes. Secrets that are not hashed have no such
+/// limit.
 pub const PASSWORD_LENGTH_MAX: usize = 1024;
 
-/// Returns whether a password can be compared with a hash: it is not empty, not too long, and has no NUL.
+/// Returns true if a password can be compared with a hash: it is not empty, not too long, and contains no NUL.
 pub fn is_valid_password(password: &[u8]) -> bool {
     (1..=PASSWORD_LENGTH_MAX).contains(&password.len()) && !password.contains(&0)
 }
 
-/// The fewest bytes that any format looks at of a password.
+/// The number of password bytes that every format uses. Some formats ignore the bytes after it.
 pub const SIGNIFICANT_PASSWORD_LENGTH_MIN: usize = bcrypt::SIGNIFICANT_PASSWORD_LENGTH;
 
-/// A password hash in a known format, with a cost that is within bounds.
+/// The format of a password hash, with its cost, which is within the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HashFormat {
-    /// `$2a$`, `$2b$` or `$2y$`, of the given cost (a power of two).
+    /// bcrypt (`$2a$`, `$2b$` or `$2y$`). The cost is the binary logarithm of the number of rounds.
     Bcrypt(u8),
-    /// `$apr1$`: Apache's own thousand rounds of MD5.
+    /// The MD5 crypt of Apache (`$apr1$`), with 1,000 rounds.
     Apr1,
-    /// `$1$`: the original of these.
+    /// The original MD5 crypt (`$1$`), with 1,000 rounds.
     Md5Crypt,
-    /// `$5$`, with so many rounds.
+    /// SHA-256 crypt (`$5$`), with its number of rounds.
     Sha256Crypt(u32),
-    /// `$6$`, with so many rounds.
+    /// SHA-512 crypt (`$6$`), with its number of rounds.
     Sha512Crypt(u32),
-    /// `$argon2id$`.
+    /// Argon2id (`$argon2id$`).
     Argon2id(argon2::Argon2Cost),
-    /// `$y$`.
+    /// yescrypt (`$y$`).
     Yescrypt(yescrypt::YescryptCost),
-    /// `{SHA}`: one unsalted SHA-1.
+    /// One SHA-1 without a salt (`{SHA}`).
     Sha1,
-    /// `{SSHA}`: one salted SHA-1.
+    /// One SHA-1 with a salt (`{SSHA}`).
     SaltedSha1,
-    /// `{PLAIN}`: no hash at all.
+    /// The password itself (`{PLAIN}`).
     Plain,
 }
 
-/// Why the text behind the colon is no hash that can be checked. The message says what to do.
+/// The reason why the text after the colon is not a valid hash. [`HashFormatError::remedy`] is what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HashFormatError {
-    /// Nothing behind the colon.
-    #[error("there is no password hash behind the colon")]
+    /// The text is empty.
+    #[error("there is no password hash after the colon")]
     Empty,
-    /// A bcrypt text of the wrong length or alphabet.
+    /// A bcrypt hash has the wrong length or characters.
     #[error(
-        "the bcrypt hash is cut short or damaged ($2y$, a cost of two digits, $, then 53 characters of ./A-Za-z0-9)"
+        "the bcrypt hash is truncated or malformed ($2y$, a cost of two digits, $, then 53 characters of ./A-Za-z0-9)"
     )]
     BcryptMalformed,
-    /// A bcrypt cost that is out of bounds.
-    #[error("the bcrypt cost {0} is not within 4 to 14")]
+    /// The bcrypt cost is outside the limits.
+    #[error("the bcrypt cost {0} is not between 4 and 14")]
     BcryptCostOutOfRange(u8),
-    /// `$2x$` marks hashes of a broken implementation.
-    #[error("$2x$ marks hashes of a broken bcrypt, which match wrong passwords")]
+    /// The prefix `$2x$` marks hashes of a broken implementation.
+    #[error("$2x$ marks hashes of a broken bcrypt implementation, which match wrong passwords")]
     BcryptInsecureVariant,
-    /// An apr1 or MD5 crypt text of the wrong shape.
+    /// An apr1 or MD5 crypt hash has the wrong form.
     #[error(
-        "the {0} hash is cut short or damaged ({0}, a salt of at most 8 characters without $, $, then 22 characters of ./0-9A-Za-z)"
+        "the {0} hash is truncated or malformed ({0}, a salt of at most 8 characters without $, $, then 22 characters of ./0-9A-Za-z)"
     )]
     Md5CryptMalformed(&'static str),
-    /// A SHA crypt text of the wrong shape.
+    /// A SHA crypt hash has the wrong form.
     #[error(
-        "the SHA crypt hash is cut short or damaged ($5$ or $6$, perhaps rounds=N$, a salt of at most 16 characters without $, $, then 43 or 86 characters of ./0-9A-Za-z)"
+        "the SHA crypt hash is truncated or malformed ($5$ or $6$, optionally rounds=N$, a salt of at most 16 characters without $, $, then 43 or 86 characters of ./0-9A-Za-z)"
     )]
     ShaCryptMalformed,
-    /// SHA crypt rounds that are out of bounds.
-    #[error("the {0} rounds of the SHA crypt hash are not within 1000 to 1000000")]
+    /// The number of SHA crypt rounds is outside the limits.
+    #[error("the SHA crypt hash has {0} rounds, which is not between 1000 and 1000000")]
     ShaCryptRoundsOutOfRange(u32),
-    /// An argon2 text of the wrong shape.
+    /// An argon2 hash has the wrong form.
     #[error(
-        "the argon2 hash is cut short or damaged ($argon2id$v=19$m=…,t=…,p=…$salt$digest, the digest of 16 bytes or more)"
+        "the argon2 hash is truncated or malformed ($argon2id$v=19$m=…,t=…,p=…$salt$digest, with a digest of at least 16 bytes)"
     )]
     Argon2Malformed,
-    /// argon2i or argon2d.
-    #[error("argon2i and argon2d are not taken; argon2id is")]
+    /// The variant is argon2i or argon2d.
+    #[error("argon2i and argon2d are not supported; argon2id is")]
     Argon2VariantUnsupported,
-    /// Argon2 costs that are out of bounds.
-    #[error("the argon2 hash costs more than 64 MiB of memory, 10 passes and 16 lanes")]
+    /// An argon2 parameter exceeds its limit.
+    #[error("the argon2 hash exceeds a limit: 64 MiB of memory, 10 passes or 16 lanes")]
     Argon2CostTooHigh,
-    /// A yescrypt text of the wrong shape.
+    /// A yescrypt hash has the wrong form.
     #[error(
-        "the yescrypt hash is cut short or damaged ($y$, parameters, $, salt, $, then 43 characters of ./0-9A-Za-z)"
+        "the yescrypt hash is truncated or malformed ($y$, parameters, $, salt, $, then 43 characters of ./0-9A-Za-z)"
     )]
     YescryptMalformed,
-    /// Yescrypt costs that are out of bounds.
+    /// A yescrypt parameter is outside the limits.
     #[error(
-        "the yescrypt hash costs more than 64 MiB of memory, or has parameters that crypt(3) does not make"
+        "the yescrypt hash needs more than 64 MiB of memory, or has parameters that crypt(3) does not generate"
     )]
     YescryptParametersUnsupported,
-    /// A `{SHA}` text that does not hold 20 bytes of base64.
+    /// A `{SHA}` hash does not decode to 20 bytes.
     #[error("the {{SHA}} hash is not the base64 of 20 bytes")]
     Sha1Malformed,
-    /// An `{SSHA}` text that does not hold 20 bytes and a salt of base64.
+    /// An `{SSHA}` hash does not decode to 20 bytes and a salt.
     #[error("the {{SSHA}} hash is not the base64 of 20 bytes and a salt")]
     SaltedSha1Malformed,
-    /// `{PLAIN}`, which no setting allows.
+    /// The setting `htpasswd.insecure_formats` does not allow `{PLAIN}`.
     #[error(
-        "{{PLAIN}} keeps the password in the clear and is refused unless htpasswd.insecure_formats has \"plain\""
+        "{{PLAIN}} stores the password unencrypted and is rejected unless htpasswd.insecure_formats contains \"plain\""
     )]
     PlainNotAllowed,
-    /// A known format that is not taken.
-    #[error("{0} is not taken")]
+    /// The format is known, but not supported.
+    #[error("{0} is not supported")]
     UnsupportedFormat(&'static str),
-    /// A hash behind the scheme or mark of another program.
-    #[error("the hash stands behind {0}")]
+    /// A supported hash follows the prefix of another program.
+    #[error("the hash follows {0}")]
     Prefixed(&'static str),
-    /// A scheme in braces that is not known.
-    #[error("the scheme in braces is not known")]
+    /// The scheme in braces is unknown.
+    #[error("the scheme in braces is unknown")]
     UnknownScheme,
-    /// A hash whose `$` are doubled.
+    /// Each `$` of the hash is doubled.
     #[error("each $ is written twice, as in a compose file")]
     DoubledDollarSigns,
-    /// A hash between quotes.
+    /// The hash is in quotes.
     #[error("there are quotes around the hash or the line")]
     Quoted,
-    /// A hash that a comma, a semicolon or a blank follows.
-    #[error("something follows the hash that is no part of it")]
+    /// A comma, a semicolon or whitespace follows the hash.
+    #[error("the hash is followed by other text")]
     TrailingText,
-    /// `!`, `*` or `x`, by which /etc/shadow and /etc/passwd say that there is none.
+    /// The text is `!`, `*` or `x`, which mark an account without a hash in /etc/shadow and /etc/passwd.
     #[error("the account is locked, or its hash is in another file (!, * or x, as in /etc/shadow)")]
     AccountLocked,
-    /// A line of Apache's htdigest.
-    #[error("it is a line of htdigest (NAME:REALM:MD5), which is not taken")]
+    /// The line was written by the htdigest tool of Apache.
+    #[error("the line is from htdigest (NAME:REALM:MD5), which is not supported")]
     HtdigestLine,
-    /// Thirteen characters of the DES alphabet.
-    #[error("DES crypt, which reads eight characters of a password and is broken in hours, is refused")]
+    /// The text is 13 characters of the DES crypt alphabet.
+    #[error("DES crypt is rejected: it uses eight characters of a password and is broken in hours")]
     DesCrypt,
-    /// Anything else; most likely the password itself.
-    #[error("it is no known hash, perhaps the password itself in the clear")]
+    /// The text has no known format. Most likely it is the password itself.
+    #[error("the hash format is unknown, perhaps it is the password itself")]
     UnknownFormat,
 }
 
 impl HashFormatError {
-    /// The remedy, for a person who reads the message.
+    /// Returns the remedy, as an imperative that follows the message.
     pub fn remedy(self) -> &'static str {
         match self {
             Self::DoubledDollarSigns => "write each $ once",
-            Self::Quoted => "take the quotes away, and what else the other file's format wanted",
-            Self::TrailingText => "write one user a line: NAME:HASH",
-            Self::Prefixed(_) => "take that away, so that the hash follows the colon",
+            Self::Quoted => "remove the quotes, and other syntax that is not NAME:HASH",
+            Self::TrailingText => "write one user per line: NAME:HASH",
+            Self::Prefixed(_) => "remove it, so that the hash follows the colon",
             Self::Empty
             | Self::BcryptMalformed
             | Self::BcryptCostOutOfRange(_)
@@ -186,12 +184,12 @@ impl HashFormatError {
             | Self::AccountLocked
             | Self::HtdigestLine
             | Self::DesCrypt
-            | Self::UnknownFormat => "set the password anew with htpasswd -B FILE NAME",
+            | Self::UnknownFormat => "set the password again with htpasswd -B FILE NAME",
         }
     }
 
-    /// Whether the text is a hash of some known format, so that the line was understood: what stands before the
-    /// colon is a name then, and no part of a secret.
+    /// Returns true if the text is a hash of a known format. Then the text before the colon is a user name and not a
+    /// part of a secret.
     pub fn is_known_format(self) -> bool {
         match self {
             Self::BcryptMalformed
@@ -223,39 +221,16 @@ impl HashFormatError {
     }
 }
 
-/// A new bcrypt hash (`$2y$`) of `password`, under a salt that nobody else has.
-///
-/// # Errors
-/// A password that bcrypt would not look at the whole of (more than 72 bytes), or a cost that is
-/// not within 4 to [`BCRYPT_COST_MAX`].
-pub fn make_bcrypt_hash(password: &[u8], cost: u8, salt: [u8; 16]) -> Result<String, MakeHashError> {
-    bcrypt::make_hash(password, cost, salt)
-}
-
-/// Why there is no new hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MakeHashError {
-    /// Nothing, or a NUL in it: what reads credentials refuses both.
-    #[error("a password can't be empty or have a NUL in it")]
-    PasswordEmptyOrNul,
-    /// More than 72 bytes.
-    #[error("bcrypt looks at the first 72 bytes of a password only; this one is longer")]
-    PasswordTooLong,
-    /// A cost that is out of bounds.
-    #[error("the cost is not within 4 to 14")]
-    CostOutOfRange,
-}
-
-/// Formats that are taken only where a setting names them.
+/// The formats that are accepted only if a setting allows them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AllowedFormats {
-    /// `{PLAIN}`.
+    /// Whether `{PLAIN}` is accepted.
     pub plain: bool,
 }
 
 impl HashFormat {
-    /// Recognises the hash `text` and checks its shape and cost, so that [`Format::verify`] can't
-    /// fail on it later.
+    /// Detects the format of the hash `text`, and checks its form and cost so that [`HashFormat::verify`] cannot fail
+    /// on it later.
     pub fn detect(text: &[u8], allowed: AllowedFormats) -> Result<Self, HashFormatError> {
         match text {
             [] => Err(HashFormatError::Empty),
@@ -286,14 +261,13 @@ impl HashFormat {
         }
     }
 
-    /// Recognises a hash, and names the program that an unknown text seems to come from. `rest` is the line behind its
-    /// first colon, and `text` is the first field of `rest`.
+    /// Detects the format of a hash as [`HashFormat::detect`] does, with a more specific error that names the program
+    /// that wrote the text. `rest` is the line after its first colon, and `text` is the first field of `rest`.
     pub fn diagnose(text: &[u8], rest: &[u8], allowed: AllowedFormats) -> Result<Self, HashFormatError> {
-        Self::detect(text, allowed).map_err(|fault| unsupported::refine_error(text, rest, fault, allowed))
+        Self::detect(text, allowed).map_err(|error| unsupported::refine_error(text, rest, error, allowed))
     }
 
-    /// Says whether `password` is the one that the hash `text`, which has this format, was made of.
-    /// Compares in constant time.
+    /// Returns true if `password` matches the hash `text`, which must have this format. Compares in constant time.
     pub fn verify(self, text: &[u8], password: &[u8]) -> bool {
         let checked = match self {
             Self::Bcrypt(_) => Some(bcrypt::verify(text, password)),
@@ -309,13 +283,13 @@ impl HashFormat {
         #[cfg(test)]
         checked.iter().for_each(|_| tests::record_check(self));
         checked.unwrap_or_else(|| {
-            // Or a damaged hash would be told by the speed of its refusal.
+            // The hash was not computed. Without this work, a malformed hash would be recognized by a fast rejection.
             self.run_dummy_check(password);
             false
         })
     }
 
-    /// Does the work of one check in this format, for nobody.
+    /// Does the work of one check in this format and ignores the result.
     pub fn run_dummy_check(self, password: &[u8]) {
         #[cfg(test)]
         tests::record_check(self);
@@ -334,7 +308,7 @@ impl HashFormat {
         }
     }
 
-    /// How many bytes of a password the format looks at.
+    /// Returns the number of leading password bytes that the hash depends on.
     pub fn significant_password_length(self) -> usize {
         match self {
             Self::Bcrypt(_) => bcrypt::SIGNIFICANT_PASSWORD_LENGTH,
@@ -350,7 +324,7 @@ impl HashFormat {
         }
     }
 
-    /// The cost, if it is bcrypt's.
+    /// Returns the cost of a bcrypt hash, and `None` for any other format.
     pub fn bcrypt_cost(self) -> Option<u8> {
         match self {
             Self::Bcrypt(cost) => Some(cost),
@@ -366,7 +340,7 @@ impl HashFormat {
         }
     }
 
-    /// The format's name, as `check` counts it.
+    /// Returns the name of the format, as `check` prints it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Bcrypt(_) => "bcrypt",
@@ -383,7 +357,7 @@ impl HashFormat {
     }
 }
 
-/// DES crypt is 13 characters of its alphabet.
+/// Returns true if a text has the form of a DES crypt hash: 13 characters of its alphabet.
 fn is_des_crypt(text: &[u8]) -> bool {
     text.len() == 13 && text.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'/'))
 }

@@ -1,146 +1,157 @@
-//! The hash pool: password checks on a few threads of their own, behind a bounded, fair queue.
+//! The hash pool: password checks on dedicated threads, behind a bounded, fair queue.
 //!
-//! The threads run at a lower priority than those that answer requests, so a cached answer never
-//! waits for a core that is busy hashing.
+//! The threads run at a lower priority than the threads that answer requests, so a cached answer never waits for a
+//! core that is busy hashing.
 //!
-//! As many checks may wait as the threads do within the time that a request waits, by the time that a check
-//! takes here: processor time, so that what else the machine has to do shrinks nobody's share, and of accepted
-//! checks alone, so that nobody makes them look slow who has no account. It is bounded in any case, see `Pace`.
+//! The capacity of the queue is the number of checks that the threads can do while a request waits. It follows the
+//! measured time of a check:
+//! - It is processor time, so other load on the machine does not reduce the capacity.
+//! - Only accepted checks are measured, so a client without an account cannot make checks look slow.
+//! - The average is limited to a range around the expected time, `AVERAGE_RANGE`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::hash::{measure_slowdown, thread_cpu_time};
+use super::hash::cost_estimate::{measure_slowdown, thread_cpu_time};
 use super::htpasswd::Htpasswd;
-use super::queue::{EvictedJob, JobResult, Queue, QueueLimits, QueueMetrics, RequesterId};
+use super::queue::Queue;
+use super::queue::job::{EvictedJob, Job, JobResult, QueueLimits, QueueMetrics, RequesterId};
 use super::{AuthnError, AuthnResult, Outcome};
 use crate::clock::Clock;
 use crate::metrics::{HashCheckLabel, Metrics};
 
-/// The most checks that may wait, however quick they are: each holds a request, its connection and a password.
+/// The maximum capacity of the queue, even if checks are fast. Each waiting check holds a request, its connection and
+/// a password.
 const QUEUE_CAPACITY_MAX: usize = 4096;
 
-/// The share of the wait in which all that have a place are to be checked; the rest is for whatever else takes the
-/// cores' time. Whoever finds no place is told so at once, and one who waited in vain only after the whole wait.
+/// The fraction of the maximum wait in which a full queue must be processed. The rest is a reserve for other load on
+/// the cores. A client that finds the queue full is rejected at once, but a check that misses its deadline is rejected
+/// only after the whole wait.
 const TARGET_WAIT_FRACTION: f64 = 0.9;
 
-/// How much the last check counts in the average.
+/// The weight of the last check in the moving average.
 const AVERAGE_WEIGHT: f64 = 0.125;
 
-/// How far the average may be from what the costliest refusal is expected to take: above it lies an error of
-/// the expectation, and far below it a file of cheap hashes beside a costly one.
+/// The range of the average, as multiples of the expected time of a rejection. The average is higher if the estimate
+/// is wrong, and far lower if the file has many cheap hashes and one costly hash.
 const AVERAGE_RANGE: (f64, f64) = (0.01, 2.0);
 
-/// What comes between the answers to clients that found no place.
+/// The minimum delay that is sent to a client that finds the queue full.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 
-/// A password check, ready to be done.
+/// A password check that is ready to run.
 pub type PasswordCheck = Box<dyn FnOnce() -> AuthnResult + Send>;
 
-/// A password check, and who waits for it.
-pub type PasswordCheckJob = crate::authn::queue::Job<PasswordCheck>;
+/// A queued password check.
+type PasswordCheckJob = Job<PasswordCheck>;
 
-/// What the number of places follows from.
+/// The values from which the queue capacity is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HashPoolSizing {
-    /// Threads that hash.
+    /// The number of hash threads.
     pub threads: usize,
-    /// How long a request waits for its check.
+    /// The maximum time that a request waits for its check.
     pub wait_max: Duration,
-    /// Checks of one user from one client network.
+    /// The maximum number of outstanding checks of one user from one client network.
     pub user_share: usize,
 }
 
 impl HashPoolSizing {
-    /// How many checks the threads do within the wait, if each takes so long; two for each thread at least.
-    pub fn queue_capacity(&self, check: Duration) -> usize {
-        let each = TARGET_WAIT_FRACTION * self.wait_max.as_secs_f64() / check.as_secs_f64().max(1e-9);
-        let places = each * self.threads as f64;
-        (places as usize).clamp((2 * self.threads).min(QUEUE_CAPACITY_MAX), QUEUE_CAPACITY_MAX)
+    /// Returns the number of checks that the threads can do within the wait, if one check takes `check_time`. The
+    /// result is at least two per thread.
+    pub fn queue_capacity(&self, check_time: Duration) -> usize {
+        let per_thread =
+            TARGET_WAIT_FRACTION * self.wait_max.as_secs_f64() / check_time.as_secs_f64().max(1e-9);
+        let capacity = per_thread * self.threads as f64;
+        (capacity as usize).clamp((2 * self.threads).min(QUEUE_CAPACITY_MAX), QUEUE_CAPACITY_MAX)
     }
 }
 
-/// How long a check takes.
+/// Estimates the processor time of a check.
 struct CheckTimeEstimator {
     sizing: HashPoolSizing,
     htpasswd: Arc<Htpasswd>,
-    /// See [`speed`].
+    /// The result of [`measure_slowdown`].
     slowdown: f64,
     average: Mutex<CheckTimeAverage>,
 }
 
-/// A moving average of seconds.
+/// A moving average of the time of a check, in seconds.
 #[derive(Clone, Copy, Debug)]
 struct CheckTimeAverage {
     seconds: f64,
-    /// What a refusal is expected to take by the file in force.
+    /// The expected time of a rejection by the current file.
     expected_seconds: f64,
-    /// Which file that is; see [`Htpasswd::replaced`].
+    /// The generation of that file; see [`Htpasswd::generation`].
     file_generation: u64,
 }
 
 impl CheckTimeEstimator {
-    fn new(timing: HashPoolSizing, users: Arc<Htpasswd>) -> Self {
-        let speed = measure_slowdown(timing.threads);
-        let average = Mutex::new(Self::initial_average(&users, speed));
-        Self { sizing: timing, htpasswd: users, slowdown: speed, average }
+    fn new(sizing: HashPoolSizing, htpasswd: Arc<Htpasswd>) -> Self {
+        let slowdown = measure_slowdown(sizing.threads);
+        let average = Mutex::new(Self::initial_average(&htpasswd, slowdown));
+        Self { sizing, htpasswd, slowdown, average }
     }
 
-    fn initial_average(users: &Htpasswd, speed: f64) -> CheckTimeAverage {
-        let file = users.generation();
-        let expected = users.users().timing_equalizer().estimate_rejection_time(speed).as_secs_f64();
-        CheckTimeAverage { seconds: expected, expected_seconds: expected, file_generation: file }
+    fn initial_average(htpasswd: &Htpasswd, slowdown: f64) -> CheckTimeAverage {
+        // The generation is read before the users, so a reload in between leads to a new average.
+        let file_generation = htpasswd.generation();
+        let expected = htpasswd.users().timing_equalizer().estimate_rejection_time(slowdown).as_secs_f64();
+        CheckTimeAverage { seconds: expected, expected_seconds: expected, file_generation }
     }
 
     fn average(&self) -> CheckTimeAverage {
         *self.average.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes one more check into account, if it counts, or another file.
-    fn record(&self, took: Option<Duration>) -> CheckTimeAverage {
+    /// Adds the time of an accepted check, if there is one, and returns the average. After a reload, the average
+    /// starts again from the expected time.
+    fn record(&self, check_time: Option<Duration>) -> CheckTimeAverage {
         let mut average = self.average.lock().unwrap_or_else(PoisonError::into_inner);
         if average.file_generation != self.htpasswd.generation() {
             *average = Self::initial_average(&self.htpasswd, self.slowdown);
         }
-        if let Some(took) = took {
+        if let Some(check_time) = check_time {
             let (low, high) = AVERAGE_RANGE;
-            let took =
-                took.as_secs_f64().clamp(low * average.expected_seconds, high * average.expected_seconds);
-            average.seconds += AVERAGE_WEIGHT * (took - average.seconds);
+            let expected = average.expected_seconds;
+            let seconds = check_time.as_secs_f64().clamp(low * expected, high * expected);
+            average.seconds += AVERAGE_WEIGHT * (seconds - average.seconds);
         }
         *average
     }
 }
 
-/// The queue of password checks. The threads are the caller's, see [`HashPool::run`]; a test takes the
-/// place of a thread with [`HashPool::run_next`].
+/// The queue of password checks. The caller provides the threads, which call [`HashPool::run`]. A test calls
+/// [`HashPool::run_next`] instead.
 pub struct HashPool {
     queue: Queue<PasswordCheck>,
-    /// `None` where the places are fixed.
+    /// `None` if the capacity is fixed.
     estimator: Option<CheckTimeEstimator>,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
 
 impl HashPool {
-    /// An empty pool with a fixed number of places.
+    /// Creates an empty pool with a fixed capacity.
     pub fn new(limits: QueueLimits, clock: Clock, metrics: Arc<Metrics>) -> Self {
         let queue = Queue::new(limits, Self::queue_metrics(&metrics));
         Self { queue, estimator: None, clock, metrics }
     }
 
-    /// An empty pool for the checks of `users`, with as many places as are hashed in time. Measures the
-    /// machine, which takes a few milliseconds.
+    /// Creates an empty pool for the checks of `htpasswd`, with a capacity that follows the time of a check. Measures
+    /// the speed of the machine, which takes a few milliseconds.
     pub fn with_dynamic_capacity(
-        timing: HashPoolSizing,
-        users: Arc<Htpasswd>,
+        sizing: HashPoolSizing,
+        htpasswd: Arc<Htpasswd>,
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let figures = Self::queue_metrics(&metrics);
-        let queue = Queue::with_dynamic_capacity(timing.threads, timing.user_share, clock.clone(), figures);
-        let pool = Self { queue, estimator: Some(CheckTimeEstimator::new(timing, users)), clock, metrics };
+        let queue_metrics = Self::queue_metrics(&metrics);
+        let queue =
+            Queue::with_dynamic_capacity(sizing.threads, sizing.user_share, clock.clone(), queue_metrics);
+        let estimator = Some(CheckTimeEstimator::new(sizing, htpasswd));
+        let pool = Self { queue, estimator, clock, metrics };
         pool.update_capacity(None);
         pool
     }
@@ -152,80 +163,82 @@ impl HashPool {
         }
     }
 
-    /// Has the places follow from the pace.
-    fn update_capacity(&self, took: Option<Duration>) {
-        let Some(pace) = &self.estimator else { return };
-        let places = pace.sizing.queue_capacity(Duration::from_secs_f64(pace.record(took).seconds));
-        self.queue.set_capacity(places);
-        self.metrics.hash_queue_capacity.set(i64::try_from(places).unwrap_or(i64::MAX));
+    /// Updates the capacity after a check.
+    fn update_capacity(&self, check_time: Option<Duration>) {
+        let Some(estimator) = &self.estimator else { return };
+        let average = estimator.record(check_time);
+        let capacity = estimator.sizing.queue_capacity(Duration::from_secs_f64(average.seconds));
+        self.queue.set_capacity(capacity);
+        self.metrics.hash_queue_capacity.set(i64::try_from(capacity).unwrap_or(i64::MAX));
     }
 
-    /// After which time a client that found no place may find one: half of what waits is done by then, so
-    /// that the threads have work until it comes.
+    /// Returns the delay after which a client that found the queue full should retry. Half of the waiting checks are
+    /// done by then, so the queue has room and the threads still have work.
     pub fn retry_after(&self) -> Duration {
-        let Some(pace) = &self.estimator else { return 2 * RETRY_AFTER_MIN };
-        let all =
-            pace.average().seconds * self.queue.waiting_count() as f64 / pace.sizing.threads.max(1) as f64;
-        Duration::from_secs_f64(all / 2.0).clamp(RETRY_AFTER_MIN, pace.sizing.wait_max.max(RETRY_AFTER_MIN))
+        let Some(estimator) = &self.estimator else { return 2 * RETRY_AFTER_MIN };
+        let threads = estimator.sizing.threads.max(1) as f64;
+        let seconds = estimator.average().seconds * self.queue.waiting_count() as f64 / threads;
+        let longest = estimator.sizing.wait_max.max(RETRY_AFTER_MIN);
+        Duration::from_secs_f64(seconds / 2.0).clamp(RETRY_AFTER_MIN, longest)
     }
 
-    /// Whether a check for `asker` would find no place now.
-    pub fn is_full_for(&self, asker: RequesterId) -> bool {
-        self.queue.is_full_for(asker)
+    /// Returns true if a check of `requester` would be rejected now.
+    pub fn is_full_for(&self, requester: RequesterId) -> bool {
+        self.queue.is_full_for(requester)
     }
 
-    /// Queues a check, or gives it back at once; see [`Queue::submit`].
+    /// Queues a check, or returns it if the queue is full; see [`Queue::submit`].
     pub fn submit(&self, job: PasswordCheckJob) -> Result<EvictedJob, PasswordCheckJob> {
         self.queue.submit(job)
     }
 
-    /// Does checks until [`HashPool::close`]: the body of a hash thread.
+    /// Runs checks until [`HashPool::close`]. This is the body of a hash thread.
     pub fn run(&self) {
         while let Some(job) = self.queue.next_blocking() {
             self.run_job(job);
         }
     }
 
-    /// Does the next check, if there is one: what a test calls instead of [`HashPool::run`].
+    /// Runs the next check. Returns false if none waits. Tests call this instead of [`HashPool::run`].
     pub fn run_next(&self) -> bool {
         self.queue.try_next().map(|job| self.run_job(job)).is_some()
     }
 
-    /// Takes no more checks; see [`Queue::close`].
+    /// Closes the queue; see [`Queue::close`].
     pub fn close(&self) {
         self.queue.close();
     }
 
     fn run_job(&self, job: PasswordCheckJob) {
-        let due = job.expires_at();
-        let PasswordCheckJob { requester: asker, work, on_complete: end, .. } = job;
-        let (ended, failed) = if self.clock.now() >= due {
+        let expires_at = job.expires_at();
+        let PasswordCheckJob { requester, work, on_complete, .. } = job;
+        let (result, failed) = if self.clock.now() >= expires_at {
             self.queue.dropped_counter().inc();
             (JobResult::Dropped, None)
         } else {
-            let answer = self.run_measured(work);
-            let failed = match &answer {
+            let outcome = self.run_measured(work);
+            let failed = match &outcome {
                 Ok(Outcome::Accepted(_)) => Some(false),
                 Ok(Outcome::Rejected | Outcome::UnknownUser) => Some(true),
                 Err(_) => None,
             };
-            (JobResult::Completed(answer), failed)
+            (JobResult::Completed(outcome), failed)
         };
-        self.queue.release_with_result(asker, failed);
-        end(ended);
+        self.queue.release_with_result(requester, failed);
+        on_complete(result);
     }
 
     fn run_measured(&self, check: PasswordCheck) -> AuthnResult {
-        let (start, busy) = (Instant::now(), thread_cpu_time());
-        let answer = catch_unwind(AssertUnwindSafe(check)).unwrap_or(Err(AuthnError::CheckPanicked));
+        let (start, cpu_start) = (Instant::now(), thread_cpu_time());
+        let outcome = catch_unwind(AssertUnwindSafe(check)).unwrap_or(Err(AuthnError::CheckPanicked));
         self.metrics.hash_check_seconds.inc_by(start.elapsed().as_secs_f64());
-        let (result, took) = match &answer {
-            Ok(Outcome::Accepted(_)) => ("accepted", Some(thread_cpu_time().saturating_sub(busy))),
+        let (result, check_time) = match &outcome {
+            Ok(Outcome::Accepted(_)) => ("accepted", Some(thread_cpu_time().saturating_sub(cpu_start))),
             Ok(Outcome::Rejected | Outcome::UnknownUser) | Err(_) => ("rejected", None),
         };
-        self.update_capacity(took);
+        self.update_capacity(check_time);
         self.metrics.hash_checks.get_or_create(&HashCheckLabel { result }).inc();
-        answer
+        outcome
     }
 }
 

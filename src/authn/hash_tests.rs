@@ -1,25 +1,26 @@
-//! Vectors of every format, damaged ones, and the equal work of refusals.
+//! Test vectors of every format, malformed hashes, and the equal work of all rejections.
 
 use std::cell::RefCell;
 
+use super::timing_equalizer::TimingEqualizer;
 use super::*;
 
 thread_local! {
-    /// Every check that this thread has done, for somebody or for nobody.
-    static DONE: RefCell<Vec<HashFormat>> = const { RefCell::new(Vec::new()) };
+    /// The checks that this thread has done, dummy checks included.
+    static PERFORMED_CHECKS: RefCell<Vec<HashFormat>> = const { RefCell::new(Vec::new()) };
 }
 
 pub(super) fn record_check(format: HashFormat) {
-    DONE.with_borrow_mut(|done| done.push(format));
+    PERFORMED_CHECKS.with_borrow_mut(|checks| checks.push(format));
 }
 
-/// The work of the checks that this thread has done since it was last asked; see [`work`].
+/// Returns the work of the checks of this thread since the last call.
 pub(crate) fn take_performed_work() -> CheckWork {
-    summarize_work(&DONE.take())
+    summarize_work(&PERFORMED_CHECKS.take())
 }
 
-/// All of "password". Made with `htpasswd -nbB -C 4`, `openssl passwd -apr1`, `mkpasswd`,
-/// argon2-cffi, `htpasswd -nbs`, and RFC 2307's rule.
+/// Hashes of "password", created with `htpasswd -nbB -C 4`, `openssl passwd -apr1`, `mkpasswd`, argon2-cffi,
+/// `htpasswd -nbs`, and by the rule of RFC 2307.
 const VECTORS: [(&str, &str); 13] = [
     ("bcrypt", "$2y$04$HPgrjTu37HOLaRlc7Nzl1eUT8/mTCLwN1J8KXppbtmziF2XI1TmBK"),
     ("apr1", "$apr1$abcdefgh$FBwExRW4dCc8aL.OvjpIE1"),
@@ -47,14 +48,14 @@ const VECTORS: [(&str, &str); 13] = [
 
 const ALL: AllowedFormats = AllowedFormats { plain: true };
 
-fn recognise(text: &[u8]) -> Result<HashFormat, HashFormatError> {
+fn detect(text: &[u8]) -> Result<HashFormat, HashFormatError> {
     HashFormat::detect(text, ALL)
 }
 
 #[test]
 fn every_format_accepts_only_its_own_password() {
     for (name, text) in VECTORS {
-        let format = recognise(text.as_bytes()).unwrap_or_else(|fault| panic!("{text}: {fault}"));
+        let format = detect(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(format.name(), name);
         assert!(format.verify(text.as_bytes(), b"password"), "{text}");
         for wrong in [&b"passwore"[..], b"Password", b"password ", b"passwor", b""] {
@@ -67,8 +68,8 @@ fn every_format_accepts_only_its_own_password() {
 fn malformed_hash_is_rejected_with_specific_error() {
     let bcrypt = |cost: &str| format!("$2y${cost}$HPgrjTu37HOLaRlc7Nzl1eUT8/mTCLwN1J8KXppbtmziF2XI1TmBK");
     let argon2 = |rest: &str| format!("$argon2id$v=19${rest}");
-    // As long as argon2's digest, and as those of $5$ and $y$, whose last character has four bits.
-    let long = "09//TONOU3oZUKsqyfMaojRq9pLVmRmlz2sFoHfCgcA";
+    // A digest for argon2, and for $5$ and $y$, in which the last character has four bits.
+    let digest = "09//TONOU3oZUKsqyfMaojRq9pLVmRmlz2sFoHfCgcA";
     let cases: Vec<(String, HashFormatError)> = vec![
         (String::new(), HashFormatError::Empty),
         ("$2y$".into(), HashFormatError::BcryptMalformed),
@@ -87,31 +88,37 @@ fn malformed_hash_is_rejected_with_specific_error() {
         (format!("$6$salt${}2", "a".repeat(85)), HashFormatError::ShaCryptMalformed),
         (format!("$y$j75$WjM61OBMG1PVFjpKnAQ9j0${}z", "a".repeat(42)), HashFormatError::YescryptMalformed),
         ("$6$salt$short".into(), HashFormatError::ShaCryptMalformed),
-        (format!("$5$rounds=999$salt${long}"), HashFormatError::ShaCryptRoundsOutOfRange(999)),
-        (format!("$5$rounds=999999999$salt${long}"), HashFormatError::ShaCryptRoundsOutOfRange(999_999_999)),
-        (format!("$5$rounds=x$salt${long}"), HashFormatError::ShaCryptMalformed),
+        (format!("$5$rounds=999$salt${digest}"), HashFormatError::ShaCryptRoundsOutOfRange(999)),
+        (
+            format!("$5$rounds=999999999$salt${digest}"),
+            HashFormatError::ShaCryptRoundsOutOfRange(999_999_999),
+        ),
+        (format!("$5$rounds=x$salt${digest}"), HashFormatError::ShaCryptMalformed),
         ("$argon2id$".into(), HashFormatError::Argon2Malformed),
         (
-            argon2(&format!("m=131072,t=1,p=1$CaIABNxriImTiMCPUu36Tg${long}")),
+            argon2(&format!("m=131072,t=1,p=1$CaIABNxriImTiMCPUu36Tg${digest}")),
             HashFormatError::Argon2CostTooHigh,
         ),
-        (argon2(&format!("m=64,t=11,p=1$CaIABNxriImTiMCPUu36Tg${long}")), HashFormatError::Argon2CostTooHigh),
+        (
+            argon2(&format!("m=64,t=11,p=1$CaIABNxriImTiMCPUu36Tg${digest}")),
+            HashFormatError::Argon2CostTooHigh,
+        ),
         (argon2("m=64,t=1,p=1$CaIABNxriImTiMCPUu36Tg$AAAA"), HashFormatError::Argon2Malformed),
         (argon2("m=64,t=1,p=1$CaIABNxriImTiMCPUu36Tg"), HashFormatError::Argon2Malformed),
         (
-            format!("$argon2i$v=19$m=64,t=1,p=1$CaIABNxriImTiMCPUu36Tg${long}"),
+            format!("$argon2i$v=19$m=64,t=1,p=1$CaIABNxriImTiMCPUu36Tg${digest}"),
             HashFormatError::Argon2VariantUnsupported,
         ),
         ("$y$j75$WjM61OBMG1PVFjpKnAQ9j0$18Cv".into(), HashFormatError::YescryptMalformed),
-        (format!("$y$jFT$t87jUxo3CSUEs0BU6jQg31${long}"), HashFormatError::YescryptParametersUnsupported),
+        (format!("$y$jFT$t87jUxo3CSUEs0BU6jQg31${digest}"), HashFormatError::YescryptParametersUnsupported),
         ("{SHA}".into(), HashFormatError::Sha1Malformed),
         ("{SHA}!!!".into(), HashFormatError::Sha1Malformed),
         ("{SSHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=".into(), HashFormatError::SaltedSha1Malformed),
         ("rl0uE0e2WKB0.".into(), HashFormatError::DesCrypt),
         ("hunter2".into(), HashFormatError::UnknownFormat),
     ];
-    for (text, fault) in cases {
-        assert_eq!(recognise(text.as_bytes()), Err(fault), "{text}");
+    for (text, error) in cases {
+        assert_eq!(detect(text.as_bytes()), Err(error), "{text}");
     }
     assert!(matches!(
         HashFormat::diagnose(b"$7$x", b"$7$x", ALL),
@@ -133,25 +140,25 @@ fn mutated_hash_neither_panics_nor_runs_long() {
             for byte in [0_u8, b'$', b'9', 0xff, b' '] {
                 let mut mutated = text.as_bytes().to_vec();
                 mutated[at] = byte;
-                let cheap = match recognise(&mutated) {
+                let cheap = match detect(&mutated) {
                     Ok(HashFormat::Bcrypt(cost)) => cost < 6,
                     Ok(HashFormat::Sha256Crypt(rounds) | HashFormat::Sha512Crypt(rounds)) => rounds < 2000,
                     Ok(_) => true,
                     Err(_) => false,
                 };
-                if cheap && let Ok(format) = recognise(&mutated) {
+                if cheap && let Ok(format) = detect(&mutated) {
                     format.verify(&mutated, b"x");
                 }
             }
-            let _ = recognise(&text.as_bytes()[..at]);
+            let _ = detect(&text.as_bytes()[..at]);
         }
     }
 }
 
-/// Rounds of bcrypt and their set-ups, and the names of the others.
+/// The total of bcrypt rounds, the number of bcrypt checks, and the names of the other checks.
 pub(crate) type CheckWork = ((u32, usize), Vec<String>);
 
-/// The work of some checks.
+/// Returns the work of `formats`.
 fn summarize_work(formats: &[HashFormat]) -> CheckWork {
     let costs =
         || formats.iter().filter_map(|f| if let HashFormat::Bcrypt(cost) = f { Some(*cost) } else { None });
@@ -169,35 +176,35 @@ fn summarize_work(formats: &[HashFormat]) -> CheckWork {
 
 #[test]
 fn every_rejection_does_the_same_work() {
-    // Traefik CVE-2026-41263, tinyauth CVE-2026-77582: the time of a "no" told who exists.
-    let mut held: Vec<HashFormat> =
-        VECTORS.iter().map(|(_, text)| recognise(text.as_bytes()).unwrap()).collect();
-    held.extend([HashFormat::Bcrypt(10), HashFormat::Bcrypt(8)]);
-    let mut costliest = TimingEqualizer::default();
-    held.iter().for_each(|format| costliest.include(*format));
-    let of_nobody = summarize_work(&costliest.dummy_work(None));
-    // Each step from the lowest cost, 4 here, adds two of the least cost.
-    assert_eq!(of_nobody.0, ((1 << 10) + 6 * 2 * (1 << 4), 1 + 6 * 2));
-    for format in held {
-        let mut all = costliest.dummy_work(Some(format));
+    // Traefik CVE-2026-41263, tinyauth CVE-2026-77582: the time of a rejection revealed which users exist.
+    let mut formats: Vec<HashFormat> =
+        VECTORS.iter().map(|(_, text)| detect(text.as_bytes()).unwrap()).collect();
+    formats.extend([HashFormat::Bcrypt(10), HashFormat::Bcrypt(8)]);
+    let mut equalizer = TimingEqualizer::default();
+    formats.iter().for_each(|format| equalizer.include(*format));
+    let expected = summarize_work(&equalizer.dummy_work(None));
+    // Each step from the lowest cost, which is 4 here, adds two checks of the minimum cost.
+    assert_eq!(expected.0, ((1 << 10) + 6 * 2 * (1 << 4), 1 + 6 * 2));
+    for format in formats {
+        let mut all = equalizer.dummy_work(Some(format));
         all.push(format);
-        assert_eq!(summarize_work(&all), of_nobody, "{format:?}");
+        assert_eq!(summarize_work(&all), expected, "{format:?}");
     }
     assert_eq!(TimingEqualizer::default().dummy_work(None), []);
 }
 
 #[test]
 fn single_bcrypt_cost_needs_no_extra_dummy_work() {
-    let mut costliest = TimingEqualizer::default();
-    (0..2).for_each(|_| costliest.include(HashFormat::Bcrypt(10)));
-    assert_eq!(costliest.dummy_work(None), [HashFormat::Bcrypt(10)]);
-    assert_eq!(costliest.dummy_work(Some(HashFormat::Bcrypt(10))), []);
+    let mut equalizer = TimingEqualizer::default();
+    (0..2).for_each(|_| equalizer.include(HashFormat::Bcrypt(10)));
+    assert_eq!(equalizer.dummy_work(None), [HashFormat::Bcrypt(10)]);
+    assert_eq!(equalizer.dummy_work(Some(HashFormat::Bcrypt(10))), []);
 }
 
 #[test]
 fn dummy_work_is_bounded_for_many_different_costs() {
-    let mut costliest = TimingEqualizer::default();
-    (1..=100).for_each(|n| costliest.include(HashFormat::Sha512Crypt(n * 1000)));
-    let rest = costliest.dummy_work(None);
-    assert_eq!(rest, [97, 98, 99, 100].map(|n| HashFormat::Sha512Crypt(n * 1000)));
+    let mut equalizer = TimingEqualizer::default();
+    (1..=100).for_each(|n| equalizer.include(HashFormat::Sha512Crypt(n * 1000)));
+    let work = equalizer.dummy_work(None);
+    assert_eq!(work, [97, 98, 99, 100].map(|n| HashFormat::Sha512Crypt(n * 1000)));
 }

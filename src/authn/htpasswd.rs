@@ -1,4 +1,4 @@
-//! The htpasswd file as an authenticator: the file in force, and the look-up of one user's line.
+//! The htpasswd file as an authenticator: the users of the current file, and the lookup of one user's line.
 
 pub mod diff;
 pub mod edit;
@@ -17,46 +17,47 @@ use self::line::HtpasswdLineError;
 use super::RecordFingerprint;
 use super::hash::{HashFormat, PASSWORD_LENGTH_MAX};
 
-/// The fingerprint of a line that is not there.
+/// The fingerprint of a user without a line.
 pub const ABSENT_FINGERPRINT: RecordFingerprint = [0; 16];
 
-/// The users of the htpasswd file that is in force.
+/// The users of the current htpasswd file.
 #[derive(Debug)]
 pub struct Htpasswd {
     users: ArcSwap<UserIndex>,
-    /// How often the file was replaced.
+    /// A counter that each replacement of the file increments twice.
     generation: AtomicU64,
 }
 
 impl Htpasswd {
-    /// Starts from a file that was read and found good.
+    /// Creates the authenticator from a parsed file.
     pub fn new(users: UserIndex) -> Self {
         Self { users: ArcSwap::from_pointee(users), generation: AtomicU64::new(0) }
     }
 
-    /// Puts another file in force, for every look-up from now on.
+    /// Replaces the file. Every later lookup uses the new file.
     pub fn replace(&self, users: UserIndex) {
-        // Before, so that no note of the old file counts once anybody can see the new one; and after,
-        // so that none counts which was written in between.
+        // The first increment invalidates cache entries of the old file before the new file is visible. The second
+        // one invalidates entries that were written between the increment and the swap.
         self.generation.fetch_add(1, Ordering::SeqCst);
         let old = self.users.swap(Arc::new(users));
         self.generation.fetch_add(1, Ordering::SeqCst);
-        // To free a million users takes a while.
+        // Freeing a million users takes long, so the old file is dropped after the second increment.
         drop(old);
     }
 
-    /// How often the file was replaced. Read before a look-up, it is a promise: while the number
-    /// is the same, so is what was found.
+    /// Returns a number that changes with each replacement of the file.
+    ///
+    /// Read it before a lookup: the result of the lookup is current as long as the number is unchanged.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::SeqCst)
     }
 
-    /// The file in force.
+    /// Returns the users of the current file.
     pub fn users(&self) -> Arc<UserIndex> {
         self.users.load_full()
     }
 
-    /// Finds the line of `user`, and holds on to the file that it stands in.
+    /// Finds the line of `user`. The result keeps the file alive, so a reload does not change it.
     pub fn look_up(&self, user: &[u8]) -> UserLookup {
         let users = self.users.load_full();
         let entry = users.find(user);
@@ -64,7 +65,7 @@ impl Htpasswd {
     }
 }
 
-/// One user's line, or its absence, in the file that was in force at the time.
+/// The result of a lookup: the line of one user, or its absence, in the file that was current at the time.
 #[derive(Clone, Debug)]
 pub struct UserLookup {
     users: Arc<UserIndex>,
@@ -72,12 +73,12 @@ pub struct UserLookup {
 }
 
 impl UserLookup {
-    /// Changes whenever the line does.
+    /// Returns a fingerprint that changes whenever the line changes.
     pub fn fingerprint(&self) -> RecordFingerprint {
         self.entry.as_ref().map_or(ABSENT_FINGERPRINT, |entry| entry.fingerprint)
     }
 
-    /// How many bytes of a password this line's check looks at.
+    /// Returns the number of leading password bytes that the check of this line depends on.
     pub fn significant_password_length(&self) -> usize {
         self.entry
             .as_ref()
@@ -85,29 +86,30 @@ impl UserLookup {
             .map_or(usize::MAX, HashFormat::significant_password_length)
     }
 
-    /// Whether there is such a line, and it is well.
+    /// Returns true if the user has a line and the line is valid.
     pub fn is_valid(&self) -> bool {
         self.entry.as_ref().is_some_and(|entry| entry.format.is_some())
     }
 
-    /// Why the line can't be used, if there is one and it can't.
+    /// Returns the error of the line, if the user has a line and it is invalid.
     pub fn line_error(&self) -> Option<HtpasswdLineError> {
         self.entry.as_ref().and_then(|entry| self.users.line_error(entry))
     }
 
-    /// The number of the line, from 1, if there is one.
+    /// Returns the number of the line, counted from 1, if the user has one.
     pub fn line_number(&self) -> Option<usize> {
         self.entry.as_ref().map(|entry| self.users.line_number(entry))
     }
 
-    /// Whether there is such a line, well or damaged.
+    /// Returns true if the user has a line, valid or not.
     pub fn has_line(&self) -> bool {
         self.entry.is_some()
     }
 
-    /// Checks `password`: `None` where there is no such user. Every "no" takes the same time,
-    /// whether the user is unknown, his line is damaged, or his password another. A password of more than
-    /// [`PASSWORD_MAX`] bytes matches no hash.
+    /// Checks `password`. Returns `None` if the user is unknown.
+    ///
+    /// Every rejection takes the same time: for an unknown user, an invalid line and a wrong password. A password of
+    /// more than [`PASSWORD_LENGTH_MAX`] bytes matches no hash.
     pub fn check_password(&self, password: &[u8]) -> Option<bool> {
         if password.len() > PASSWORD_LENGTH_MAX {
             return self.entry.as_ref().map(|_| false);
@@ -118,8 +120,8 @@ impl UserLookup {
         {
             return Some(true);
         }
-        for decoy in self.users.timing_equalizer().dummy_work(format) {
-            decoy.run_dummy_check(password);
+        for dummy in self.users.timing_equalizer().dummy_work(format) {
+            dummy.run_dummy_check(password);
         }
         self.entry.as_ref().map(|_| false)
     }

@@ -1,14 +1,15 @@
-//! A bounded, fair queue of questions that take their time: for the hash pool, and for each HTTP
-//! authenticator.
+//! A bounded, fair queue of jobs, used by the hash pool and by each HTTP authenticator.
 //!
-//! Blocks of networks take turns, and within them networks and users; when the queue is full, a block with many
-//! questions in it gives a place to one with few. So somebody who guesses delays a log-in from elsewhere by no
-//! more than his own turn. In the hash pool's queue blocks without recent failures come first, see
-//! `standing`. Only who commands as many blocks as the queue has places, none of which has failed of late, can
-//! keep newcomers out; those whose answers are cached don't notice.
+//! Blocks take turns; a block is an IPv4 /24 or an IPv6 /48. Within a block, networks take turns, and within a network,
+//! users. If the queue is full, a job of a block with few jobs evicts a job of a block with many. So a client that
+//! guesses passwords delays a login from another block by at most one job.
+//!
+//! In the hash pool, blocks without recent failures come first; see `failures`. New clients can be excluded only by an
+//! attacker that controls as many blocks without recent failures as the queue has places. Clients with cached answers
+//! are not affected.
 
 mod failures;
-mod job;
+pub mod job;
 mod round_robin;
 mod scheduler;
 
@@ -18,31 +19,32 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 
-pub use self::job::{EvictedJob, Job, JobResult, QueueFull, QueueLimits, QueueMetrics, RequesterId};
+use self::job::{EvictedJob, Job, JobResult, QueueFull, QueueLimits, QueueMetrics, RequesterId};
 use self::scheduler::{FairScheduler, QueueShares};
 use crate::clock::{Clock, Moment};
 
-/// The queue and its rules. Whoever takes from it is the caller's.
+/// A fair queue. The caller provides the workers: threads that call [`Queue::next_blocking`], or tasks that call
+/// [`Queue::next`].
 pub struct Queue<W> {
     scheduler: Mutex<FairScheduler<W>>,
-    /// For takers that are threads.
+    /// Wakes workers that are threads.
     thread_wakeup: Condvar,
-    /// For takers that are tasks.
+    /// Wakes workers that are tasks.
     task_wakeup: Notify,
-    /// Queued and at work, so that an idle queue costs a request one load.
+    /// The number of waiting and running jobs. An idle queue costs a request one load of it.
     outstanding_count: AtomicUsize,
     capacity: QueueCapacity,
     metrics: QueueMetrics,
 }
 
-/// How many questions there may be.
+/// The capacity of a queue.
 enum QueueCapacity {
-    /// So many.
+    /// Fixed limits.
     Fixed(QueueLimits),
-    /// As many as are answered in time, which changes.
+    /// A total that changes with [`Queue::set_capacity`]. Failures are tracked.
     Dynamic {
         total: AtomicUsize,
-        /// How many are answered at one time.
+        /// The number of jobs that run at the same time.
         workers: usize,
         user_share: usize,
         clock: Clock,
@@ -59,15 +61,14 @@ impl QueueCapacity {
                 user: limits.user_share,
                 running_of_failing_blocks: usize::MAX,
             },
-            Self::Dynamic { total: places, workers: takers, user_share, .. } => {
-                let all = places.load(Ordering::Relaxed);
-                let at_work_of_failing = takers.saturating_sub(1).max(1);
+            Self::Dynamic { total, workers, user_share, .. } => {
+                let total = total.load(Ordering::Relaxed);
                 QueueShares {
-                    total: all,
-                    block: all,
-                    network: all,
+                    total,
+                    block: total,
+                    network: total,
                     user: *user_share,
-                    running_of_failing_blocks: at_work_of_failing,
+                    running_of_failing_blocks: workers.saturating_sub(1).max(1),
                 }
             }
         }
@@ -80,7 +81,7 @@ impl QueueCapacity {
         }
     }
 
-    /// The time, where it counts.
+    /// Returns the current time if failures are tracked, and a constant otherwise.
     fn now(&self) -> Moment {
         match self {
             Self::Fixed(_) => Moment::default(),
@@ -90,151 +91,153 @@ impl QueueCapacity {
 }
 
 impl<W> Queue<W> {
-    /// An empty queue.
-    pub fn new(limits: QueueLimits, figures: QueueMetrics) -> Self {
-        Self::with_capacity(QueueCapacity::Fixed(limits), figures)
+    /// Creates an empty queue with fixed limits. Failures are not tracked.
+    pub fn new(limits: QueueLimits, metrics: QueueMetrics) -> Self {
+        Self::with_capacity(QueueCapacity::Fixed(limits), metrics)
     }
 
-    /// An empty queue from which so many `takers` take, in which failures count; see [`Queue::settle_as`]. It
-    /// has no place until [`Queue::set_places`].
+    /// Creates an empty queue for `workers` workers that tracks failures; see [`Queue::release_with_result`]. The queue
+    /// rejects every job until [`Queue::set_capacity`] is called.
     pub fn with_dynamic_capacity(
-        takers: usize,
+        workers: usize,
         user_share: usize,
         clock: Clock,
-        figures: QueueMetrics,
+        metrics: QueueMetrics,
     ) -> Self {
-        Self::with_capacity(
-            QueueCapacity::Dynamic { total: AtomicUsize::new(0), workers: takers, user_share, clock },
-            figures,
-        )
+        let total = AtomicUsize::new(0);
+        Self::with_capacity(QueueCapacity::Dynamic { total, workers, user_share, clock }, metrics)
     }
 
-    fn with_capacity(bounds: QueueCapacity, figures: QueueMetrics) -> Self {
+    fn with_capacity(capacity: QueueCapacity, metrics: QueueMetrics) -> Self {
         Self {
             scheduler: Mutex::default(),
             thread_wakeup: Condvar::new(),
             task_wakeup: Notify::new(),
             outstanding_count: AtomicUsize::new(0),
-            capacity: bounds,
-            metrics: figures,
+            capacity,
+            metrics,
         }
     }
 
-    /// Changes how many questions may wait, if that is not fixed.
-    pub fn set_capacity(&self, number: usize) {
+    /// Sets the maximum number of waiting jobs. Has no effect on a queue with fixed limits.
+    pub fn set_capacity(&self, capacity: usize) {
         match &self.capacity {
             QueueCapacity::Fixed(_) => {}
-            QueueCapacity::Dynamic { total: places, .. } => places.store(number, Ordering::Relaxed),
+            QueueCapacity::Dynamic { total, .. } => total.store(capacity, Ordering::Relaxed),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, FairScheduler<W>> {
-        // No code panics while it holds the lock; were it so, the queue is still whole.
+        // No code panics while it holds the lock. After a panic, the scheduler would still be consistent.
         self.scheduler.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Questions that wait.
+    /// Returns the number of waiting jobs.
     pub fn waiting_count(&self) -> usize {
         if self.outstanding_count.load(Ordering::Acquire) == 0 { 0 } else { self.lock().waiting_count() }
     }
 
-    /// Whether a question for `asker` would find no place now.
-    pub fn is_full_for(&self, asker: RequesterId) -> bool {
+    /// Returns true if a job of `requester` would be rejected now.
+    pub fn is_full_for(&self, requester: RequesterId) -> bool {
         if self.outstanding_count.load(Ordering::Acquire) == 0 {
             return false;
         }
-        self.lock().find_slot(asker, &self.capacity.shares(), self.capacity.now()).is_err()
+        self.lock().find_slot(requester, &self.capacity.shares(), self.capacity.now()).is_err()
     }
 
-    /// Queues a question, or gives it back at once. Another's question that had to give up its place is
-    /// handed out, for the caller to tell when he holds no lock that its end may want.
+    /// Adds a job, or returns it if the queue is full for its requester.
+    ///
+    /// If the job evicts another one, the callback of the evicted job is returned. The caller must call it when it
+    /// holds no lock that the callback may need.
     pub fn submit(&self, job: Job<W>) -> Result<EvictedJob, Job<W>> {
-        let (places, now) = (self.capacity.shares(), self.capacity.now());
-        let mut lanes = self.lock();
-        let displaced = match lanes.find_slot(job.requester, &places, now) {
+        let (shares, now) = (self.capacity.shares(), self.capacity.now());
+        let mut scheduler = self.lock();
+        let evicted = match scheduler.find_slot(job.requester, &shares, now) {
             Err(QueueFull) => return Err(job),
-            Ok(room) => lanes.insert(job, room, now),
+            Ok(slot) => scheduler.insert(job, slot, now),
         };
-        match &displaced {
+        match &evicted {
             Some(_) => drop(self.metrics.dropped.inc()),
             None => {
                 self.outstanding_count.fetch_add(1, Ordering::AcqRel);
                 self.metrics.waiting.inc();
             }
         }
-        drop(lanes);
+        drop(scheduler);
         self.thread_wakeup.notify_one();
         self.task_wakeup.notify_one();
-        Ok(EvictedJob::new(displaced.map(|job| job.on_complete)))
+        Ok(EvictedJob::new(evicted.map(|job| job.on_complete)))
     }
 
-    /// The next question; waits for one. `None` once the queue is closed. For a thread.
+    /// Waits for the next job and returns it. Returns `None` after the queue is closed. Blocks the thread.
     pub fn next_blocking(&self) -> Option<Job<W>> {
-        let mut lanes = self.lock();
+        let mut scheduler = self.lock();
         loop {
-            if let Some(job) = self.pop(&mut lanes) {
+            if let Some(job) = self.pop(&mut scheduler) {
                 return Some(job);
             }
-            if lanes.is_closed {
+            if scheduler.is_closed {
                 return None;
             }
-            lanes = self.thread_wakeup.wait(lanes).unwrap_or_else(PoisonError::into_inner);
+            scheduler = self.thread_wakeup.wait(scheduler).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// The same, for a task.
+    /// Waits for the next job and returns it. Returns `None` after the queue is closed. For tasks.
     pub async fn next(&self) -> Option<Job<W>> {
         loop {
             {
-                let mut lanes = self.lock();
-                let job = self.pop(&mut lanes);
-                // Two questions that come while nobody waits leave one permit, and so does the close.
-                if lanes.waiting_count() > 0 || lanes.is_closed {
+                let mut scheduler = self.lock();
+                let job = self.pop(&mut scheduler);
+                // `Notify` stores one permit only, although several jobs can arrive while no task waits. So the permit
+                // is passed on while jobs wait, and after the close.
+                if scheduler.waiting_count() > 0 || scheduler.is_closed {
                     self.task_wakeup.notify_one();
                 }
-                if job.is_some() || lanes.is_closed {
+                if job.is_some() || scheduler.is_closed {
                     return job;
                 }
             }
-            // A question that came since the look has left a permit.
+            // A job that arrives between the check and this line leaves a permit, so the wakeup is not lost.
             self.task_wakeup.notified().await;
         }
     }
 
-    /// The next question, if there is one.
+    /// Returns the next job without waiting, or `None` if there is none.
     pub fn try_next(&self) -> Option<Job<W>> {
         self.pop(&mut self.lock())
     }
 
-    fn pop(&self, lanes: &mut FairScheduler<W>) -> Option<Job<W>> {
-        let job = lanes.pop(&self.capacity.shares())?;
+    fn pop(&self, scheduler: &mut FairScheduler<W>) -> Option<Job<W>> {
+        let job = scheduler.pop(&self.capacity.shares())?;
         self.metrics.waiting.dec();
         Some(job)
     }
 
-    /// Gives back the place of a question that was taken, and is answered.
-    pub fn release(&self, asker: RequesterId) {
-        self.release_with_result(asker, None);
+    /// Releases the share that a finished job used. The result does not count as a failure or a success.
+    pub fn release(&self, requester: RequesterId) {
+        self.release_with_result(requester, None);
     }
 
-    /// The same, where the answer counts for or against its network: `Some(true)` for a failure. What the
-    /// network has waiting beyond the share that is left to it then is dropped.
-    pub fn release_with_result(&self, asker: RequesterId, failed: Option<bool>) {
-        let (places, now) = (self.capacity.shares(), self.capacity.now());
+    /// Releases the share that a finished job used, and records its result: `Some(true)` for a failure.
+    ///
+    /// A failure can reduce the share of the network. Waiting jobs of the network above the new share are dropped.
+    pub fn release_with_result(&self, requester: RequesterId, failed: Option<bool>) {
+        let (shares, now) = (self.capacity.shares(), self.capacity.now());
         let failed = failed.filter(|_| self.capacity.is_failure_tracking_enabled());
-        let beyond = self.lock().release(asker, failed, &places, now);
-        self.outstanding_count.fetch_sub(1 + beyond.len(), Ordering::AcqRel);
-        // One that waits for the end of another's failing question may be let through now.
+        let dropped = self.lock().release(requester, failed, &shares, now);
+        self.outstanding_count.fetch_sub(1 + dropped.len(), Ordering::AcqRel);
+        // A job of a failing block may be waiting for a running job of a failing block to finish.
         self.thread_wakeup.notify_one();
-        for job in beyond {
+        for job in dropped {
             self.metrics.waiting.dec();
             self.metrics.dropped.inc();
             (job.on_complete)(JobResult::Dropped);
         }
     }
 
-    /// Takes no more questions, drops those that wait, and lets the takers go when they have done what
-    /// they are doing.
+    /// Closes the queue: rejects new jobs, drops waiting jobs, and makes [`Queue::next_blocking`] and [`Queue::next`]
+    /// return `None`. Running jobs are not affected.
     pub fn close(&self) {
         let waiting = self.lock().close();
         self.thread_wakeup.notify_all();
@@ -246,7 +249,7 @@ impl<W> Queue<W> {
         }
     }
 
-    /// How many questions were dropped unasked, for takers that drop one.
+    /// Returns the counter of dropped jobs, for workers that drop a job after they took it.
     pub fn dropped_counter(&self) -> &Counter {
         &self.metrics.dropped
     }

@@ -1,7 +1,6 @@
-//! `doorward signing-key`: keeps the file of keys that sign the registry's tokens, and beside it what registries and
-//! others read of it.
+//! `doorward signing-key`: manages the file with the keys that sign registry tokens. Beside the file it writes the
+//! public files that registries and other verifiers read.
 
-mod check;
 mod init;
 mod list;
 
@@ -9,239 +8,238 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
+use clap::{Arg, ArgMatches, Command, ValueHint};
 use zeroize::Zeroizing;
 
-pub(super) use self::check::check_signing_keys;
 use self::init::{REGISTRY_CONFIG_FILE, init_signing_keys};
-use self::list::{key_summary_line as told, list_signing_keys};
-use super::{open_for_update, print_error, print_line};
+use self::list::{key_summary_line, list_signing_keys};
+use super::arguments::{error_message, exit_code, json_switch, option, option_value};
+use super::open_for_update;
+use super::output::print_line;
 use crate::atomic_write::{AtomicFileWriter, FileWriteError};
 use crate::reload::SourceFile;
+use crate::token::signing_key::SigningKeys;
 use crate::token::signing_key::edit;
 use crate::token::signing_key::generate::{NewSigningKey, certify_key, generate_key};
+use crate::token::signing_key::key_pair::SigningAlgorithm;
 use crate::token::signing_key::reload::FILE_BYTES_MAX;
-use crate::token::signing_key::{SigningAlgorithm, SigningKeys};
 
-/// Where the file is, if no flag says so.
+/// The environment variable for the path of the file, used if `--signing-keys` is not given.
 const SIGNING_KEYS_VARIABLE: &str = "DOORWARD_TOKEN_SIGNING_KEYS";
 
-/// The certificates, for a registry's `rootcertbundle`.
+/// The name of the file with all certificates, for `rootcertbundle` of a registry.
 const BUNDLE_FILE: &str = "bundle.pem";
 
-/// The public keys, as `/jwks` gives them.
+/// The name of the file with the public keys, in the format of `/jwks`.
 const JWKS_FILE: &str = "jwks.json";
 
-/// The mode of a new file of keys: whoever reads it can give himself any right.
+/// The mode of a new signing key file. A user that can read it can issue any token.
 const SECRET_FILE_MODE: u32 = 0o600;
 
-/// That of the files beside it, which the registry's user reads.
+/// The mode of the public files, which the user of the registry reads.
 const PUBLIC_FILE_MODE: u32 = 0o644;
 
-/// The subcommands.
+/// Returns the definition of the command.
 pub(super) fn command() -> Command {
-    let option = |name: &'static str, value: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name(value).help(help)
-    };
-    let keys = || {
+    let file = || {
         option("signing-keys", "FILE", "the file of token.signing_keys [env: DOORWARD_TOKEN_SIGNING_KEYS]")
             .value_hint(ValueHint::FilePath)
     };
-    let made = || {
+    let new_key_arguments = || {
         [
-            keys(),
+            file(),
             option(
                 "algorithm",
                 "NAME",
-                "ES256 or RS256, which needs --key [default: ES256, or that of --key]",
+                "ES256 or RS256; RS256 requires --private-key [default: ES256, or the algorithm of --private-key]",
             )
             .value_parser(SigningAlgorithm::ALL.map(SigningAlgorithm::name)),
-            option("private-key", "FILE", "a key that is there already (PEM), instead of a new one")
+            option("private-key", "FILE", "an existing private key (PEM) to use instead of a new one")
                 .value_hint(ValueHint::FilePath),
         ]
     };
-    // An id may begin with a dash.
+    // An id can begin with a dash.
     let kid = || {
         Arg::new("kid")
             .value_name("KID")
             .required(true)
             .allow_hyphen_values(true)
-            .help("the id of a key, as list shows it")
+            .help("the id of a key, as shown by list")
     };
     Command::new("signing-key")
-        .about("Keep the file of keys that sign the registry's tokens")
+        .about("Manage the file with the keys that sign registry tokens")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(
             Command::new("init")
-                .about("Make the file with a first key, and beside it bundle.pem, jwks.json and registry-auth.yml")
-                .args(made())
+                .about(
+                    "Create the file with one key, and beside it bundle.pem, jwks.json and registry-auth.yml",
+                )
+                .args(new_key_arguments())
                 .args([
-                    option("service", "NAME", "the registry's name, as in token.service"),
-                    option("issuer", "NAME", "who gives tokens out, as in token.issuer [default: doorward]"),
-                    option("realm", "URL", "where clients get tokens, as in token.realm").value_hint(ValueHint::Url),
+                    option("service", "NAME", "the name of the registry, as in token.service"),
+                    option(
+                        "issuer",
+                        "NAME",
+                        "the issuer of the tokens, as in token.issuer [default: doorward]",
+                    ),
+                    option("realm", "URL", "the address of the token endpoint, as in token.realm")
+                        .value_hint(ValueHint::Url),
                 ]),
         )
-        .subcommand(Command::new("add").about("Add a further key, which is published and does not sign yet").args(made()))
-        .subcommand(Command::new("use").about("Have a key of the file sign from now on").args([keys(), kid()]))
         .subcommand(
-            Command::new("remove").about("Take a key out, so that its tokens end").args([keys(), kid()]),
+            Command::new("add")
+                .about("Add a key, which is published and does not sign yet")
+                .args(new_key_arguments()),
+        )
+        .subcommand(Command::new("use").about("Sign with another key of the file").args([file(), kid()]))
+        .subcommand(
+            Command::new("remove")
+                .about("Remove a key; tokens that it signed become invalid")
+                .args([file(), kid()]),
         )
         .subcommand(
-            Command::new("list")
-                .about("List the keys; never their secrets")
-                .args([keys(), Arg::new("json").long("json").action(ArgAction::SetTrue).help("write JSON")]),
+            Command::new("list").about("List the keys without their secrets").args([file(), json_switch()]),
         )
 }
 
-/// Runs one of them.
-pub(super) fn run(what: &str, matches: &ArgMatches) -> ExitCode {
+/// Runs an action of the command.
+pub(super) fn run(action: &str, matches: &ArgMatches) -> ExitCode {
     let variable =
         || std::env::var_os(SIGNING_KEYS_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-    let done = match given(matches, "signing-keys").map(PathBuf::from).or_else(variable) {
+    let path = option_value(matches, "signing-keys").map(PathBuf::from).or_else(variable);
+    exit_code(match path {
         None => {
-            Err(format!("no file of signing keys is named: use --api-keys FILE, or {SIGNING_KEYS_VARIABLE}"))
+            Err(format!("no signing key file is set; use --signing-keys FILE or {SIGNING_KEYS_VARIABLE}"))
         }
-        Some(path) => match what {
+        Some(path) => match action {
             "init" => init_signing_keys(&path, matches),
             "add" => add_key(&path, matches),
             "use" => use_key(&path, matches),
             "remove" => remove_key(&path, matches),
             _ => list_signing_keys(&path, matches),
         },
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            print_error(&error);
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
 
-fn text(error: impl ToString) -> String {
-    error.to_string()
-}
-
-fn given<'m>(matches: &'m ArgMatches, name: &str) -> Option<&'m str> {
-    matches.get_one::<String>(name).map(String::as_str)
-}
-
-/// A new key, or the one that is brought along.
+/// Returns the key of `--private-key`, or generates a key.
 fn make_key(matches: &ArgMatches) -> Result<NewSigningKey, String> {
-    let (now, algorithm) = (SystemTime::now(), given(matches, "algorithm"));
-    let Some(file) = given(matches, "private-key") else {
+    let (now, algorithm) = (SystemTime::now(), option_value(matches, "algorithm"));
+    let Some(file) = option_value(matches, "private-key") else {
         if algorithm == Some(SigningAlgorithm::Rs256.name()) {
             return Err(
-                "--algorithm RS256 needs a key, since doorward makes no RSA keys: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out rsa.pem, and --key rsa.pem"
+                "--algorithm RS256 requires --private-key, because doorward generates no RSA keys; create one with: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out rsa.pem"
                     .into(),
             );
         }
-        return generate_key(now).map_err(text);
+        return generate_key(now).map_err(error_message);
     };
     let source = SourceFile { path: file.into(), max_bytes: FILE_BYTES_MAX };
-    let secret = Zeroizing::new(source.read().map_err(|fault| format!("--key: {fault}"))?);
-    let made = certify_key(&secret, now).map_err(|fault| format!("--key: {file}: {fault}"))?;
-    match algorithm.filter(|algorithm| *algorithm != made.algorithm.name()) {
-        None => Ok(made),
-        Some(other) => Err(format!("--key: {file}: it is a key for {}, and not for {other}", made.algorithm)),
+    let secret = Zeroizing::new(source.read().map_err(|error| format!("--private-key: {error}"))?);
+    let key = certify_key(&secret, now).map_err(|error| format!("--private-key: {file}: {error}"))?;
+    match algorithm.filter(|algorithm| *algorithm != key.algorithm.name()) {
+        None => Ok(key),
+        Some(other) => {
+            Err(format!("--private-key: {file}: the key is for {}, not for {other}", key.algorithm))
+        }
     }
 }
 
-/// Puts what is published beside the file.
+/// Writes the public files into the folder of the signing key file.
 fn write_public_files(writer: &AtomicFileWriter, keys: &SigningKeys) -> Result<(), String> {
     writer
         .write_sibling(BUNDLE_FILE, keys.certificate_bundle().as_bytes(), PUBLIC_FILE_MODE)
-        .map_err(text)?;
-    writer.write_sibling(JWKS_FILE, (keys.jwks() + "\n").as_bytes(), PUBLIC_FILE_MODE).map_err(text)
+        .map_err(error_message)?;
+    writer.write_sibling(JWKS_FILE, (keys.jwks() + "\n").as_bytes(), PUBLIC_FILE_MODE).map_err(error_message)
 }
 
-/// Refuses a file that is called like one of those that are written beside it, for everybody to read. The name
-/// counts, too, that it has behind any links.
+/// Rejects a signing key file with the name of a public file, which every user of the machine can read. If the path is
+/// a link, both its own name and the name of its target are checked.
 fn check_file_name(path: &Path) -> Result<(), String> {
-    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let beside = |path: &Path| {
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let is_public_file = |path: &Path| {
         path.file_name().is_some_and(|name| {
             [BUNDLE_FILE, JWKS_FILE, REGISTRY_CONFIG_FILE].iter().any(|file| name == *file)
         })
     };
-    if beside(path) || beside(&real) {
+    if is_public_file(path) || is_public_file(&target) {
         return Err(format!(
-            "{}: that is what another file is called that is made beside it, for everybody to read",
+            "{}: the name of a public file that is written into the same folder; choose another name",
             path.display()
         ));
     }
     Ok(())
 }
 
-/// Opens the file, which has to be there.
+/// Opens the signing key file, which must exist.
 fn open_existing(path: &Path) -> Result<AtomicFileWriter, String> {
     check_file_name(path)?;
-    open_for_update(path, false).map_err(|fault| match fault {
+    open_for_update(path, false).map_err(|error| match error {
         FileWriteError::Missing(name) => {
-            format!("{name}: there is no such file; doorward signing-key init makes it")
+            format!("{name}: there is no such file; create it with: doorward signing-key init")
         }
         other => other.to_string(),
     })
 }
 
-/// Writes all files anew. What is published comes first: a key that nobody holds does no harm in there, and a
-/// key that signs must be known.
+/// Replaces the public files and then the signing key file, and returns the path of the certificates.
+///
+/// The order matters: a published key that does not sign is harmless, but a key that signs must be published.
 fn replace_all_files(writer: AtomicFileWriter, changed: &str, keys: &SigningKeys) -> Result<PathBuf, String> {
     let folder = writer.folder().to_owned();
-    // Before anything is written.
-    [BUNDLE_FILE, JWKS_FILE].iter().try_for_each(|file| writer.check_sibling(file)).map_err(text)?;
+    // All checks come before the first write.
+    [BUNDLE_FILE, JWKS_FILE].iter().try_for_each(|file| writer.check_sibling(file)).map_err(error_message)?;
     write_public_files(&writer, keys)?;
-    writer.replace(changed.as_bytes()).map_err(text)?;
+    writer.replace(changed.as_bytes()).map_err(error_message)?;
     Ok(folder.join(BUNDLE_FILE))
 }
 
-/// What is said of the one key of this id.
+/// Formats the key with this id.
 fn key_line(keys: &SigningKeys, kid: &str) -> String {
-    keys.published_keys().find(|key| key.kid == kid).map(|key| told(&key)).unwrap_or_default()
+    keys.published_keys().find(|key| key.kid == kid).map(|key| key_summary_line(&key)).unwrap_or_default()
 }
 
 fn error_in_file(path: &Path) -> impl Fn(edit::SigningKeyEditError) -> String {
-    move |fault| format!("{}: {fault}; nothing was changed", path.display())
+    move |error| format!("{}: {error}; nothing was changed", path.display())
 }
 
 fn add_key(path: &Path, matches: &ArgMatches) -> Result<(), String> {
-    let made = make_key(matches)?;
+    let key = make_key(matches)?;
     let writer = open_existing(path)?;
-    let (changed, keys) = edit::add_key(writer.text(), &made).map_err(error_in_file(path))?;
+    let (changed, keys) = edit::add_key(writer.text(), &key).map_err(error_in_file(path))?;
     let bundle = replace_all_files(writer, &changed, &keys)?;
-    print_line(&format!("added: {}", key_line(&keys, &made.kid)));
+    print_line(&format!("added: {}", key_line(&keys, &key.kid)));
     print_line(&format!(
-        "have the registry read {} (start it again), then: doorward signing-key use {}",
+        "restart the registry so that it reads {}, then run: doorward signing-key use {}",
         bundle.display(),
-        made.kid
+        key.kid
     ));
     Ok(())
 }
 
 fn use_key(path: &Path, matches: &ArgMatches) -> Result<(), String> {
-    let kid = given(matches, "kid").unwrap_or_default();
+    let kid = option_value(matches, "kid").unwrap_or_default();
     let writer = open_existing(path)?;
-    let before = SigningKeys::parse(writer.text()).map_err(|fault| error_in_file(path)(fault.into()))?;
+    let before = SigningKeys::parse(writer.text()).map_err(|error| error_in_file(path)(error.into()))?;
     let (changed, keys) = edit::move_key_first(writer.text(), kid).map_err(error_in_file(path))?;
     replace_all_files(writer, &changed, &keys)?;
     print_line(&format!("signs: {}", key_line(&keys, kid)));
-    for old in before.kids().take(1).filter(|old| *old != kid) {
+    for previous in before.kids().take(1).filter(|previous| *previous != kid) {
         print_line(&format!(
-            "when the tokens of the other are over (token.lifetime): doorward signing-key remove {old}"
+            "after token.lifetime, when the tokens of the previous key have expired: doorward signing-key remove {previous}"
         ));
     }
     Ok(())
 }
 
 fn remove_key(path: &Path, matches: &ArgMatches) -> Result<(), String> {
-    let kid = given(matches, "kid").unwrap_or_default();
+    let kid = option_value(matches, "kid").unwrap_or_default();
     let writer = open_existing(path)?;
     let (changed, keys) = edit::remove_key(writer.text(), kid).map_err(error_in_file(path))?;
     let bundle = replace_all_files(writer, &changed, &keys)?;
     print_line(&format!("removed: {kid}"));
     print_line(&format!(
-        "its tokens are taken until the registry has read {} (start it again)",
+        "the registry accepts tokens of this key until it is restarted and reads {}",
         bundle.display()
     ));
     Ok(())

@@ -1,5 +1,5 @@
-//! What the lists of tables of the settings file have in common: each is read by serde into plain texts and
-//! numbers with their places, and then checked, so that every fault is told with its line.
+//! Reads lists of tables (`[[authenticator]]`, `[[upstream]]`): serde reads each into plain texts and numbers with
+//! their places, which are checked afterwards, so that every error has its line.
 
 use std::sync::Arc;
 
@@ -7,68 +7,105 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::DeTable;
 
-/// What is wrong, and where in the text.
+/// Errors, each with its place in the text.
 pub(super) type TableErrors = Vec<(usize, String)>;
 
-/// A value's place.
+/// Former names of keys of tables, and the present ones.
+pub(super) const RENAMED_TABLE_KEYS: &[(&str, &str)] = &[
+    ("accepted", "accepted_statuses"),
+    ("anyone", "allow_anonymous"),
+    ("connections", "max_connections"),
+    ("covers", "fallback_for"),
+    ("html", "allow_html"),
+    ("max_body", "max_response_bytes"),
+    ("member", "name_pointer"),
+    ("network_share", "per_network_limit"),
+    ("queue", "queue_limit"),
+    ("rejected", "rejected_statuses"),
+    ("trusted_for", "cache_ttl"),
+    ("unknown", "unknown_user_statuses"),
+    ("user_share", "per_user_limit"),
+    ("username", "username_pointer"),
+];
+
+/// The similarity, in thousandths, from which a known key is suggested for an unknown one.
+const SUGGESTED_SIMILARITY_MIN: u32 = 800;
+
+/// Returns the place of a value.
 pub(super) fn offset<T>(spanned: &Spanned<T>) -> usize {
     spanned.span().start
 }
 
-/// Reads a table into the shape of its type; what does not fit is a fault.
+/// Reads a table into the fields of a type. Reports a value or key that does not fit.
 pub(super) fn deserialize<'t, T: Deserialize<'t>>(
     table: DeTable<'t>,
     place: usize,
-    faults: &mut TableErrors,
+    errors: &mut TableErrors,
+) -> Option<T> {
+    deserialize_part(table, &[], place, errors)
+}
+
+/// Reads a part of a table, like [`deserialize`]. The error of an unknown key lists `other_keys` too, which the caller
+/// has removed from the table.
+pub(super) fn deserialize_part<'t, T: Deserialize<'t>>(
+    table: DeTable<'t>,
+    other_keys: &[&str],
+    place: usize,
+    errors: &mut TableErrors,
 ) -> Option<T> {
     let spanned = Spanned::new(place..place, table);
     match T::deserialize(toml::de::Deserializer::from(spanned)) {
         Ok(raw) => Some(raw),
         Err(error) => {
-            // What was found there is not quoted: it may be a secret.
-            let what = match error.message().rsplit_once(", expected ") {
-                Some((said, wanted)) if said.starts_with("invalid ") => format!("it should be {wanted}"),
-                Some((said, wanted)) if said.starts_with("unknown field ") => {
-                    unknown_key_message(said, wanted)
+            // The value is not quoted, since it can be a secret.
+            let message = match error.message().rsplit_once(", expected ") {
+                Some((found, expected)) if found.starts_with("invalid ") => format!("must be {expected}"),
+                Some((found, expected)) if found.starts_with("unknown field ") => {
+                    unknown_key_message(found, expected, other_keys)
                 }
-                // Which key is missing is ours.
+                // A missing key is a known one, so it can be quoted.
                 _ if error.message().starts_with("missing field ") => error.message().to_owned(),
-                _ => "it can't be read".to_owned(),
+                _ => "the table cannot be read".to_owned(),
             };
-            faults.push((error.span().map_or(place, |span| span.start), what));
+            errors.push((error.span().map_or(place, |span| span.start), message));
             None
         }
     }
 }
 
-/// What to say of a key that there is not, from serde's words. It is named if it resembles one that there is: the line
-/// may be one of another file.
-fn unknown_key_message(said: &str, wanted: &str) -> String {
-    let name = said.split('`').nth(1).unwrap_or_default();
-    let keys: Vec<&str> = wanted.split('`').skip(1).step_by(2).collect();
-    let alike = |key: &&&str| (strsim::jaro_winkler(name, key) * 1000.0) as u32;
-    match keys.iter().max_by_key(alike).filter(|key| alike(key) > 800) {
-        Some(near) => format!("{name}: there is no such key; you may mean {near}"),
-        None => format!("there is no such key here; there are {}", keys.join(", ")),
+/// Returns the error for an unknown key, from the message of serde. The key is quoted only if it was renamed or
+/// resembles a known one, since the line may come from a file of secrets.
+fn unknown_key_message(found: &str, expected: &str, other_keys: &[&str]) -> String {
+    let name = found.split('`').nth(1).unwrap_or_default();
+    let keys = expected.split('`').skip(1).step_by(2);
+    let keys: Vec<&str> = keys.chain(other_keys.iter().copied()).collect();
+    let renamed = RENAMED_TABLE_KEYS.iter().find(|(old, new)| *old == name && keys.contains(new));
+    if let Some((old, new)) = renamed {
+        return format!("{old}: unknown key; use {new}");
+    }
+    let similarity = |key: &&&str| (strsim::jaro_winkler(name, key) * 1000.0) as u32;
+    match keys.iter().max_by_key(similarity).filter(|key| similarity(key) > SUGGESTED_SIMILARITY_MIN) {
+        Some(similar) => format!("{name}: unknown key; did you mean {similar}?"),
+        None => format!("unknown key; known keys: {}", keys.join(", ")),
     }
 }
 
-/// A name that stands in headers, logs and metrics.
+/// Returns the name of a table, which appears in headers, logs and metrics.
 pub(super) fn read_name(
     given: Option<&Spanned<String>>,
     default: &str,
-    faults: &mut TableErrors,
+    errors: &mut TableErrors,
 ) -> Arc<str> {
     let Some(given) = given else { return default.into() };
     if !is_valid_name(given.get_ref()) {
-        let what = "a name has 1 to 32 lower-case letters, digits, hyphens and underscores";
-        faults.push((offset(given), format!("{what}, and begins with none of the latter two")));
+        let message = "a name must have 1 to 32 lower-case letters, digits, hyphens and underscores, and start with a letter or digit";
+        errors.push((offset(given), message.into()));
     }
     given.get_ref().as_str().into()
 }
 
-/// Whether it can stand there.
+/// Returns whether a text can be the name of a table.
 pub(super) fn is_valid_name(text: &str) -> bool {
-    let well = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
-    (1..=32).contains(&text.len()) && text.bytes().all(well) && !text.starts_with(['-', '_'])
+    let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    (1..=32).contains(&text.len()) && text.bytes().all(is_allowed) && !text.starts_with(['-', '_'])
 }

@@ -1,183 +1,220 @@
-//! The `[[authenticator]]` tables: who is asked who somebody is, and in which order.
+//! Reads the `[[authenticator]]` tables: the authenticators and their order.
 //!
-//! Each is read by serde into plain texts and numbers with their places (`raw.rs`), and then checked
-//! (`http.rs`, `reading.rs`), so that every fault of a table is told with its line.
+//! A table is first deserialized into texts and numbers with their places, and then checked, so that every error has its
+//! line.
 
 mod http;
-mod raw;
+mod http_table;
+mod remote;
 mod response_rules;
+mod value_reader;
 
 use std::sync::Arc;
 
+use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use self::remote::{KindReader, RemoteTable};
 use super::ConfigOrigin;
 use super::array_of_tables::{TableErrors, deserialize, offset, read_name};
 use crate::authn::chain::{AUTHENTICATORS_MAX, AuthenticatorSet};
-use crate::authn::http::AuthBackendSpec;
+use crate::authn::remote::RemoteSourceSpec;
 
-/// One authenticator, as it is set.
+/// The values of `type` for remote sources, with the reader of each.
+const REMOTE_TYPES: &[(&str, KindReader)] = &[("http", http::read_table)];
+
+/// The settings of one authenticator.
 #[derive(Clone, Debug)]
 pub struct AuthenticatorConfig {
-    /// Its name.
+    /// The name.
     pub name: Arc<str>,
-    /// For which earlier ones it is asked when they are in trouble.
+    /// The earlier authenticators for which it is the fallback when they fail.
     pub fallback_for: AuthenticatorSet,
-    /// How it finds out.
+    /// The type, with its settings.
     pub kind: AuthenticatorType,
-    /// Where its table begins.
+    /// The place of its table.
     pub origin: ConfigOrigin,
 }
 
-/// How an authenticator finds out.
+/// The type of an authenticator.
 #[derive(Clone, Debug)]
 pub enum AuthenticatorType {
-    /// By the htpasswd file, which is a setting of its own.
+    /// The htpasswd file, which has settings of its own.
     Htpasswd,
-    /// By asking a service.
-    Http(Box<AuthBackendSpec>),
-    /// By the file of keys, which is a setting of its own; its place does not matter.
+    /// A remote source.
+    Remote(Box<RemoteSourceSpec>),
+    /// The API key file, which has settings of its own. It has no position in the order.
     ApiKeys,
 }
 
-/// Reads the value of the key `authenticator`.
+/// The table of type `htpasswd`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HtpasswdTable {
+    name: Option<Spanned<String>>,
+    #[serde(default)]
+    fallback_for: Vec<Spanned<String>>,
+}
+
+/// The table of type `api_keys`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApiKeysTable {
+    name: Option<Spanned<String>>,
+}
+
+/// Reads the value of the key `authenticator`, which begins at the offset `place`.
 pub(super) fn read_authenticators(
     value: &DeValue<'_>,
     place: usize,
     origin: &dyn Fn(usize) -> ConfigOrigin,
-    faults: &mut TableErrors,
+    errors: &mut TableErrors,
 ) -> Vec<AuthenticatorConfig> {
     let DeValue::Array(tables) = value else {
-        faults.push((place, "write a list of tables: [[authenticator]]".into()));
+        errors.push((place, "not a list of tables; write [[authenticator]]".into()));
         return Vec::new();
     };
     let mut chain: Vec<AuthenticatorConfig> = Vec::new();
-    // Asked alone, and so without a place among the others.
-    let mut keys: Option<AuthenticatorConfig> = None;
-    let before = faults.len();
+    // The API keys have no position in the order, and come last.
+    let mut api_keys: Option<AuthenticatorConfig> = None;
+    let before = errors.len();
     for table in tables {
         let place = table.span().start;
         let DeValue::Table(fields) = table.get_ref() else {
-            faults.push((place, "write a table: [[authenticator]]".into()));
+            errors.push((place, "not a table; write [[authenticator]]".into()));
             continue;
         };
-        let Some(mut one) = read_authenticator(fields, place, &chain, faults) else { continue };
-        one.origin = origin(place);
-        if chain.iter().chain(&keys).any(|other| other.name == one.name) {
-            faults
-                .push((place, format!("there are two authenticators called {}; give each a name", one.name)));
+        let Some(mut authenticator) = read_authenticator(fields, place, &chain, errors) else { continue };
+        authenticator.origin = origin(place);
+        for other in chain.iter().chain(&api_keys) {
+            check_pair(other, &authenticator, place, errors);
         }
-        let alike =
-            |kind: &AuthenticatorType| std::mem::discriminant(kind) == std::mem::discriminant(&one.kind);
-        if !matches!(one.kind, AuthenticatorType::Http(_))
-            && chain.iter().chain(&keys).any(|other| alike(&other.kind))
-        {
-            let kind = if matches!(one.kind, AuthenticatorType::ApiKeys) { "api_keys" } else { "htpasswd" };
-            faults.push((place, format!("there are two of type {kind}, and it has one file")));
+        match authenticator.kind {
+            AuthenticatorType::ApiKeys => api_keys = Some(authenticator),
+            AuthenticatorType::Htpasswd | AuthenticatorType::Remote(_) => chain.push(authenticator),
         }
-        if matches!(one.kind, AuthenticatorType::ApiKeys) { keys = Some(one) } else { chain.push(one) }
     }
-    chain.extend(keys);
+    chain.extend(api_keys);
     if chain.len() > AUTHENTICATORS_MAX {
-        faults.push((place, format!("there are more than {AUTHENTICATORS_MAX} authenticators")));
+        errors.push((place, format!("more than {AUTHENTICATORS_MAX} authenticators; remove some")));
     }
-    if chain.is_empty() && faults.len() == before {
-        faults.push((
-            place,
-            "there is no authenticator in it; leave it out for the htpasswd file alone".into(),
-        ));
+    if chain.is_empty() && errors.len() == before {
+        errors.push((place, "empty list; remove it to use the htpasswd file alone".into()));
     }
     chain
+}
+
+/// Adds an error if two authenticators have one name, or use one file.
+fn check_pair(
+    other: &AuthenticatorConfig,
+    authenticator: &AuthenticatorConfig,
+    place: usize,
+    errors: &mut TableErrors,
+) {
+    if other.name == authenticator.name {
+        let message = format!("two authenticators are named {}; set different names", other.name);
+        errors.push((place, message));
+    }
+    let duplicate = match (&other.kind, &authenticator.kind) {
+        (AuthenticatorType::Htpasswd, AuthenticatorType::Htpasswd) => "htpasswd",
+        (AuthenticatorType::ApiKeys, AuthenticatorType::ApiKeys) => "api_keys",
+        (
+            AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys | AuthenticatorType::Remote(_),
+            AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys | AuthenticatorType::Remote(_),
+        ) => return,
+    };
+    errors.push((place, format!("two authenticators of type {duplicate}, which has one file; remove one")));
 }
 
 fn read_authenticator(
     fields: &DeTable<'_>,
     place: usize,
     earlier: &[AuthenticatorConfig],
-    faults: &mut TableErrors,
+    errors: &mut TableErrors,
 ) -> Option<AuthenticatorConfig> {
     let mut fields = fields.clone();
-    let kind = match fields.remove("type") {
-        Some(kind) => kind,
-        None => {
-            faults.push((place, "type is missing; it is \"htpasswd\", \"http\" or \"api_keys\"".into()));
-            return None;
-        }
+    let types = REMOTE_TYPES.iter().map(|(name, _)| *name).chain(["htpasswd", "api_keys"]);
+    let types = types.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+    let Some(kind) = fields.remove("type") else {
+        errors.push((place, format!("type is missing; set it to one of {types}")));
+        return None;
     };
-    match kind.get_ref().as_str() {
+    let (name, fallback_for, kind) = match kind.get_ref().as_str() {
         Some("htpasswd") => {
-            let raw: raw::RawHtpasswdTable = deserialize(fields, place, faults)?;
-            let name = read_name(raw.name.as_ref(), "htpasswd", faults);
-            let covers = read_fallback_for(&raw.fallback_for, earlier, faults);
-            Some(AuthenticatorConfig {
-                name,
-                fallback_for: covers,
-                kind: AuthenticatorType::Htpasswd,
-                origin: ConfigOrigin::Unset,
-            })
+            let table: HtpasswdTable = deserialize(fields, place, errors)?;
+            let name = read_name(table.name.as_ref(), "htpasswd", errors);
+            let fallback_for = read_fallback_for(&table.fallback_for, earlier, errors);
+            (name, fallback_for, AuthenticatorType::Htpasswd)
         }
         Some("api_keys") => {
-            let raw: raw::RawApiKeysTable = deserialize(fields, place, faults)?;
-            let name = read_name(raw.name.as_ref(), "api_keys", faults);
-            let (covers, origin) = (AuthenticatorSet::default(), ConfigOrigin::Unset);
-            Some(AuthenticatorConfig { name, fallback_for: covers, kind: AuthenticatorType::ApiKeys, origin })
+            let table: ApiKeysTable = deserialize(fields, place, errors)?;
+            let name = read_name(table.name.as_ref(), "api_keys", errors);
+            (name, AuthenticatorSet::default(), AuthenticatorType::ApiKeys)
         }
-        Some("http") => {
-            let raw: raw::RawHttpTable = deserialize(fields, place, faults)?;
-            let name = read_name(raw.name.as_ref(), "http", faults);
-            let covers = read_fallback_for(&raw.fallback_for, earlier, faults);
-            let spec = http::read_http_table(&raw, Arc::clone(&name), faults)?;
-            Some(AuthenticatorConfig {
-                name,
-                fallback_for: covers,
-                kind: AuthenticatorType::Http(Box::new(spec)),
-                origin: ConfigOrigin::Unset,
-            })
+        Some("keys") => {
+            errors.push((kind.span().start, "unknown type \"keys\"; it is now \"api_keys\"".into()));
+            return None;
         }
-        _ => {
-            faults.push((kind.span().start, "the type is \"htpasswd\", \"http\" or \"api_keys\"".into()));
-            None
+        other => {
+            let remote = REMOTE_TYPES.iter().find(|(name, _)| other == Some(*name));
+            let Some((type_name, read_kind)) = remote else {
+                errors.push((kind.span().start, format!("unknown type; set it to one of {types}")));
+                return None;
+            };
+            let table = RemoteTable::take(&mut fields, place, errors)?;
+            let name = read_name(table.name.as_ref(), type_name, errors);
+            let fallback_for = read_fallback_for(&table.fallback_for, earlier, errors);
+            let spec = table.read_spec(fields, place, Arc::clone(&name), *read_kind, errors)?;
+            (name, fallback_for, AuthenticatorType::Remote(spec))
         }
-    }
+    };
+    Some(AuthenticatorConfig { name, fallback_for, kind, origin: ConfigOrigin::Unset })
 }
 
+/// Reads `fallback_for`, and checks that a remote source which a fallback would skip is in the list too, or is itself a
+/// fallback: it could have rejected the user.
 fn read_fallback_for(
-    given: &[Spanned<String>],
+    names: &[Spanned<String>],
     earlier: &[AuthenticatorConfig],
-    faults: &mut TableErrors,
+    errors: &mut TableErrors,
 ) -> AuthenticatorSet {
-    let covers = find_earlier_authenticators(given, earlier, faults);
-    let covered = |one: &AuthenticatorConfig| given.iter().any(|name| **name.get_ref() == *one.name);
-    for name in given {
-        let between = earlier.iter().skip_while(|one| *one.name != **name.get_ref()).skip(1);
-        let in_the_way =
-            between.filter(|one| matches!(one.kind, AuthenticatorType::Http(_)) && !covered(one));
-        let Some(place) = earlier.iter().position(|one| *one.name == **name.get_ref()) else { continue };
-        let itself = AuthenticatorSet::default().with(place);
-        if let Some(one) = in_the_way.into_iter().find(|one| !one.fallback_for.contains_all(itself)) {
-            let what = format!(
-                "{} stands between, and could have said no: cover for it too, or have it cover for {}",
-                one.name,
+    let fallback_for = find_earlier_authenticators(names, earlier, errors);
+    let is_listed = |other: &AuthenticatorConfig| names.iter().any(|name| **name.get_ref() == *other.name);
+    for name in names {
+        let Some(position) = earlier.iter().position(|other| *other.name == **name.get_ref()) else {
+            continue;
+        };
+        let failed = AuthenticatorSet::default().with(position);
+        let skipped = earlier.iter().skip(position + 1).find(|other| {
+            matches!(other.kind, AuthenticatorType::Remote(_))
+                && !is_listed(other)
+                && !other.fallback_for.contains_all(failed)
+        });
+        if let Some(skipped) = skipped {
+            let message = format!(
+                "{} would be skipped, and could have rejected the user; add it to the list, or add \"{}\" to its own fallback_for",
+                skipped.name,
                 name.get_ref()
             );
-            faults.push((offset(name), what));
+            errors.push((offset(name), message));
         }
     }
-    covers
+    fallback_for
 }
 
 fn find_earlier_authenticators(
-    given: &[Spanned<String>],
+    names: &[Spanned<String>],
     earlier: &[AuthenticatorConfig],
-    faults: &mut TableErrors,
+    errors: &mut TableErrors,
 ) -> AuthenticatorSet {
-    given.iter().fold(AuthenticatorSet::default(), |covers, one| {
-        match earlier.iter().position(|other| *other.name == **one.get_ref()) {
-            Some(place) => covers.with(place),
+    names.iter().fold(AuthenticatorSet::default(), |set, name| {
+        match earlier.iter().position(|other| *other.name == **name.get_ref()) {
+            Some(position) => set.with(position),
             None => {
-                faults.push((offset(one), "covers names authenticators that are asked before".into()));
-                covers
+                let message = "fallback_for can only name authenticators before this one, without api_keys";
+                errors.push((offset(name), message.into()));
+                set
             }
         }
     })

@@ -1,107 +1,101 @@
-//! The chain of authenticators against the rest of the settings.
+//! Checks that the chain of authenticators fits the other settings.
 
 use std::time::Duration;
 
 use super::authenticator::{AuthenticatorConfig, AuthenticatorType};
-use super::{ApiKeyOwners, Config, ConfigError, ConfigOrigin};
+use super::table::ConfigValues;
+use super::{ApiKeyOwners, ConfigError, ConfigOrigin};
 use crate::authn::chain::AuthenticatorSet;
-use crate::authn::http::QUEUE_WAIT_ALLOWANCE;
+use crate::authn::remote::QUEUE_WAIT_ALLOWANCE;
 use crate::policy::reload::GroupSource;
 
-impl Config {
-    /// The chain: as the file has it, or the htpasswd file alone.
+impl ConfigValues {
+    /// Sets the chain: the tables of the file, or one authenticator for each file of users that is set.
     pub(super) fn resolve_authenticators(
         &mut self,
-        given: Option<(ConfigOrigin, Vec<AuthenticatorConfig>)>,
-        faults: &mut Vec<ConfigError>,
+        tables: Option<(ConfigOrigin, Vec<AuthenticatorConfig>)>,
+        errors: &mut Vec<ConfigError>,
     ) {
-        let Some((origin, chain)) = given else {
-            let files = [
-                (AuthenticatorType::Htpasswd, self.htpasswd_file.is_some()),
-                (AuthenticatorType::ApiKeys, self.api_keys_file.is_some()),
-            ];
-            let alone = |(kind, _)| {
-                let name = if matches!(kind, AuthenticatorType::ApiKeys) { "api_keys" } else { "htpasswd" };
-                AuthenticatorConfig {
-                    name: name.into(),
-                    fallback_for: AuthenticatorSet::default(),
-                    kind,
-                    origin: ConfigOrigin::Unset,
-                }
+        let files = [
+            ("htpasswd", AuthenticatorType::Htpasswd, self.htpasswd.file.is_some()),
+            ("api_keys", AuthenticatorType::ApiKeys, self.api_keys.file.is_some()),
+        ];
+        let Some((origin, chain)) = tables else {
+            let authenticator = |(name, kind, _): (&str, AuthenticatorType, bool)| AuthenticatorConfig {
+                name: name.into(),
+                fallback_for: AuthenticatorSet::default(),
+                kind,
+                origin: ConfigOrigin::Unset,
             };
-            self.authenticators = files.into_iter().filter(|(_, given)| *given).map(alone).collect();
+            self.authenticators =
+                files.into_iter().filter(|(_, _, is_set)| *is_set).map(authenticator).collect();
             return;
         };
-        for (key, kind, given) in [
-            ("htpasswd", AuthenticatorType::Htpasswd, self.htpasswd_file.is_some()),
-            ("api_keys", AuthenticatorType::ApiKeys, self.api_keys_file.is_some()),
-        ] {
-            let asks = |one: &AuthenticatorConfig| {
-                std::mem::discriminant(&one.kind) == std::mem::discriminant(&kind)
-            };
-            let what = match (chain.iter().any(asks), given) {
-                (true, false) => format!("there is one of type {key}; set {key}.file too"),
-                // A fault of a table may have cost the one that asks it.
-                (false, true) if faults.is_empty() => {
-                    format!(
-                        "{key}.file is set, and no authenticator uses it; add an [[authenticator]] with type = \"{key}\""
-                    )
-                }
+        for (name, kind, is_set) in files {
+            let is_used =
+                chain.iter().any(|one| std::mem::discriminant(&one.kind) == std::mem::discriminant(&kind));
+            let message = match (is_used, is_set) {
+                (true, false) => format!("an authenticator of type {name} requires {name}.file"),
+                // An error of a table can have removed the authenticator that uses the file.
+                (false, true) if errors.is_empty() => format!(
+                    "{name}.file is set, but no authenticator uses it; add an [[authenticator]] with type = \"{name}\""
+                ),
                 _ => continue,
             };
-            faults.push(ConfigError { origin: origin.clone(), message: format!("authenticator: {what}") });
+            errors.push(ConfigError { origin: origin.clone(), message: format!("authenticator: {message}") });
         }
         self.authenticators = chain;
         let longest = self.max_authentication_time();
         if longest >= self.proxy_read_timeout
-            && self.authenticators.iter().any(|one| matches!(one.kind, AuthenticatorType::Http(_)))
+            && self.authenticators.iter().any(|one| matches!(one.kind, AuthenticatorType::Remote(_)))
         {
-            let show = humantime::format_duration;
-            let what = format!(
-                "authenticator: a request may wait for {} (each timeout of the chain and half a second, and hash.wait_timeout), and nginx gives up after {}: make them shorter, or proxy_read_timeout longer, here and in nginx",
-                show(longest),
-                show(self.proxy_read_timeout)
+            let format = humantime::format_duration;
+            let message = format!(
+                "authenticator: the timeouts of the chain (half a second added to each) and hash.wait_timeout are {}, but nginx waits for {}. Shorten them, or raise proxy_read_timeout here and in nginx",
+                format(longest),
+                format(self.proxy_read_timeout)
             );
-            faults.push(ConfigError { origin, message: what });
+            errors.push(ConfigError { origin, message });
         }
     }
 
-    /// Whether anybody says who is in which group.
+    /// Returns whether a file or an authenticator supplies groups.
     pub fn group_source(&self) -> GroupSource {
-        let named = self.has_groups_from_auth_backends();
-        // The owner is one whom the file lets in, and of whom no service would be asked.
-        let of_file = self.api_keys_owners == ApiKeyOwners::Htpasswd
+        let from_backends = self.has_groups_from_auth_backends();
+        // The owner of an API key is then listed in the htpasswd file, so no service would be called for the user.
+        let are_owners_local = self.api_keys.owners == ApiKeyOwners::Htpasswd
             && matches!(
                 self.authenticators.first(),
                 Some(AuthenticatorConfig { kind: AuthenticatorType::Htpasswd, .. })
             );
-        match (self.groups_file.is_some() || named, named && self.api_keys_file.is_some() && !of_file) {
+        let has_keys_without_groups = from_backends && self.api_keys.file.is_some() && !are_owners_local;
+        match (self.groups.file.is_some() || from_backends, has_keys_without_groups) {
             (_, true) => GroupSource::PresentExceptForApiKeys,
             (true, false) => GroupSource::Present,
             (false, false) => GroupSource::Absent,
         }
     }
 
-    /// Whether a service does.
+    /// Returns whether an HTTP authenticator supplies groups.
     pub fn has_groups_from_auth_backends(&self) -> bool {
-        let names = |one: &AuthenticatorConfig| match &one.kind {
+        let has_groups = |one: &AuthenticatorConfig| match &one.kind {
             AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => false,
-            AuthenticatorType::Http(spec) => !spec.response_rules.groups.is_empty(),
+            AuthenticatorType::Remote(spec) => spec.kind.spec().has_groups(),
         };
-        self.authenticators.iter().any(names)
+        self.authenticators.iter().any(has_groups)
     }
 
-    /// The longest that a request may wait for the whole chain: whoever has a line in the htpasswd file
-    /// gets no further than that, and others are not looked for there but at the end.
+    /// Returns the longest time that a request can wait for the whole chain. A user listed in the htpasswd file gets
+    /// no further than the file. For other users the file costs no hash before the end of the chain.
     pub fn max_authentication_time(&self) -> Duration {
         let call = |one: &AuthenticatorConfig| match &one.kind {
             AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => Duration::ZERO,
-            AuthenticatorType::Http(spec) => spec.call_limits.timeout + QUEUE_WAIT_ALLOWANCE,
+            AuthenticatorType::Remote(spec) => spec.timeout + QUEUE_WAIT_ALLOWANCE,
         };
         let calls = |chain: &[AuthenticatorConfig]| chain.iter().map(call).sum::<Duration>();
         let all = calls(&self.authenticators);
         let file = self.authenticators.iter().position(|one| matches!(one.kind, AuthenticatorType::Htpasswd));
-        file.and_then(|place| self.authenticators.get(..place))
-            .map_or(all, |before| all.max(calls(before) + self.hash_wait_timeout))
+        file.and_then(|index| self.authenticators.get(..index))
+            .map_or(all, |before| all.max(calls(before) + self.hash.wait_timeout))
     }
 }

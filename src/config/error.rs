@@ -1,24 +1,24 @@
-//! What is wrong with the settings, and where.
+//! Errors of the configuration, and the places of values.
 
 use std::fmt::{self, Write as _};
 
-/// Where a value was given.
+/// The place where a value was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigOrigin {
-    /// On the command line, by this flag.
+    /// A flag of the command line.
     Flag(String),
-    /// In this environment variable.
+    /// An environment variable.
     Variable(String),
-    /// In the file, at this line and column, both from 1.
+    /// A place in the file.
     File {
-        /// The file's path as it was given.
+        /// The path of the file as it was given.
         path: String,
-        /// From 1.
+        /// The line, from 1.
         line: usize,
-        /// In characters, from 1.
+        /// The column in characters, from 1.
         column: usize,
     },
-    /// Nowhere: it is the default, or it is missing.
+    /// None: the value is the default, or missing.
     Unset,
 }
 
@@ -33,20 +33,19 @@ impl fmt::Display for ConfigOrigin {
     }
 }
 
-/// One thing that is wrong with the settings: where, what, and what to do.
+/// An error of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Where.
+    /// The place of the error.
     pub origin: ConfigOrigin,
-    /// What, and what to do.
+    /// The error, and what to do.
     pub message: String,
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = format!("{}: {}", self.origin, self.message);
-        // What a fault quotes comes from files and variables: it must not make two lines of this one, nor
-        // move a terminal's cursor.
+        // Quoted text comes from files and variables. It must not add a line or move the cursor of a terminal.
         line.chars().try_for_each(|c| {
             if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) }
         })

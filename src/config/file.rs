@@ -1,4 +1,4 @@
-//! The TOML file: its values as text, each with its line and column.
+//! Reads the TOML file into texts, each with its line and column.
 
 use toml::de::{DeTable, DeValue};
 
@@ -8,28 +8,28 @@ use super::setting::ConfigValue;
 use super::table::{self, SETTINGS};
 use super::unknown_setting;
 use super::upstream::{self, UpstreamConfig};
-use super::{ConfigError, ConfigOrigin};
+use super::{ConfigError, ConfigOrigin, TableHashes};
 
-/// The tables that are no settings of the table.
-const AUTHENTICATOR_KEY: &str = "authenticator";
-const UPSTREAM_KEY: &str = "upstream";
+/// The key of the list of authenticators.
+pub(super) const AUTHENTICATOR_KEY: &str = "authenticator";
+/// The key of the list of upstreams.
+pub(super) const UPSTREAM_KEY: &str = "upstream";
 
-/// What stands in a file.
+/// The content of a file.
 #[derive(Debug, Default)]
 pub struct ConfigFileContent {
-    /// The values of the table of settings.
+    /// The values of the settings.
     pub values: Vec<(&'static str, Vec<ConfigValue>)>,
-    /// The `[[authenticator]]` tables, and where they begin.
+    /// The `[[authenticator]]` tables, and the place of the first.
     pub authenticators: Option<(ConfigOrigin, Vec<AuthenticatorConfig>)>,
     /// The `[[upstream]]` tables.
     pub upstreams: Vec<UpstreamConfig>,
 }
 
-/// Reads the text of the file at `path`. Faults of form and unknown keys are noted; what is well
-/// is returned.
-pub fn parse(path: &str, text: &str, faults: &mut Vec<ConfigError>) -> ConfigFileContent {
-    let origin = |at: usize| {
-        let before = text.get(..at).unwrap_or(text);
+/// Parses the text of the file at `path`. Reports syntax errors and unknown keys, and returns everything else.
+pub fn parse(path: &str, text: &str, errors: &mut Vec<ConfigError>) -> ConfigFileContent {
+    let origin_at = |offset: usize| {
+        let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         ConfigOrigin::File {
             path: path.to_owned(),
@@ -40,20 +40,27 @@ pub fn parse(path: &str, text: &str, faults: &mut Vec<ConfigError>) -> ConfigFil
     let document = match DeTable::parse(text) {
         Ok(document) => document,
         Err(error) => {
-            let at = error.span().map_or(0, |span| span.start);
-            faults.push(ConfigError { origin: origin(at), message: error.message().to_owned() });
+            let offset = error.span().map_or(0, |span| span.start);
+            errors.push(ConfigError { origin: origin_at(offset), message: error.message().to_owned() });
             return ConfigFileContent::default();
         }
     };
-    let mut walk =
-        ConfigFileReader { origin_at: &origin, errors: faults, content: ConfigFileContent::default() };
-    walk.read_table("", document.get_ref());
-    walk.content
+    let mut reader =
+        ConfigFileReader { origin_at: &origin_at, errors, content: ConfigFileContent::default() };
+    reader.read_table("", document.get_ref());
+    reader.content
 }
 
-struct ConfigFileReader<'w> {
-    origin_at: &'w dyn Fn(usize) -> ConfigOrigin,
-    errors: &'w mut Vec<ConfigError>,
+/// Returns the hashes of the tables of authenticators and upstreams, without their places in the text.
+pub(super) fn hash_tables(text: &str) -> TableHashes {
+    let document = toml::from_str::<toml::Table>(text).unwrap_or_default();
+    let hash = |key: &str| document.get(key).map(|table| blake3::hash(format!("{table:?}").as_bytes()));
+    TableHashes { authenticators: hash(AUTHENTICATOR_KEY), upstreams: hash(UPSTREAM_KEY) }
+}
+
+struct ConfigFileReader<'r> {
+    origin_at: &'r dyn Fn(usize) -> ConfigOrigin,
+    errors: &'r mut Vec<ConfigError>,
     content: ConfigFileContent,
 }
 
@@ -63,16 +70,13 @@ impl ConfigFileReader<'_> {
             let key = format!("{prefix}{}", name.get_ref());
             let at = name.span().start;
             if name.get_ref().contains('.') {
-                // It would be a second way to write a setting of a table.
-                self.add_error(
-                    at,
-                    "there is no such setting; names of settings are written without quotes".into(),
-                );
+                // Otherwise a setting could be given twice, as `"cache.idle_timeout"` and in `[cache]`.
+                self.add_error(at, "unknown setting; write the key of a setting without quotes".into());
                 continue;
             }
             match (table::find_setting(&key), value.get_ref()) {
-                (Some(setting), value_at) => {
-                    if let Some(texts) = self.read_values(value_at, value.span().start, setting.is_list) {
+                (Some(setting), inner) => {
+                    if let Some(texts) = self.read_values(inner, value.span().start, setting.is_list) {
                         self.content.values.push((setting.key, texts));
                     }
                 }
@@ -82,37 +86,40 @@ impl ConfigFileReader<'_> {
                     self.read_table(&format!("{key}."), inner);
                 }
                 (None, _) => {
-                    let what = unknown_setting::unknown_setting_message(&key, &|right| right.to_owned());
-                    let what = format!("{}: {what}", unknown_setting::displayable_key(&key));
-                    self.add_error(at, what);
+                    let message = unknown_setting::unknown_setting_message(&key, &|known| known.to_owned());
+                    self.add_error(at, format!("{}: {message}", unknown_setting::displayable_key(&key)));
                 }
             }
         }
     }
 
     fn read_authenticators(&mut self, value: &DeValue<'_>, at: usize) {
-        let mut faults = array_of_tables::TableErrors::new();
-        let chain = authenticator::read_authenticators(value, at, self.origin_at, &mut faults);
-        faults.into_iter().for_each(|(at, what)| self.add_error(at, format!("{AUTHENTICATOR_KEY}: {what}")));
+        let mut errors = array_of_tables::TableErrors::new();
+        let chain = authenticator::read_authenticators(value, at, self.origin_at, &mut errors);
+        for (at, message) in errors {
+            self.add_error(at, format!("{AUTHENTICATOR_KEY}: {message}"));
+        }
         self.content.authenticators = Some(((self.origin_at)(at), chain));
     }
 
     fn read_upstreams(&mut self, value: &DeValue<'_>, at: usize) {
-        let mut faults = array_of_tables::TableErrors::new();
-        self.content.upstreams = upstream::read_upstreams(value, at, self.origin_at, &mut faults);
-        faults.into_iter().for_each(|(at, what)| self.add_error(at, format!("{UPSTREAM_KEY}: {what}")));
+        let mut errors = array_of_tables::TableErrors::new();
+        self.content.upstreams = upstream::read_upstreams(value, at, self.origin_at, &mut errors);
+        for (at, message) in errors {
+            self.add_error(at, format!("{UPSTREAM_KEY}: {message}"));
+        }
     }
 
-    fn read_values(&mut self, value: &DeValue<'_>, at: usize, many: bool) -> Option<Vec<ConfigValue>> {
+    fn read_values(&mut self, value: &DeValue<'_>, at: usize, is_list: bool) -> Option<Vec<ConfigValue>> {
         match value {
-            DeValue::Array(items) if many => {
+            DeValue::Array(items) if is_list => {
                 items.iter().map(|item| self.read_scalar(item.get_ref(), item.span().start)).collect()
             }
             DeValue::Array(_) => {
-                self.add_error(at, "it takes one value, not a list".into());
+                self.add_error(at, "must be one value, not a list".into());
                 None
             }
-            other => self.read_scalar(other, at).map(|given| vec![given]),
+            other => self.read_scalar(other, at).map(|value| vec![value]),
         }
     }
 
@@ -121,20 +128,21 @@ impl ConfigFileReader<'_> {
             DeValue::String(text) => text.to_string(),
             DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
             DeValue::Integer(number) if number.radix() == 8 => format!("0o{}", number.as_str()),
-            DeValue::Boolean(switch) => switch.to_string(),
+            DeValue::Boolean(value) => value.to_string(),
             _ => {
-                self.add_error(at, "it takes a text, a whole number, true or false".into());
+                self.add_error(at, "must be a string, a whole number, true or false".into());
                 return None;
             }
         };
         Some(ConfigValue { text, origin: (self.origin_at)(at) })
     }
 
-    fn add_error(&mut self, at: usize, what: String) {
-        self.errors.push(ConfigError { origin: (self.origin_at)(at), message: what });
+    fn add_error(&mut self, at: usize, message: String) {
+        self.errors.push(ConfigError { origin: (self.origin_at)(at), message });
     }
 }
 
+/// Returns whether a table of the file holds settings.
 fn is_section(name: &str) -> bool {
-    SETTINGS.iter().any(|setting| setting.key.split_once('.').is_some_and(|(table, _)| table == name))
+    SETTINGS.iter().any(|setting| setting.key.split_once('.').is_some_and(|(section, _)| section == name))
 }

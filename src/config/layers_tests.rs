@@ -1,10 +1,10 @@
-//! Settings from all layers, and every fault with its place and its remedy.
+//! Values from all layers, and the place and remedy of each error.
 
 use std::io::Write;
 use std::time::Duration;
 
 use super::*;
-use crate::config::ListenAddress;
+use crate::config::{ListenAddress, array_of_tables};
 
 fn file(text: &str) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -21,27 +21,27 @@ fn variables(pairs: &[(&str, &str)]) -> impl Iterator<Item = (OsString, OsString
     pairs.iter().map(|(name, value)| (name.into(), value.into())).collect::<Vec<_>>().into_iter()
 }
 
-/// The faults of a file, with its path cut off.
-fn faults(text: &str) -> Vec<String> {
+/// Returns the errors of a file, with `FILE` in place of its path.
+fn errors_of(text: &str) -> Vec<String> {
     let file = file(text);
     let path = file.path().display().to_string();
-    let faults = ConfigLayers::default().with_file(&path).into_config().unwrap_err();
-    faults.iter().map(|fault| fault.to_string().replace(&path, "FILE")).collect()
+    let errors = ConfigLayers::default().with_file(&path).into_config().unwrap_err();
+    errors.iter().map(|error| error.to_string().replace(&path, "FILE")).collect()
 }
 
 #[test]
 fn defaults_are_a_valid_config() {
-    let settings = ConfigLayers::default().into_config().unwrap();
-    assert_eq!(settings.listen, [ListenAddress::Tcp("127.0.0.1:8000".parse().unwrap())]);
-    assert_eq!(settings.cache.idle_timeout, Duration::from_secs(12 * 3600));
-    assert_eq!(settings.socket_mode, 0o660);
-    assert_eq!(settings.htpasswd_file, None);
+    let config = ConfigLayers::default().into_config().unwrap();
+    assert_eq!(config.listen, [ListenAddress::Tcp("127.0.0.1:8000".parse().unwrap())]);
+    assert_eq!(config.cache.idle_timeout, Duration::from_secs(12 * 3600));
+    assert_eq!(config.socket_mode, 0o660);
+    assert_eq!(config.htpasswd.file, None);
 }
 
 #[test]
 fn flag_overrides_variable_overrides_file_overrides_default() {
     let file = file("realm = \"file\"\nhtpasswd.file = \"file\"\n[cache]\nidle_timeout = \"1h\"\n");
-    let settings = ConfigLayers::with_flags(flag("realm", "flag"))
+    let config = ConfigLayers::with_flags(flag("realm", "flag"))
         .with_environment(variables(&[
             ("DOORWARD_REALM", "env"),
             ("DOORWARD_HTPASSWD", "env"),
@@ -50,55 +50,54 @@ fn flag_overrides_variable_overrides_file_overrides_default() {
         .with_file(&file.path().display().to_string())
         .into_config()
         .unwrap();
-    assert_eq!(settings.realm, "flag");
-    assert_eq!(settings.htpasswd_file.unwrap().display().to_string(), "env");
-    assert_eq!(settings.cache.idle_timeout, Duration::from_secs(3600));
-    assert_eq!(settings.cache.entries_max, 100_000);
+    assert_eq!(config.realm, "flag");
+    assert_eq!(config.htpasswd.file.as_ref().unwrap().display().to_string(), "env");
+    assert_eq!(config.cache.idle_timeout, Duration::from_secs(3600));
+    assert_eq!(config.cache.max_entries, 100_000);
 }
 
 #[test]
 fn all_errors_are_reported_at_once_with_their_places() {
-    let told = faults(
+    let errors = errors_of(
         "listen = \"localhost\"\nrealm = \"my basic realm\"\n\n[hash]\n  threads = 0\n  wai = 3\n[cache]\nidle_timeout = 12\n",
     );
-    assert_eq!(told.len(), 5, "{told:#?}");
-    assert!(told[0].starts_with("FILE:1:10"), "in the order of the file");
+    assert_eq!(errors.len(), 5, "{errors:#?}");
+    assert!(errors[0].starts_with("FILE:1:10"), "in the order of the file");
     assert!(
-        told.iter()
-            .any(|t| t == "FILE:6:3: hash.wai: there is no such setting; you may mean hash.wait_timeout")
+        errors.iter().any(|t| t == "FILE:6:3: hash.wai: unknown setting; did you mean hash.wait_timeout?")
     );
-    assert!(told.iter().any(|t| t.starts_with("FILE:1:10: listen: it is not an address")));
-    assert!(told.iter().any(|t| t.starts_with("FILE:2:9: realm: the realm has the word \"basic\"")));
-    assert!(told.iter().any(|t| t.starts_with("FILE:5:13: hash.threads: it is not a whole number from 1")));
-    assert!(told.iter().any(|t| t.starts_with("FILE:8:8: cache.idle_timeout: it is not a span of time")));
+    assert!(errors.iter().any(|t| t.starts_with("FILE:1:10: listen: must be IP:PORT")));
+    assert!(errors.iter().any(|t| t.starts_with("FILE:2:9: realm: must not contain the word \"basic\"")));
+    assert!(errors.iter().any(|t| t.starts_with("FILE:5:13: hash.threads: must be a whole number from 1")));
+    assert!(errors.iter().any(|t| t.starts_with("FILE:8:16: cache.idle_timeout: must be a duration")));
 }
 
 #[test]
 fn invalid_toml_is_reported_with_its_place() {
-    let told = faults("realm = \"x\"\nlisten = [\n");
-    assert_eq!(told.len(), 1);
-    assert!(told[0].starts_with("FILE:"), "{told:?}");
+    let errors = errors_of("realm = \"x\"\nlisten = [\n");
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].starts_with("FILE:"), "{errors:?}");
 }
 
 #[test]
 fn setting_given_twice_is_an_error_in_every_notation() {
-    assert_eq!(faults("[cache]\nidle_timeout = \"1h\"\nidle_timeout = \"2h\"\n").len(), 1);
-    // Found by the fuzzer: the later of the two counted, in silence.
-    assert_eq!(faults("\"cache.idle_timeout\" = \"1h\"\n[cache]\nidle_timeout = \"2h\"\n").len(), 1);
+    assert_eq!(errors_of("[cache]\nidle_timeout = \"1h\"\nidle_timeout = \"2h\"\n").len(), 1);
+    // Otherwise the later one would be used without an error.
+    assert_eq!(errors_of("\"cache.idle_timeout\" = \"1h\"\n[cache]\nidle_timeout = \"2h\"\n").len(), 1);
 }
 
 #[test]
 fn unknown_name_is_an_error_that_names_the_right_setting() {
-    assert!(faults("users_file = \"x\"\n")[0].ends_with("you may mean htpasswd"));
-    assert!(faults("trusted_proxies = \"x\"\n")[0].ends_with("you may mean trusted_peers"));
-    let told = ConfigLayers::default()
+    assert!(errors_of("users_file = \"x\"\n")[0].ends_with("users_file: unknown setting; use htpasswd.file"));
+    assert!(
+        errors_of("trusted_proxies = \"x\"\n")[0]
+            .ends_with("trusted_proxies: unknown setting; use trusted_peers")
+    );
+    let errors = ConfigLayers::default()
         .with_environment(variables(&[("DOORWARD_USERS_FILE", "x")]))
         .into_config()
         .unwrap_err();
-    assert_eq!(
-        told[0].to_string(),
-        "DOORWARD_USERS_FILE: there is no such setting; you may mean DOORWARD_HTPASSWD"
-    );
+    assert_eq!(errors[0].to_string(), "DOORWARD_USERS_FILE: unknown setting; use DOORWARD_HTPASSWD");
 }
 
 #[test]
@@ -127,8 +126,8 @@ fn variables_injected_by_kubernetes_and_docker_are_ignored_and_no_others() {
 #[test]
 fn listener_beyond_loopback_requires_trusted_peers() {
     for open in ["0.0.0.0:8000", "[::]:8000", "192.0.2.1:8000"] {
-        let told = ConfigLayers::with_flags(flag("listen", open)).into_config().unwrap_err();
-        assert!(told[0].to_string().contains("set trusted_peers"), "{told:?}");
+        let errors = ConfigLayers::with_flags(flag("listen", open)).into_config().unwrap_err();
+        assert!(errors[0].to_string().contains("set trusted_peers"), "{errors:?}");
     }
     for closed in ["127.0.0.1:8000", "[::1]:8000", "unix:/run/doorward.sock"] {
         assert!(ConfigLayers::with_flags(flag("listen", closed)).into_config().is_ok());
@@ -163,14 +162,82 @@ fn readme_lists_every_setting_with_its_default() {
         let row = format!("| `{}` | {default} | {} |", setting.key, setting.help);
         assert!(readme.contains(&row), "README.md lacks: {row}");
     }
+    let reloadable: Vec<String> =
+        SETTINGS.iter().filter(|s| s.is_reloadable).map(|s| format!("`{}`", s.key)).collect();
+    let sentence = format!("SIGHUP applies changes of {}.", reloadable.join(", "));
+    assert!(readme.contains(&sentence), "README.md lacks: {sentence}");
+}
+
+#[test]
+fn every_default_can_be_parsed_and_every_setting_compared() {
+    let defaults = ConfigLayers::default().into_config().unwrap();
+    assert!(defaults.differing_settings(&defaults).is_empty());
+    for (key, text) in [
+        ("listen", "127.0.0.1:1"),
+        ("realm", "x"),
+        ("token.service", "x"),
+        ("throttle.window", "5m"),
+        ("log.level", "debug"),
+    ] {
+        let changed = ConfigLayers::with_flags(flag(key, text)).into_config().unwrap();
+        let differing: Vec<&str> = defaults.differing_settings(&changed).iter().map(|s| s.key).collect();
+        assert_eq!(differing, [key]);
+    }
+}
+
+#[test]
+fn invalid_value_is_replaced_by_the_default_in_a_partial_config_only() {
+    let layers = ConfigLayers::with_flags(flag("cache.max_entries", "none"));
+    let (values, errors) = layers.clone().into_partial_config();
+    assert_eq!((values.cache.max_entries, errors.len()), (100_000, 1));
+    assert!(layers.into_config().is_err());
+}
+
+#[test]
+fn every_renamed_setting_is_reported_with_its_replacement_in_one_run() {
+    let text: String = unknown_setting::RENAMED.iter().map(|(old, _)| format!("{old} = \"x\"\n")).collect();
+    let errors = errors_of(&text);
+    for (number, (old, new)) in (1..).zip(unknown_setting::RENAMED) {
+        let error = format!("FILE:{number}:");
+        let named = format!(" {old}: unknown setting; use {new}");
+        assert!(
+            errors.iter().any(|line| line.starts_with(&error) && line.ends_with(&named)),
+            "{old}: {errors:#?}"
+        );
+        let variable = format!("DOORWARD_{}", old.replace('.', "_").to_uppercase());
+        let is_variable_of_a_setting = SETTINGS.iter().any(|setting| setting.variable() == variable);
+        let layers = ConfigLayers::default().with_environment(variables(&[(&variable, "x")]));
+        let right = table::find_setting(new).unwrap().variable();
+        let line = format!("{variable}: unknown setting; use {right}");
+        let is_reported = layers.errors.iter().any(|error| error.to_string() == line);
+        assert_eq!(is_reported, !is_variable_of_a_setting, "{line}");
+    }
+    assert_eq!(errors.len(), unknown_setting::RENAMED.len(), "{errors:#?}");
+}
+
+#[test]
+fn every_renamed_key_of_a_table_is_reported_with_its_replacement() {
+    for (old, new) in array_of_tables::RENAMED_TABLE_KEYS {
+        let (kind, more) = match *new {
+            "allow_anonymous" => ("upstream", "type = \"none\""),
+            _ => ("authenticator", "type = \"http\"\nurl = \"https://a/b\""),
+        };
+        let text = match *new {
+            "name_pointer" => format!("[[authenticator]]\n{more}\n[[authenticator.groups]]\n{old} = 1\n"),
+            _ => format!("[[{kind}]]\n{more}\n{old} = 1\n"),
+        };
+        let errors = errors_of(&text);
+        let named = format!("{old}: unknown key; use {new}");
+        assert!(errors.iter().any(|error| error.ends_with(&named)), "{old}: {errors:?}");
+    }
 }
 
 #[test]
 fn error_with_control_characters_is_one_escaped_line() {
-    let told = faults("[cache]\nidle_timeout = \"1\\n2\\u001b[2J\\u0085\"\n\"a\\nb\" = 1\n");
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told.iter().all(|line| !line.contains(char::is_control)), "{told:?}");
-    // A value is not quoted; a key is, if it resembles one.
-    assert!(told.iter().all(|line| !line.contains("[2J")), "{told:?}");
-    assert!(told.iter().any(|line| line.contains(r"cache.a\nb")), "{told:?}");
+    let errors = errors_of("[cache]\nidle_timeout = \"1\\n2\\u001b[2J\\u0085\"\n\"a\\nb\" = 1\n");
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(errors.iter().all(|line| !line.contains(char::is_control)), "{errors:?}");
+    // A value is not quoted. A key is quoted if it resembles a setting.
+    assert!(errors.iter().all(|line| !line.contains("[2J")), "{errors:?}");
+    assert!(errors.iter().any(|line| line.contains(r"cache.a\nb")), "{errors:?}");
 }

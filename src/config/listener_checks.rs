@@ -1,43 +1,45 @@
-//! Faults of the listeners' settings: a listener that other machines reach must name its peers, and upstream
+//! Checks the settings of the listeners: a listener that other machines can reach must name its peers, and upstream
 //! credentials require the proxy secret.
 
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
+use super::table::ConfigValues;
 use super::upstream::UpstreamConfig;
-use super::{Config, ConfigError, ConfigOrigin, ListenAddress};
+use super::{ConfigError, ConfigOrigin, ListenAddress};
 
-/// The settings of one listener, and what its peers may do there.
-struct ListenerSettings<'s> {
-    listen: (&'static str, &'s [ListenAddress]),
-    trusted_peers: (&'static str, &'s [IpNet]),
+/// The settings of one listener, each with its key.
+struct ListenerSettings<'c> {
+    listen: (&'static str, &'c [ListenAddress]),
+    trusted_peers: (&'static str, &'c [IpNet]),
+    /// The risk of a listener without named peers, and what to set.
     remedy: &'static str,
 }
 
-impl Config {
+impl ConfigValues {
     fn listener_settings(&self) -> [ListenerSettings<'_>; 3] {
         [
             ListenerSettings {
                 listen: ("listen", &self.listen),
                 trusted_peers: ("trusted_peers", &self.trusted_peers),
-                remedy: ", and whoever reaches it could ask in nginx's name: set trusted_peers to nginx's address or network, e.g. trusted_peers = [\"10.0.0.7\"]",
+                remedy: "every client that reaches it could pose as nginx; set trusted_peers to the address or network of nginx, e.g. trusted_peers = [\"10.0.0.7\"]",
             },
             ListenerSettings {
-                listen: ("public.listen", &self.public_listen),
-                trusted_peers: ("public.trusted_peers", &self.public_trusted_peers),
-                remedy: ", and whoever reaches it could choose the address that the throttle counts: set public.trusted_peers to nginx's address or network",
+                listen: ("public.listen", &self.public.listen),
+                trusted_peers: ("public.trusted_peers", &self.public.trusted_peers),
+                remedy: "every client that reaches it could choose the address that the throttle counts; set public.trusted_peers to the address or network of nginx",
             },
             ListenerSettings {
-                listen: ("admin.listen", &self.admin_listen),
-                trusted_peers: ("admin.trusted_peers", &self.admin_trusted_peers),
-                remedy: ": set admin.trusted_peers to those that may read the metrics",
+                listen: ("admin.listen", &self.admin.listen),
+                trusted_peers: ("admin.trusted_peers", &self.admin.trusted_peers),
+                remedy: "set admin.trusted_peers to the peers that can read the metrics",
             },
         ]
     }
 
-    /// The TCP listeners that other machines can reach, with the name of their setting. Credentials and tokens
-    /// cross the network there in the clear.
+    /// Returns the TCP listeners that other machines can reach, each with the key of its setting. Credentials and
+    /// tokens cross the network in plain text there.
     pub fn non_loopback_listeners(&self) -> Vec<(&'static str, SocketAddr)> {
         self.listener_settings()
             .iter()
@@ -45,49 +47,50 @@ impl Config {
             .collect()
     }
 
-    /// Notes what is wrong with the listeners.
+    /// Reports the errors of the listeners.
     pub(super) fn check_listeners(
         &self,
         origin_of: &dyn Fn(&str) -> ConfigOrigin,
-        faults: &mut Vec<ConfigError>,
+        errors: &mut Vec<ConfigError>,
     ) {
-        // A listener that could not be read is told already.
-        let nothing_to_listen_on = self.listen.is_empty() && faults.is_empty();
-        let mut fault =
-            |key: &str, what: String| faults.push(ConfigError { origin: origin_of(key), message: what });
+        // An address that cannot be parsed is an error already.
+        let is_nothing_to_listen_on = self.listen.is_empty() && errors.is_empty();
+        let mut report =
+            |key: &str, message: String| errors.push(ConfigError { origin: origin_of(key), message });
         for row in self.listener_settings() {
             let (key, listen) = row.listen;
             let (peers_key, peers) = row.trusted_peers;
             let is_unset = matches!(origin_of(peers_key), ConfigOrigin::Unset);
             if let Some(address) = non_loopback_addresses(listen).next().filter(|_| is_unset) {
-                fault(key, format!("{address} can be reached from other machines{}", row.remedy));
+                report(key, format!("other machines can reach {address}: {}", row.remedy));
             }
-            let over_tcp = listen.iter().any(|one| matches!(one, ListenAddress::Tcp(_)));
-            if over_tcp && peers.is_empty() && !is_unset {
-                fault(peers_key, "it names nobody, so nobody could ask".into());
+            let is_tcp = listen.iter().any(|one| matches!(one, ListenAddress::Tcp(_)));
+            if is_tcp && peers.is_empty() && !is_unset {
+                report(peers_key, "the list is empty, so no peer could use the listener; name a peer".into());
             }
         }
         if self.proxy_secret_file.is_none()
-            && let Some(one) = self.upstreams.iter().find(|one| one.has_credentials())
+            && let Some(upstream) = self.upstreams.iter().find(|one| one.has_credentials())
         {
-            faults
-                .push(ConfigError { origin: one.origin.clone(), message: missing_proxy_secret_message(one) });
+            let message = missing_proxy_secret_message(upstream);
+            errors.push(ConfigError { origin: upstream.origin.clone(), message });
         }
-        if self.dialects.is_empty() && faults.is_empty() {
-            let what = "no dialect is enabled, so every request would be 404; leave it out for nginx";
-            faults.push(ConfigError { origin: origin_of("dialects"), message: what.into() });
+        if self.dialects.is_empty() && errors.is_empty() {
+            let message =
+                "no dialect is enabled, so every request would get 404; delete the setting for nginx";
+            errors.push(ConfigError { origin: origin_of("dialects"), message: message.into() });
         }
-        if nothing_to_listen_on {
-            let what = "there is nothing to listen on; leave it out for 127.0.0.1:8000";
-            faults.push(ConfigError { origin: origin_of("listen"), message: what.into() });
+        if is_nothing_to_listen_on {
+            let message = "the list is empty; delete the setting for 127.0.0.1:8000";
+            errors.push(ConfigError { origin: origin_of("listen"), message: message.into() });
         }
     }
 }
 
-fn missing_proxy_secret_message(one: &UpstreamConfig) -> String {
+fn missing_proxy_secret_message(upstream: &UpstreamConfig) -> String {
     format!(
-        "upstream {} has credentials, which any peer that may ask could read: set proxy_secret_file (make one: openssl rand -hex 32 >FILE), and nginx's NGX_DOORWARD_PROXY_SECRET_FILE to the same file",
-        one.name
+        "upstream {} has credentials, which every peer of the auth listener could read: set proxy_secret_file (create one: openssl rand -hex 32 >FILE), and NGX_DOORWARD_PROXY_SECRET_FILE of nginx to the same file",
+        upstream.name
     )
 }
 

@@ -1,21 +1,24 @@
-//! What a setting is: the row of the table, and the names that follow from its key.
+//! One row of the table of settings, and the macro that makes the table and the structs of its values.
 
-use super::{Config, ConfigOrigin};
+use std::collections::BTreeMap;
+
+use super::ConfigOrigin;
 
 /// One setting.
+#[derive(Debug)]
 pub struct Setting {
-    /// As it is written in the file, with the table's name before the dot.
+    /// The key in the file, with the section before the dot.
     pub key: &'static str,
-    /// What stands for the value in `--help`.
+    /// The name of the value in `--help`.
     pub placeholder: &'static str,
-    /// The default as text; empty for none.
+    /// The default as text; empty if there is none.
     pub default: &'static str,
-    /// Whether it takes several values.
+    /// Whether the setting takes several values.
     pub is_list: bool,
-    /// One line.
+    /// Whether SIGHUP applies a change. If not, a change requires a restart.
+    pub is_reloadable: bool,
+    /// One line of help.
     pub help: &'static str,
-    /// Reads one value into its place. A setting that takes several is called for each of them.
-    pub parse_into: fn(&mut Config, &str) -> Result<(), String>,
 }
 
 impl Setting {
@@ -24,48 +27,127 @@ impl Setting {
         self.key.strip_suffix(".file").unwrap_or(self.key)
     }
 
-    /// The flag, without the dashes before it.
+    /// Returns the flag, without the leading dashes.
     pub fn flag(&self) -> String {
         self.short_key().replace(['.', '_'], "-")
     }
 
-    /// The environment variable.
+    /// Returns the name of the environment variable.
     pub fn variable(&self) -> String {
         format!("DOORWARD_{}", self.short_key().replace('.', "_").to_uppercase())
     }
 }
 
-/// A row of the table: its key, what stands for its value, its default, what it means, and how it is read.
-macro_rules! setting {
-    ($key:literal, $placeholder:literal, $default:literal, $help:literal, $read:expr) => {
-        Setting {
-            key: $key,
-            placeholder: $placeholder,
-            default: $default,
-            is_list: false,
-            help: $help,
-            parse_into: $read,
-        }
-    };
-    (list $key:literal, $placeholder:literal, $default:literal, $help:literal, $read:expr) => {
-        Setting {
-            key: $key,
-            placeholder: $placeholder,
-            default: $default,
-            is_list: true,
-            help: $help,
-            parse_into: $read,
-        }
-    };
-}
-
-pub(super) use setting;
-
 /// A value as text, and where it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigValue {
-    /// As it was written.
+    /// The text as it was written.
     pub text: String,
-    /// Where.
+    /// The place of the text.
     pub origin: ConfigOrigin,
 }
+
+/// The values given on one layer, by key.
+pub type LayerValues = BTreeMap<&'static str, Vec<ConfigValue>>;
+
+/// Makes the structs of all values, the list of all settings, and what reads and compares them.
+///
+/// The key of a setting is the name of its field, after the name of its section and a dot. A row has these columns:
+/// - the number of values: `one` (a value or the default), `optional` (a value or none), `list`;
+/// - the field and its type;
+/// - the default as the user would write it, or `""`;
+/// - the placeholder of the value in `--help`;
+/// - when a change takes effect: `reload` (on SIGHUP) or `restart`;
+/// - the function that parses one value;
+/// - the help, which is also the documentation of the field.
+macro_rules! config_table {
+    (
+        $(#[$values_doc:meta])*
+        pub struct $Values:ident {
+            $( $count:ident $field:ident: $type:ty = $default:literal, $placeholder:literal, $effect:ident,
+                $parse:expr, $help:literal; )*
+        }
+        $(
+            $(#[$section_doc:meta])*
+            section $section:ident: $Section:ident {
+                $( $s_count:ident $s_field:ident: $s_type:ty = $s_default:literal, $s_placeholder:literal,
+                    $s_effect:ident, $s_parse:expr, $s_help:literal; )*
+            }
+        )*
+    ) => {
+        $(#[$values_doc])*
+        #[derive(Clone, Debug)]
+        pub struct $Values {
+            $( #[doc = $help] pub $field: $type, )*
+            $( $(#[$section_doc])* pub $section: $Section, )*
+            /// The `[[authenticator]]` tables, in the order of the chain; without any, one for each file of users.
+            pub authenticators: Vec<AuthenticatorConfig>,
+            /// The `[[upstream]]` tables.
+            pub upstreams: Vec<UpstreamConfig>,
+            /// Hashes of the tables as they are written, to detect a change.
+            pub(super) table_hashes: TableHashes,
+        }
+
+        $(
+            $(#[$section_doc])*
+            #[derive(Clone, Debug)]
+            pub struct $Section {
+                $( #[doc = $s_help] pub $s_field: $s_type, )*
+            }
+        )*
+
+        /// All settings, in the order in which the README lists them.
+        pub const SETTINGS: &[Setting] = &[
+            $( setting_row!(stringify!($field), $count, $default, $placeholder, $effect, $help), )*
+            $( $( setting_row!(concat!(stringify!($section), ".", stringify!($s_field)),
+                $s_count, $s_default, $s_placeholder, $s_effect, $s_help), )* )*
+        ];
+
+        impl $Values {
+            /// Reads every setting. A value that cannot be parsed is reported, and replaced by the default.
+            pub(super) fn read(reader: &mut SettingReader<'_>) -> Self {
+                Self {
+                    $( $field: reader.$count(stringify!($field), $default, $parse), )*
+                    $( $section: $Section {
+                        $( $s_field: reader.$s_count(
+                            concat!(stringify!($section), ".", stringify!($s_field)), $s_default, $s_parse
+                        ), )*
+                    }, )*
+                    authenticators: Vec::new(),
+                    upstreams: Vec::new(),
+                    table_hashes: TableHashes::default(),
+                }
+            }
+
+            /// Returns the settings whose values differ, in the order of the table.
+            pub(super) fn differing_settings(&self, other: &Self) -> Vec<&'static Setting> {
+                let differs = [
+                    $( self.$field != other.$field, )*
+                    $( $( self.$section.$s_field != other.$section.$s_field, )* )*
+                ];
+                SETTINGS.iter().zip(differs).filter(|(_, differs)| *differs).map(|(setting, _)| setting).collect()
+            }
+        }
+    };
+}
+
+/// Makes one row of the list of settings.
+macro_rules! setting_row {
+    (@is_list list) => { true };
+    (@is_list one) => { false };
+    (@is_list optional) => { false };
+    (@is_reloadable reload) => { true };
+    (@is_reloadable restart) => { false };
+    ($key:expr, $count:ident, $default:literal, $placeholder:literal, $effect:ident, $help:literal) => {
+        Setting {
+            key: $key,
+            placeholder: $placeholder,
+            default: $default,
+            is_list: setting_row!(@is_list $count),
+            is_reloadable: setting_row!(@is_reloadable $effect),
+            help: $help,
+        }
+    };
+}
+
+pub(super) use {config_table, setting_row};

@@ -1,340 +1,212 @@
-//! The table of settings: for each its key, its default, what it means, and how it is read. The
-//! command line, the environment and the file all follow from it; a test holds the README to it.
+//! The table of settings: for each its key, default, help, parser, and when a change takes effect.
+//!
+//! The structs of the values, the flags, the variables, the keys of the file and the defaults follow from the table.
+//! A test compares the README with it. To add a setting, add a row.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-pub use super::setting::Setting;
-use super::setting::setting;
-use super::value;
+use ipnet::IpNet;
+
+use super::authenticator::AuthenticatorConfig;
+use super::reader::SettingReader;
+use super::setting::{Setting, config_table, setting_row};
+use super::upstream::UpstreamConfig;
+use super::value::{
+    self, parse_boolean, parse_bytes, parse_challenge_parameter, parse_duration, parse_host_name,
+    parse_listen_address, parse_network, parse_number, parse_path, parse_socket_mode, parse_thread_count,
+};
+use super::{ApiKeyOwners, InsecureFormat, ListenAddress, LogFormat, LogLevel, TableHashes, TokenChallenge};
+use crate::dialect::Dialect;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// The longest that a request may wait for its password check. nginx gives up before.
+/// The longest that a request can wait for its password check. nginx stops waiting before that.
 const HASH_WAIT_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
-/// All of them, in the order in which the README lists them.
-pub const SETTINGS: &[Setting] = &[
-    setting!(list "listen", "ADDR", "127.0.0.1:8000", "where nginx asks: IP:PORT, unix:/path or systemd:NAME", |s, t| {
-        s.listen.push(value::parse_listen_address(t)?);
-        Ok(())
-    }),
-    setting!("htpasswd.file", "FILE", "", "the htpasswd file", |s, t| value::parse_path(t)
-        .map(|v| s.htpasswd_file = Some(v))),
-    setting!(
-        "policy.file",
-        "FILE",
-        "",
-        "who may do what; without it every user may do everything",
-        |s, t| { value::parse_path(t).map(|v| s.policy_file = Some(v)) }
-    ),
-    setting!("groups.file", "FILE", "", "the group file, as Apache has it: GROUP: USER USER", |s, t| {
-        value::parse_path(t).map(|v| s.groups_file = Some(v))
-    }),
-    setting!(list "trusted_peers", "NET", "127.0.0.0/8,::1", "who may ask over TCP: addresses or networks of nginx", |s, t| {
-        s.trusted_peers.push(value::parse_network(t)?);
-        Ok(())
-    }),
-    setting!(
-        "proxy_secret_file",
-        "FILE",
-        "",
-        "the secret by which nginx proves that it is the proxy; required if an [[upstream]] has credentials",
-        |s, t| { value::parse_path(t).map(|v| s.proxy_secret_file = Some(v)) }
-    ),
-    setting!(list "dialects", "NAME", "nginx", "the kinds of proxy that may ask, each at its own path; nginx is the only one so far", |s, t| {
-        s.dialects.push(value::parse_dialect(t)?);
-        Ok(())
-    }),
-    setting!(
-        "realm",
-        "TEXT",
-        "Registry",
-        "the realm that a client shows when it asks for a password",
-        |s, t| { value::parse_realm(t).map(|v| s.realm = v) }
-    ),
-    setting!("socket_mode", "MODE", "0660", "the mode of a unix socket", |s, t| value::parse_socket_mode(t)
-        .map(|v| s.socket_mode = v)),
-    setting!(
-        "reload.poll_interval",
-        "TIME",
-        "500ms",
-        "how often each file that is reloaded is looked at",
-        |s, t| {
-            value::parse_duration(t, Duration::from_millis(100), HOUR).map(|v| s.reload_poll_interval = v)
-        }
-    ),
-    setting!("htpasswd.max_bytes", "BYTES", "256MiB", "the largest htpasswd file that is read", |s, t| {
-        value::parse_bytes(t, 1 << 10, 1 << 31).map(|v| s.htpasswd_max_bytes = v)
-    }),
-    setting!(
-        list "htpasswd.insecure_formats",
-        "FORMAT",
-        "",
-        "formats that are taken only by name: plain",
-        |s, t| match t {
-            "plain" => {
-                s.htpasswd_insecure_formats.plain = true;
-                Ok(())
-            }
-            _ => Err("it is not a format that has to be allowed by name; plain is the only one".into()),
-        }
-    ),
-    setting!("api_keys.file", "FILE", "", "the file of API keys", |s, t| value::parse_path(t)
-        .map(|v| s.api_keys_file = Some(v))),
-    setting!(
-        "api_keys.username",
-        "NAME",
-        "token",
-        "the user name with which any key may be presented, by clients that insist on one",
-        |s, t| { value::parse_username(t).map(|v| s.api_keys_username = v) }
-    ),
-    setting!(
-        "api_keys.owners",
-        "WHO",
-        "htpasswd",
-        "whose keys count: of who has a line in the htpasswd file, where one is asked; or any",
-        |s, t| { value::parse_api_key_owners(t).map(|v| s.api_keys_owners = v) }
-    ),
-    setting!("api_keys.max_bytes", "BYTES", "64MiB", "the largest file of keys that is read", |s, t| {
-        value::parse_bytes(t, 1 << 10, 1 << 31).map(|v| s.api_keys_max_bytes = v)
-    }),
-    setting!(
-        "token.signing_keys",
-        "FILE",
-        "",
-        "the keys that sign the registry's tokens; doorward signing-key init makes it",
-        |s, t| { value::parse_path(t).map(|v| s.token_signing_keys_file = Some(v)) }
-    ),
-    setting!("token.service", "NAME", "", "the registry's service, which tokens are for", |s, t| {
-        value::parse_challenge_parameter(t).map(|v| s.token_service = v)
-    }),
-    setting!("token.issuer", "NAME", "doorward", "the registry's issuer, by whom tokens are", |s, t| {
-        value::parse_challenge_parameter(t).map(|v| s.token_issuer = v)
-    }),
-    setting!("token.realm", "URL", "", "where clients get tokens, for the challenge of /auth", |s, t| {
-        value::parse_token_url(t).map(|v| s.token_realm = v)
-    }),
-    setting!(
-        "token.lifetime",
-        "TIME",
-        "15m",
-        "how long a token is good for; it can't be taken back",
-        |s, t| { value::parse_duration(t, SECOND * 60, HOUR * 24).map(|v| s.token_lifetime = v) }
-    ),
-    setting!("token.challenge", "KIND", "basic", "what /auth challenges with: basic or bearer", |s, t| {
-        value::parse_token_challenge(t).map(|v| s.token_challenge = v)
-    }),
-    setting!("cache.max_entries", "N", "100000", "good answers kept; about 600 bytes each", |s, t| {
-        value::parse_number(t, 1, 10_000_000).map(|v| s.cache.entries_max = v)
-    }),
-    setting!(
-        "cache.idle_timeout",
-        "TIME",
-        "12h",
-        "a good answer that nobody asked for in this time is forgotten",
-        |s, t| { value::parse_duration(t, SECOND, HOUR * 24 * 30).map(|v| s.cache.idle_timeout = v) }
-    ),
-    setting!(
-        "cache.rejection_ttl",
-        "TIME",
-        "10s",
-        "how long a service's refusal is repeated to the same client network without asking the service",
-        |s, t| { value::parse_duration(t, Duration::ZERO, HOUR).map(|v| s.cache.rejection_ttl = v) }
-    ),
-    setting!("hash.threads", "N", "cores", "threads that check passwords", |s, t| value::parse_thread_count(
-        t
-    )
-    .map(|v| s.hash_threads = v)),
-    setting!(
-        "hash.per_user_limit",
-        "N",
-        "4",
-        "password checks of one user from one client network at one time",
-        |s, t| { value::parse_number(t, 1, 100_000).map(|v| s.hash_per_user_limit = v) }
-    ),
-    setting!(
-        "hash.wait_timeout",
-        "TIME",
-        "5s",
-        "how long a request waits for its check, and so how many may wait; keep it below nginx's proxy_read_timeout",
-        |s, t| {
-            value::parse_duration(t, Duration::from_millis(100), HASH_WAIT_TIMEOUT_MAX)
-                .map(|v| s.hash_wait_timeout = v)
-        }
-    ),
-    setting!(
-        "proxy_read_timeout",
-        "TIME",
-        "10s",
-        "nginx's own, in the auth location; the waits of a chain with services have to fit in",
-        |s, t| { value::parse_duration(t, SECOND, HOUR).map(|v| s.proxy_read_timeout = v) }
-    ),
-    setting!(
-        "throttle.user_failures",
-        "N",
-        "10",
-        "different wrong passwords of one user from one client network in a window",
-        |s, t| { value::parse_number(t, 1, 1_000_000).map(|v| s.throttle.user_failures = v) }
-    ),
-    setting!(
-        "throttle.network_failures",
-        "N",
-        "50",
-        "different failures from one client network in a window; users who failed there are throttled from half of it on",
-        |s, t| { value::parse_number(t, 1, 1_000_000).map(|v| s.throttle.network_failures = v) }
-    ),
-    setting!(
-        "throttle.block_user_failures",
-        "N",
-        "40",
-        "different wrong passwords of one user from one block (an IPv4 /24, an IPv6 /48) in a window; not below user_failures",
-        |s, t| { value::parse_number(t, 1, 1_000_000).map(|v| s.throttle.block_user_failures = v) }
-    ),
-    setting!(
-        "throttle.block_failures",
-        "N",
-        "400",
-        "different failures from one block in a window, not below network_failures; an IPv6 /32 bears a hundred times as many",
-        |s, t| { value::parse_number(t, 1, 1_000_000).map(|v| s.throttle.block_failures = v) }
-    ),
-    setting!(
-        "throttle.cached_answer_attempts",
-        "N",
-        "1000",
-        "different wrong passwords of one user that a throttled network may try against answers it has had",
-        |s, t| { value::parse_number(t, 1, 1_000_000).map(|v| s.throttle.cached_answer_attempts = v) }
-    ),
-    setting!(
-        "throttle.window",
-        "TIME",
-        "10m",
-        "the time in which a full count of failures leaks away",
-        |s, t| { value::parse_duration(t, SECOND, HOUR * 24).map(|v| s.throttle.window = v) }
-    ),
-    setting!(
-        "throttle.max_entries",
-        "N",
-        "32768",
-        "records in each of the throttle's seven tables; about 60 bytes each, and 40 for each wrong password that is remembered",
-        |s, t| { value::parse_number(t, 16, 10_000_000).map(|v| s.throttle.entries_max = v) }
-    ),
-    setting!(
-        "throttle.ipv4_prefix",
-        "BITS",
-        "32",
-        "leading bits of an IPv4 address that make a client network",
-        |s, t| { value::parse_number(t, 8, 32).map(|v| s.network_prefixes.ipv4 = v) }
-    ),
-    setting!("throttle.ipv6_prefix", "BITS", "64", "the same for IPv6", |s, t| {
-        value::parse_number(t, 32, 128).map(|v| s.network_prefixes.ipv6 = v)
-    }),
-    setting!("limits.workers", "N", "cores", "threads that answer requests", |s, t| {
-        value::parse_thread_count(t).map(|v| s.workers = v)
-    }),
-    setting!(
-        "limits.max_connections",
-        "N",
-        "4096",
-        "open connections to the auth listener; more wait to be accepted",
-        |s, t| { value::parse_number(t, 1, 1_000_000).map(|v| s.max_connections = v) }
-    ),
-    setting!(
-        "limits.max_header_bytes",
-        "BYTES",
-        "16KiB",
-        "the longest value of a header that is read; nginx itself passes 8k unless told otherwise",
-        |s, t| {
-            value::parse_bytes(t, 1 << 10, 1 << 17)
-                .map(|v| s.max_header_bytes = usize::try_from(v).unwrap_or(usize::MAX))
-        }
-    ),
-    setting!(
-        "limits.header_timeout",
-        "TIME",
-        "5s",
-        "how long a client may take to send the request head",
-        |s, t| { value::parse_duration(t, SECOND, HOUR).map(|v| s.header_timeout = v) }
-    ),
-    setting!(
-        "limits.keepalive_timeout",
-        "TIME",
-        "75s",
-        "how long an idle connection is kept; above nginx's 60s, or nginx meets closed ones",
-        |s, t| { value::parse_duration(t, SECOND, HOUR).map(|v| s.keepalive_timeout = v) }
-    ),
-    setting!(
-        "limits.shutdown_delay",
-        "TIME",
-        "0s",
-        "how long /readyz says 503 before a shutdown closes the listeners",
-        |s, t| { value::parse_duration(t, Duration::ZERO, HOUR).map(|v| s.shutdown_delay = v) }
-    ),
-    setting!(
-        "limits.shutdown_timeout",
-        "TIME",
-        "10s",
-        "how long a shutdown waits for requests in flight",
-        |s, t| { value::parse_duration(t, SECOND, HOUR).map(|v| s.shutdown_timeout = v) }
-    ),
-    setting!(list "public.listen", "ADDR", "", "the listener for /token and /jwks, which clients reach through the proxy; required with token.signing_keys", |s, t| {
-        s.public_listen.push(value::parse_listen_address(t)?);
-        Ok(())
-    }),
-    setting!(list "public.trusted_peers", "NET", "127.0.0.0/8,::1", "peers that may use the public listener over TCP", |s, t| {
-        s.public_trusted_peers.push(value::parse_network(t)?);
-        Ok(())
-    }),
-    setting!(
-        "public.socket_mode",
-        "MODE",
-        "0660",
-        "the mode of a unix socket of the public listener",
-        |s, t| { value::parse_socket_mode(t).map(|v| s.public_socket_mode = v) }
-    ),
-    setting!(list "admin.listen", "ADDR", "127.0.0.1:8001", "the admin listener: /livez, /readyz, /metrics, /flush, /api-keys", |s, t| {
-        s.admin_listen.push(value::parse_listen_address(t)?);
-        Ok(())
-    }),
-    setting!(list "admin.trusted_peers", "NET", "127.0.0.0/8,::1", "peers that may read /metrics over TCP; /livez and /readyz answer every peer", |s, t| {
-        s.admin_trusted_peers.push(value::parse_network(t)?);
-        Ok(())
-    }),
-    setting!(list "admin.allowed_hosts", "NAME", "", "names besides localhost and IP addresses that a request to the admin listener may have as Host", |s, t| {
-        s.admin_allowed_hosts.push(value::parse_host_name(t)?);
-        Ok(())
-    }),
-    setting!(
-        "admin.token_file",
-        "FILE",
-        "",
-        "the token that /flush and /api-keys require over TCP; over a unix socket they require none",
-        |s, t| { value::parse_path(t).map(|v| s.admin_token_file = Some(v)) }
-    ),
-    setting!(
-        "admin.socket_mode",
-        "MODE",
-        "0600",
-        "the mode of a unix socket of the admin listener",
-        |s, t| { value::parse_socket_mode(t).map(|v| s.admin_socket_mode = v) }
-    ),
-    setting!("log.level", "LEVEL", "info", "error, warn, info or debug", |s, t| value::parse_log_level(t)
-        .map(|v| s.log_level = v)),
-    setting!("log.format", "FORMAT", "text", "text or json", |s, t| value::parse_log_format(t)
-        .map(|v| s.log_format = v)),
-    setting!("log.allowed_requests", "BOOL", "false", "whether allowed requests are logged too", |s, t| {
-        value::parse_boolean(t).map(|v| s.log_allowed_requests = v)
-    }),
-    setting!(
-        "log.denials_per_second",
-        "N",
-        "10",
-        "refusals logged in a second, with ten times as many in a burst",
-        |s, t| { value::parse_number(t, 0, 100_000).map(|v| s.log_refusals_per_second = v) }
-    ),
-];
+/// The largest file of users or keys that can be allowed.
+const FILE_BYTES_MAX: u64 = 1 << 31;
 
-/// The setting with this key.
+config_table! {
+    /// The values of all settings, as far as they could be read. A [`Config`](super::Config) holds values without
+    /// errors.
+    pub struct ConfigValues {
+        list listen: Vec<ListenAddress> = "127.0.0.1:8000", "ADDR", restart, parse_listen_address,
+            "addresses of the auth listener: IP:PORT, unix:/path or systemd:NAME";
+        list trusted_peers: Vec<IpNet> = "127.0.0.0/8,::1", "NET", restart, parse_network,
+            "addresses or networks from which nginx can use the auth listener over TCP";
+        one socket_mode: u32 = "0660", "MODE", restart, parse_socket_mode,
+            "mode of unix sockets of the auth listener";
+        optional proxy_secret_file: Option<PathBuf> = "", "FILE", restart, parse_path,
+            "file with the secret that nginx must send; required if an upstream has credentials";
+        list dialects: Vec<Dialect> = "nginx", "NAME", restart, value::parse_dialect,
+            "kinds of proxy that are served, each at its own path; only nginx exists";
+        one realm: String = "Registry", "TEXT", restart, value::parse_realm,
+            "realm that a client shows when it asks for a password";
+        one proxy_read_timeout: Duration = "10s", "TIME", restart, |text| parse_duration(text, SECOND, HOUR),
+            "proxy_read_timeout of nginx in the auth location; the timeouts of an authenticator chain must fit into it";
+    }
+
+    /// The listener for clients.
+    section public: PublicListenerConfig {
+        list listen: Vec<ListenAddress> = "", "ADDR", restart, parse_listen_address,
+            "addresses of the listener for /token and /jwks, to which nginx passes clients; required with token.signing_keys";
+        list trusted_peers: Vec<IpNet> = "127.0.0.0/8,::1", "NET", restart, parse_network,
+            "addresses or networks that can use the public listener over TCP";
+        one socket_mode: u32 = "0660", "MODE", restart, parse_socket_mode,
+            "mode of unix sockets of the public listener";
+    }
+
+    /// The listener for monitors and administrators.
+    section admin: AdminListenerConfig {
+        list listen: Vec<ListenAddress> = "127.0.0.1:8001", "ADDR", restart, parse_listen_address,
+            "addresses of the admin listener: /livez, /readyz, /metrics, /flush, /api-keys";
+        list trusted_peers: Vec<IpNet> = "127.0.0.0/8,::1", "NET", restart, parse_network,
+            "addresses or networks that can read /metrics over TCP; /livez and /readyz answer every peer";
+        list allowed_hosts: Vec<String> = "", "NAME", restart, parse_host_name,
+            "names, besides localhost and IP addresses, that Host can have in a request to the admin listener";
+        optional token_file: Option<PathBuf> = "", "FILE", restart, parse_path,
+            "file with the token that /flush and /api-keys require over TCP; a unix socket requires none";
+        one socket_mode: u32 = "0600", "MODE", restart, parse_socket_mode,
+            "mode of unix sockets of the admin listener";
+    }
+
+    /// The htpasswd file.
+    section htpasswd: HtpasswdConfig {
+        optional file: Option<PathBuf> = "", "FILE", restart, parse_path, "the htpasswd file";
+        one max_bytes: u64 = "256MiB", "BYTES", restart, |text| parse_bytes(text, 1 << 10, FILE_BYTES_MAX),
+            "size limit of the htpasswd file";
+        list insecure_formats: Vec<InsecureFormat> = "", "FORMAT", restart, value::parse_insecure_format,
+            "insecure formats to allow: plain";
+    }
+
+    /// The file of API keys.
+    section api_keys: ApiKeysConfig {
+        optional file: Option<PathBuf> = "", "FILE", restart, parse_path, "the file of API keys";
+        one username: String = "token", "NAME", restart, value::parse_username,
+            "user name with which every API key can be presented, for clients that require one";
+        one owners: ApiKeyOwners = "htpasswd", "OWNERS", restart, value::parse_api_key_owners,
+            "users whose API keys are valid: htpasswd (users listed in the htpasswd file, if there is one) or any";
+        one max_bytes: u64 = "64MiB", "BYTES", restart, |text| parse_bytes(text, 1 << 10, FILE_BYTES_MAX),
+            "size limit of the file of API keys";
+    }
+
+    /// The policy.
+    section policy: PolicyConfig {
+        optional file: Option<PathBuf> = "", "FILE", restart, parse_path,
+            "the policy; without one every user is allowed everything";
+    }
+
+    /// The group file.
+    section groups: GroupsConfig {
+        optional file: Option<PathBuf> = "", "FILE", restart, parse_path,
+            "the group file, in Apache's format: GROUP: USER USER";
+    }
+
+    /// Registry tokens.
+    section token: TokenConfig {
+        optional signing_keys: Option<PathBuf> = "", "FILE", restart, parse_path,
+            "file with the keys that sign registry tokens; doorward signing-key init creates it";
+        optional service: Option<String> = "", "NAME", restart, parse_challenge_parameter,
+            "the registry's service name, for which tokens are issued";
+        one issuer: String = "doorward", "NAME", restart, parse_challenge_parameter,
+            "issuer name in tokens, as in the registry's configuration";
+        optional realm: Option<String> = "", "URL", restart, value::parse_token_url,
+            "URL of /token for clients, for the Bearer challenge";
+        one lifetime: Duration = "15m", "TIME", restart, |text| parse_duration(text, SECOND * 60, HOUR * 24),
+            "lifetime of a token; a token cannot be revoked";
+        one challenge: TokenChallenge = "basic", "KIND", restart, value::parse_token_challenge,
+            "challenge of /auth: basic or bearer";
+    }
+
+    /// The cache of accepted answers.
+    section cache: CacheConfig {
+        one max_entries: u64 = "100000", "N", restart, |text| parse_number(text, 1, 10_000_000),
+            "accepted answers in the cache; about 600 bytes each";
+        one idle_timeout: Duration = "12h", "TIME", reload, |text| parse_duration(text, SECOND, HOUR * 24 * 30),
+            "a cached answer that is not used for this long is evicted";
+        one rejection_ttl: Duration = "10s", "TIME", reload, |text| parse_duration(text, Duration::ZERO, HOUR),
+            "time for which a service's rejection is repeated to the same client network without a call";
+    }
+
+    /// Password hashing.
+    section hash: HashConfig {
+        one threads: usize = "cores", "N", restart, parse_thread_count, "threads that check passwords";
+        one per_user_limit: usize = "4", "N", restart, |text| parse_number(text, 1, 100_000),
+            "simultaneous password checks of one user from one client network";
+        one wait_timeout: Duration = "5s", "TIME", restart,
+            |text| parse_duration(text, Duration::from_millis(100), HASH_WAIT_TIMEOUT_MAX),
+            "time that a request waits for its password check, which also limits the queue; keep it below proxy_read_timeout";
+    }
+
+    /// The throttle for failed logins.
+    section throttle: ThrottleConfig {
+        one user_failures: u32 = "10", "N", reload, parse_failures,
+            "different wrong passwords of one user from one client network within the window";
+        one network_failures: u32 = "50", "N", reload, parse_failures,
+            "different failures from one client network within the window; users who failed there are throttled from half of it on";
+        one block_user_failures: u32 = "40", "N", reload, parse_failures,
+            "different wrong passwords of one user from one block (IPv4 /24, IPv6 /48) within the window; at least user_failures";
+        one block_failures: u32 = "400", "N", reload, parse_failures,
+            "different failures from one block within the window; at least network_failures; an IPv6 /32 can have a hundred times as many";
+        one cached_answer_attempts: u32 = "1000", "N", reload, parse_failures,
+            "different wrong passwords of one user that a throttled network can try against cached answers within the window";
+        one window: Duration = "10m", "TIME", reload, |text| parse_duration(text, SECOND, HOUR * 24),
+            "time in which a full count of failures decreases to zero";
+        one max_entries: usize = "32768", "N", restart, |text| parse_number(text, 16, 10_000_000),
+            "records in each of the seven tables; about 60 bytes each, and 40 for each wrong password";
+        one ipv4_prefix: u8 = "32", "BITS", restart, |text| parse_number(text, 8, 32),
+            "leading bits of an IPv4 address that identify a client network";
+        one ipv6_prefix: u8 = "64", "BITS", restart, |text| parse_number(text, 32, 128),
+            "leading bits of an IPv6 address that identify a client network";
+    }
+
+    /// Limits of the listeners.
+    section limits: LimitsConfig {
+        one workers: usize = "cores", "N", restart, parse_thread_count, "threads that serve requests";
+        one max_connections: usize = "4096", "N", restart, |text| parse_number(text, 1, 1_000_000),
+            "open connections of the auth listener; further ones wait to be accepted";
+        one max_header_bytes: usize = "16KiB", "BYTES", restart, parse_header_bytes,
+            "length limit of a header value; nginx itself accepts 8k by default";
+        one header_timeout: Duration = "5s", "TIME", restart, |text| parse_duration(text, SECOND, HOUR),
+            "time in which a client must send the request head";
+        one keepalive_timeout: Duration = "75s", "TIME", restart, |text| parse_duration(text, SECOND, HOUR),
+            "time after which an idle connection is closed; keep it above the 60s of nginx, which would use closed connections otherwise";
+        one shutdown_delay: Duration = "0s", "TIME", restart, |text| parse_duration(text, Duration::ZERO, HOUR),
+            "time for which /readyz answers 503 before a shutdown closes the listeners";
+        one shutdown_timeout: Duration = "10s", "TIME", restart, |text| parse_duration(text, SECOND, HOUR),
+            "time that a shutdown waits for requests in flight";
+    }
+
+    /// The watched files.
+    section reload: ReloadConfig {
+        one poll_interval: Duration = "500ms", "TIME", restart,
+            |text| parse_duration(text, Duration::from_millis(100), HOUR),
+            "interval at which each watched file is checked for changes";
+    }
+
+    /// The log.
+    section log: LogConfig {
+        one level: LogLevel = "info", "LEVEL", reload, value::parse_log_level, "error, warn, info or debug";
+        one format: LogFormat = "text", "FORMAT", restart, value::parse_log_format, "text or json";
+        one allowed_requests: bool = "false", "BOOL", reload, parse_boolean, "true to log allowed requests";
+        one denials_per_second: u32 = "10", "N", reload, |text| parse_number(text, 0, 100_000),
+            "refused requests logged per second, and ten times as many in a burst";
+    }
+}
+
+/// Parses a limit of the throttle.
+fn parse_failures(text: &str) -> Result<u32, String> {
+    parse_number(text, 1, 1_000_000)
+}
+
+fn parse_header_bytes(text: &str) -> Result<usize, String> {
+    let bytes = parse_bytes(text, 1 << 10, 1 << 17)?;
+    Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
+}
+
+/// Returns the setting with this key.
 pub fn find_setting(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == key)
 }

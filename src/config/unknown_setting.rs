@@ -1,9 +1,9 @@
-//! What to say of a name that is no setting's.
+//! Errors for names that are not settings.
 
-use super::table::{SETTINGS, Setting};
+use super::setting::Setting;
+use super::table::SETTINGS;
 
-/// Keys that people bring along from other programs, from earlier states of doorward, or from their own guess, and the
-/// right ones.
+/// Keys that are not settings, and the settings to use: former names, and names of other programs.
 pub const RENAMED: &[(&str, &str)] = &[
     ("addr", "listen"),
     ("address", "listen"),
@@ -51,61 +51,68 @@ pub const RENAMED: &[(&str, &str)] = &[
     ("workers", "limits.workers"),
 ];
 
-/// Settings that there were, and what is in their place.
+/// Settings that were removed, and what replaces them.
 const REMOVED: &[(&str, &str)] = &[
-    ("hash.queue", "how many logins may wait follows from hash.wait_timeout"),
-    ("hash.network_share", "one network may use all places that are free"),
+    ("hash.queue", "the length of the queue follows from hash.wait_timeout"),
+    ("hash.network_share", "one network can use all free places"),
     (
         "cache.rejected_max_entries",
-        "rejections are kept with the throttle's records, see throttle.max_entries",
+        "rejections are kept in the tables of the throttle, see throttle.max_entries",
     ),
 ];
 
-/// Returns whether a name, as a flag, a variable or a key of the file has it, is this key.
+/// The similarity, in thousandths, from which a setting is suggested for an unknown name.
+const SUGGESTED_SIMILARITY_MIN: u32 = 800;
+
+/// Returns whether a name, as written in a flag, a variable or the file, means this key.
 fn matches_key(name: &str, key: &str) -> bool {
-    let plain = |c: char| if matches!(c, '.' | '-') { '_' } else { c };
-    name.chars().map(plain).eq(key.chars().map(plain))
+    let normalize = |c: char| if matches!(c, '.' | '-') { '_' } else { c };
+    name.chars().map(normalize).eq(key.chars().map(normalize))
 }
 
-/// What is known of a name that is no setting's.
+/// A suggestion for a name that is not a setting.
 enum NameSuggestion {
-    /// The key that is meant.
-    UseSetting(&'static str),
-    /// A setting that is gone, and what is in its place.
+    /// The setting to use instead, from [`RENAMED`].
+    Renamed(&'static str),
+    /// The setting that the name resembles.
+    Similar(&'static str),
+    /// The reason why the setting was removed, from [`REMOVED`].
     Removed(&'static str),
 }
 
-fn suggest(key: &str) -> Option<NameSuggestion> {
-    let bare = key.rsplit('.').next().unwrap_or(key);
-    if let Some((_, instead)) = REMOVED.iter().find(|(old, _)| matches_key(key, old)) {
-        return Some(NameSuggestion::Removed(instead));
+fn suggest(name: &str) -> Option<NameSuggestion> {
+    if let Some((_, explanation)) = REMOVED.iter().find(|(old, _)| matches_key(name, old)) {
+        return Some(NameSuggestion::Removed(explanation));
     }
-    let exact = RENAMED.iter().find(|(old, _)| matches_key(key, old));
-    if let Some((_, new)) = exact.or_else(|| RENAMED.iter().find(|(old, _)| *old == bare)) {
-        return Some(NameSuggestion::UseSetting(new));
+    let last_part = name.rsplit('.').next().unwrap_or(name);
+    let exact = RENAMED.iter().find(|(old, _)| matches_key(name, old));
+    if let Some((_, new)) = exact.or_else(|| RENAMED.iter().find(|(old, _)| *old == last_part)) {
+        return Some(NameSuggestion::Renamed(new));
     }
-    let alike = |s: &&Setting| (strsim::jaro_winkler(key, s.key) * 1000.0) as u32;
-    SETTINGS.iter().max_by_key(alike).filter(|s| alike(s) > 800).map(|s| NameSuggestion::UseSetting(s.key))
+    let similarity = |s: &&Setting| (strsim::jaro_winkler(name, s.key) * 1000.0) as u32;
+    let nearest = SETTINGS.iter().max_by_key(similarity);
+    nearest.filter(|s| similarity(s) > SUGGESTED_SIMILARITY_MIN).map(|s| NameSuggestion::Similar(s.key))
 }
 
-/// Whether something is known of a name: it is of an earlier setting, or resembles one.
+/// Returns whether a name was renamed or removed, or resembles a setting.
 pub fn has_suggestion(name: &str) -> bool {
     suggest(name).is_some()
 }
 
-/// What to say of a key that there is not. `written` writes a key as it is written in that place.
-pub fn unknown_setting_message(key: &str, written: &dyn Fn(&str) -> String) -> String {
-    match suggest(key) {
-        Some(NameSuggestion::UseSetting(right)) => {
-            format!("there is no such setting; you may mean {}", written(right))
+/// Returns the error for an unknown name. `format_key` writes a key as it is written in that place.
+pub fn unknown_setting_message(name: &str, format_key: &dyn Fn(&str) -> String) -> String {
+    match suggest(name) {
+        Some(NameSuggestion::Renamed(key)) => format!("unknown setting; use {}", format_key(key)),
+        Some(NameSuggestion::Similar(key)) => format!("unknown setting; did you mean {}?", format_key(key)),
+        Some(NameSuggestion::Removed(explanation)) => {
+            format!("this setting was removed: {explanation}; delete it")
         }
-        Some(NameSuggestion::Removed(instead)) => format!("this setting is gone: {instead}; leave it out"),
-        None => "there is no such setting; doorward serve --help lists them all".into(),
+        None => "unknown setting; doorward serve --help lists all settings".into(),
     }
 }
 
-/// A key for a message: as it is written if it resembles one, and by its length otherwise, since the line may be one of
-/// another file.
+/// Returns a key for a message: the key itself if there is a suggestion for it, else its length. The line may come
+/// from a file of secrets.
 pub fn displayable_key(key: &str) -> String {
     match suggest(key) {
         Some(_) => key.to_owned(),

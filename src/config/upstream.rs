@@ -1,4 +1,4 @@
-//! The `[[upstream]]` tables: with which credentials permitted requests go on.
+//! The `[[upstream]]` tables: the credentials that nginx sends to a registry or site with a permitted request.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,57 +14,57 @@ use crate::permissions::host::HostPattern;
 use crate::permissions::parse::parse_repository_glob;
 use crate::upstream::UPSTREAMS_MAX;
 #[cfg(feature = "ecr")]
-use crate::upstream::ecr::AwsAccount;
+use crate::upstream::ecr::aws::AwsAccount;
 
-/// The types, for messages.
-const EXPECTED_TYPES: &str = "the type is \"none\", \"basic\", \"bearer\", \"file\" or \"ecr\"";
+/// The types, for errors.
+const EXPECTED_TYPES: &str = "type must be \"none\", \"basic\", \"bearer\", \"file\" or \"ecr\"";
 
-/// The longest user name.
+/// The length limit of a user name.
 const USERNAME_BYTES_MAX: usize = 255;
 
-/// One table, as it is set.
+/// One `[[upstream]]` table.
 #[derive(Clone, Debug)]
 pub struct UpstreamConfig {
-    /// Its name.
+    /// The name in the log and the metrics.
     pub name: Arc<str>,
-    /// At which hosts; none of them means at any.
+    /// The hosts of the requests; none means every host.
     pub hosts: Box<[HostPattern]>,
-    /// On which repositories; none of them means on any, and on none.
+    /// The repositories of the requests; none means every request, also one without a repository.
     pub repositories: Box<[Glob]>,
-    /// Whether also who has shown no credentials gets these.
+    /// Whether anonymous requests get the credentials too.
     pub allow_anonymous: bool,
-    /// Which.
+    /// The kind of credentials.
     pub kind: UpstreamType,
-    /// Where its table begins.
+    /// The place of the table.
     pub origin: ConfigOrigin,
 }
 
 impl UpstreamConfig {
-    /// Whether there are any.
+    /// Returns whether the upstream has credentials.
     pub fn has_credentials(&self) -> bool {
         !matches!(self.kind, UpstreamType::None)
     }
 }
 
-/// Which credentials.
+/// The kind of credentials of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpstreamType {
-    /// None.
+    /// No credentials.
     None,
-    /// Of a user, whose password is in the file.
+    /// A user name, and the file with the password.
     Basic(String, PathBuf),
-    /// The token that is in the file.
+    /// The file with the Bearer token.
     Bearer(PathBuf),
-    /// The whole value, which is in the file.
+    /// The file with the whole value of the header.
     File(PathBuf),
-    /// ECR's token.
+    /// A token that ECR issues for this account.
     #[cfg(feature = "ecr")]
     Ecr(AwsAccount),
 }
 
 type SpannedText = Spanned<String>;
 
-/// What each type may have, as it is written.
+/// A table as it is written, with the keys of all types.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawUpstreamTable {
@@ -85,7 +85,7 @@ struct RawUpstreamTable {
 }
 
 impl RawUpstreamTable {
-    /// The keys that are of one type or another, and whether they are there.
+    /// Returns the keys that only some types have, each with its value.
     fn type_specific_keys(&self) -> [(&'static str, Option<&SpannedText>); 9] {
         [
             ("username", self.username.as_ref()),
@@ -101,37 +101,39 @@ impl RawUpstreamTable {
     }
 }
 
-/// Reads the value of the key `upstream`.
+/// Reads the value of the key `upstream`. Returns the tables that could be read, and reports all errors.
 pub(super) fn read_upstreams(
     value: &DeValue<'_>,
     place: usize,
     origin: &dyn Fn(usize) -> ConfigOrigin,
-    faults: &mut TableErrors,
+    errors: &mut TableErrors,
 ) -> Vec<UpstreamConfig> {
     let DeValue::Array(tables) = value else {
-        faults.push((place, "write a list of tables: [[upstream]]".into()));
+        errors.push((place, "must be a list of tables: [[upstream]]".into()));
         return Vec::new();
     };
     let mut upstreams: Vec<UpstreamConfig> = Vec::new();
     for table in tables {
         let place = table.span().start;
         let DeValue::Table(fields) = table.get_ref() else {
-            faults.push((place, "write a table: [[upstream]]".into()));
+            errors.push((place, "must be a table: [[upstream]]".into()));
             continue;
         };
-        let Some(one) = read_upstream(fields, place, origin(place), faults) else { continue };
-        if upstreams.iter().any(|other| other.name == one.name) {
-            faults.push((place, format!("there are two upstreams called {}; give each a name", one.name)));
+        let Some(upstream) = read_upstream(fields, place, origin(place), errors) else { continue };
+        if upstreams.iter().any(|other| other.name == upstream.name) {
+            errors.push((
+                place,
+                format!("two upstreams have the name {}; give each its own name", upstream.name),
+            ));
         }
         if upstreams.iter().any(|other| other.hosts.is_empty() && other.repositories.is_empty()) {
-            let what =
-                "no request comes to this one: an earlier one, without hosts and repositories, fits all";
-            faults.push((place, what.into()));
+            let what = "this upstream is never used: an earlier one, without hosts and repositories, matches every request";
+            errors.push((place, what.into()));
         }
-        upstreams.push(one);
+        upstreams.push(upstream);
     }
     if upstreams.len() > UPSTREAMS_MAX {
-        faults.push((place, format!("there are more than {UPSTREAMS_MAX} upstreams")));
+        errors.push((place, format!("there are more than {UPSTREAMS_MAX} upstreams; remove some")));
     }
     upstreams
 }
@@ -140,138 +142,141 @@ fn read_upstream(
     fields: &DeTable<'_>,
     place: usize,
     origin: ConfigOrigin,
-    faults: &mut TableErrors,
+    errors: &mut TableErrors,
 ) -> Option<UpstreamConfig> {
     let mut fields = fields.clone();
     let Some(kind) = fields.remove("type") else {
-        faults.push((place, format!("type is missing; {EXPECTED_TYPES}")));
+        errors.push((place, format!("type is missing; {EXPECTED_TYPES}")));
         return None;
     };
-    let known = kind.get_ref().as_str().unwrap_or_default().to_owned();
-    let kind_at = kind.span().start;
-    let raw: RawUpstreamTable = deserialize(fields, place, faults)?;
-    let name = read_name(raw.name.as_ref(), &known, faults);
-    let hosts = read_list(raw.hosts.as_ref(), HostPattern::parse, faults);
-    let repositories = read_list(raw.repositories.as_ref(), parse_repository_pattern, faults);
-    let kind = self::read_type(&known, &raw, (kind_at, place), faults)?;
+    let type_name = kind.get_ref().as_str().unwrap_or_default().to_owned();
+    let type_offset = kind.span().start;
+    let raw: RawUpstreamTable = deserialize(fields, place, errors)?;
+    let name = read_name(raw.name.as_ref(), &type_name, errors);
+    let hosts = read_list(raw.hosts.as_ref(), HostPattern::parse, errors);
+    let repositories = read_list(raw.repositories.as_ref(), parse_repository_pattern, errors);
+    let kind = self::read_type(&type_name, &raw, (type_offset, place), errors)?;
     Some(UpstreamConfig { name, hosts, repositories, allow_anonymous: raw.allow_anonymous, kind, origin })
 }
 
 fn read_list<T>(
     given: Option<&Spanned<Vec<SpannedText>>>,
     read: fn(&str) -> Result<T, String>,
-    faults: &mut TableErrors,
+    errors: &mut TableErrors,
 ) -> Box<[T]> {
     let Some(given) = given else { return Box::default() };
     if given.get_ref().is_empty() {
-        faults.push((offset(given), "it is empty, and fits nothing; leave it out for all".into()));
+        errors.push((
+            offset(given),
+            "the list is empty and matches nothing; delete the key to match everything".into(),
+        ));
     }
-    let mut one = |text: &SpannedText| {
-        let fault = |what: String| (offset(text), what);
-        read(text.get_ref()).map_err(|what| faults.push(fault(what))).ok()
+    let mut read_item = |text: &SpannedText| {
+        read(text.get_ref()).map_err(|message| errors.push((offset(text), message))).ok()
     };
-    given.get_ref().iter().filter_map(&mut one).collect()
+    given.get_ref().iter().filter_map(&mut read_item).collect()
 }
 
-/// One set of credentials is for all, so there is nothing that a name could stand for.
+/// Parses a pattern of repositories. All users share the credentials, so the pattern cannot depend on the user.
 fn parse_repository_pattern(text: &str) -> Result<Glob, String> {
     match parse_repository_glob(text) {
-        Ok(_) if text.contains('{') => Err("{user} and {group} are for the policy".into()),
+        Ok(_) if text.contains('{') => Err("{user} and {group} are allowed in the policy only".into()),
         read => read,
     }
 }
 
 fn read_type(
-    known: &str,
+    type_name: &str,
     raw: &RawUpstreamTable,
     places: (usize, usize),
-    faults: &mut TableErrors,
+    errors: &mut TableErrors,
 ) -> Option<UpstreamType> {
-    let (kind_at, place) = places;
-    let own: &[&str] = match known {
+    let (type_offset, place) = places;
+    let own_keys: &[&str] = match type_name {
         "none" => &[],
         "basic" => &["username", "password_file"],
         "bearer" => &["token_file"],
         "file" => &["file"],
         "ecr" => &["region", "profile", "role_arn", "external_id", "endpoint"],
         _ => {
-            faults.push((kind_at, EXPECTED_TYPES.into()));
+            errors.push((type_offset, EXPECTED_TYPES.into()));
             return None;
         }
     };
     for (key, given) in raw.type_specific_keys() {
-        if let Some(given) = given.filter(|_| !own.contains(&key)) {
-            faults.push((offset(given), format!("{key} is no key of type {known}")));
+        if let Some(given) = given.filter(|_| !own_keys.contains(&key)) {
+            errors.push((offset(given), format!("{key} is not a key of type {type_name}; delete it")));
         }
     }
-    let mut wanted = |key: &str, given: &Option<SpannedText>| {
+    let mut required = |key: &str, given: &Option<SpannedText>| {
         if given.is_none() {
-            faults.push((place, format!("type {known} needs {key}")));
+            errors.push((place, format!("type {type_name} requires {key}")));
         }
         given.clone()
     };
-    let (username, file) = match known {
-        "basic" => (wanted("username", &raw.username), wanted("password_file", &raw.password_file)),
-        "bearer" => (None, wanted("token_file", &raw.token_file)),
-        "file" => (None, wanted("file", &raw.file)),
-        "ecr" => return ecr(raw, kind_at, faults),
+    let (username, file) = match type_name {
+        "basic" => (required("username", &raw.username), required("password_file", &raw.password_file)),
+        "bearer" => (None, required("token_file", &raw.token_file)),
+        "file" => (None, required("file", &raw.file)),
+        "ecr" => return ecr(raw, type_offset, errors),
         _ => return Some(UpstreamType::None),
     };
     let file = file?;
-    let path = value::parse_path(file.get_ref()).map_err(|what| faults.push((offset(&file), what))).ok()?;
-    Some(match known {
-        "basic" => UpstreamType::Basic(self::check_username(&username?, faults)?, path),
+    let path = value::parse_path(file.get_ref()).map_err(|what| errors.push((offset(&file), what))).ok()?;
+    Some(match type_name {
+        "basic" => UpstreamType::Basic(self::check_username(&username?, errors)?, path),
         "bearer" => UpstreamType::Bearer(path),
         _ => UpstreamType::File(path),
     })
 }
 
-/// RFC 7617 section 2: no colon.
-fn check_username(given: &SpannedText, faults: &mut TableErrors) -> Option<String> {
+/// Checks a user name of Basic credentials, which must not have a colon (RFC 7617 section 2).
+fn check_username(given: &SpannedText, errors: &mut TableErrors) -> Option<String> {
     let text = given.get_ref();
-    let well = (1..=USERNAME_BYTES_MAX).contains(&text.len())
+    let is_valid = (1..=USERNAME_BYTES_MAX).contains(&text.len())
         && !text.contains([':'])
         && !text.chars().any(char::is_control);
-    if !well {
-        faults.push((offset(given), "a user name has 1 to 255 characters, and no colon".into()));
+    if !is_valid {
+        let message = "a user name must have 1 to 255 bytes, no colon and no control characters";
+        errors.push((offset(given), message.into()));
     }
-    well.then(|| text.clone())
+    is_valid.then(|| text.clone())
 }
 
 #[cfg(not(feature = "ecr"))]
-fn ecr(_: &RawUpstreamTable, place: usize, faults: &mut TableErrors) -> Option<UpstreamType> {
-    let what = "this doorward is built without ECR: take the image whose name ends with -ecr, or build with cargo build --release --features ecr";
-    faults.push((place, what.into()));
+fn ecr(_: &RawUpstreamTable, place: usize, errors: &mut TableErrors) -> Option<UpstreamType> {
+    let what = "this build has no support for ECR; use the image whose name ends with -ecr, or build with cargo build --release --features ecr";
+    errors.push((place, what.into()));
     None
 }
 
 #[cfg(feature = "ecr")]
-fn ecr(raw: &RawUpstreamTable, _: usize, faults: &mut TableErrors) -> Option<UpstreamType> {
-    let before = faults.len();
-    let mut text = |given: &Option<SpannedText>, what: &str, well: fn(&str) -> bool| {
+fn ecr(raw: &RawUpstreamTable, _: usize, errors: &mut TableErrors) -> Option<UpstreamType> {
+    let before = errors.len();
+    let mut read = |given: &Option<SpannedText>, expected: &str, is_valid: fn(&str) -> bool| {
         let given = given.as_ref()?;
-        if !well(given.get_ref()) {
-            faults.push((offset(given), format!("it is not {what}")));
+        if !is_valid(given.get_ref()) {
+            errors.push((offset(given), format!("must be {expected}")));
         }
         Some(given.get_ref().clone())
     };
-    let region = text(&raw.region, "a region, like eu-central-1", is_region);
-    let role_arn = text(&raw.role_arn, "a role, like arn:aws:iam::123456789012:role/registry", is_role_arn);
+    let region = read(&raw.region, "a region such as eu-central-1", is_region);
+    let role_arn = read(&raw.role_arn, "a role such as arn:aws:iam::123456789012:role/registry", is_role_arn);
     let endpoint =
-        text(&raw.endpoint, "an URL, like https://api.ecr.eu-central-1.amazonaws.com", is_endpoint_url);
-    let profile = text(&raw.profile, "a profile's name", is_visible_ascii);
-    let external_id = text(&raw.external_id, "an external id", is_visible_ascii);
+        read(&raw.endpoint, "a URL such as https://api.ecr.eu-central-1.amazonaws.com", is_endpoint_url);
+    let profile = read(&raw.profile, "the name of a profile, in visible ASCII characters", is_visible_ascii);
+    let external_id = read(&raw.external_id, "an external ID, in visible ASCII characters", is_visible_ascii);
     if let Some(given) = raw.external_id.as_ref().filter(|_| role_arn.is_none()) {
-        faults.push((offset(given), "external_id is for a role; set role_arn too".into()));
+        errors.push((offset(given), "external_id requires role_arn".into()));
     }
     let account = AwsAccount { region, profile, role_arn, external_id, endpoint };
-    (faults.len() == before).then_some(UpstreamType::Ecr(account))
+    (errors.len() == before).then_some(UpstreamType::Ecr(account))
 }
 
 #[cfg(feature = "ecr")]
 fn is_region(text: &str) -> bool {
-    let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    (3..=32).contains(&text.len()) && text.bytes().all(known) && text.contains('-')
+    let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (3..=32).contains(&text.len()) && text.bytes().all(is_allowed) && text.contains('-')
 }
 
 #[cfg(feature = "ecr")]
@@ -283,9 +288,10 @@ fn is_role_arn(text: &str) -> bool {
 fn is_endpoint_url(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let host = rest.and_then(|rest| rest.split(['/', ':']).next()).unwrap_or_default();
-    // A token is not sent where others can read it.
-    let well = text.starts_with("https://") || matches!(host, "localhost" | "127.0.0.1");
-    well && rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['@', '?', '#']))
+    // Plain HTTP is allowed on the loopback interface only, where no other machine can read the token.
+    let is_protected = text.starts_with("https://") || matches!(host, "localhost" | "127.0.0.1");
+    is_protected
+        && rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['@', '?', '#']))
         && is_visible_ascii(text)
 }
 

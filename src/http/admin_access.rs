@@ -1,9 +1,11 @@
-//! Which requests the admin listener serves.
+//! The access rules of the admin listener.
 //!
-//! A browser on this machine can send requests to a loopback address for any web page. So the listener compares
-//! `Host`, which a page that rebinds its own name to this address cannot choose, and `Origin` and `Sec-Fetch-Site`,
-//! by which a browser says that another site sent the request (Fetch Standard, section 3.2; Fetch Metadata Request
-//! Headers, section 2.3). What changes state or names people also requires a token, or a unix socket.
+//! A web page can make a browser on this machine send requests to a loopback address. The listener therefore checks
+//! three headers. A page that rebinds its own name to this address cannot choose `Host`. The browser marks requests
+//! from other sites with `Origin` and `Sec-Fetch-Site` (Fetch Standard, section 3.2; Fetch Metadata Request Headers,
+//! section 2.3).
+//!
+//! Requests that change state or read user names also require a token, or a unix socket.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,23 +22,23 @@ use crate::upstream::secret_file::CurrentCredentials;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Why the admin listener does not serve a request.
+/// The reason why the admin listener rejects a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdminAccessError {
-    /// `Host` is a name that the listener does not have.
+    /// `Host` is not a name of the listener.
     UnknownHost,
-    /// A web page of another site sent it.
+    /// A web page of another site sent the request.
     CrossSiteRequest,
     /// The peer is not one of `admin.trusted_peers`.
     UntrustedPeer,
-    /// A token is required, and none is set.
+    /// A token is required, and none is configured.
     TokenNotConfigured,
-    /// A token is required, and another one was presented, or none.
+    /// A token is required, and the request presents none or another one.
     WrongToken,
 }
 
 impl AdminAccessError {
-    /// What is wrong, and what to do.
+    /// Returns the problem and the remedy, for the response and the log.
     pub fn message(self) -> &'static str {
         match self {
             Self::UnknownHost => {
@@ -54,17 +56,17 @@ impl AdminAccessError {
     }
 }
 
-/// See the top of this file.
+/// The names, the token and the rejection log of the admin listener.
 #[derive(Debug)]
 pub struct AdminAccess {
-    /// In lower case.
+    /// Additional host names, in lower case.
     hosts: Box<[String]>,
     token: Option<Arc<CurrentCredentials>>,
     log: RateLimitedLog,
 }
 
 impl AdminAccess {
-    /// For a listener that has the names `hosts`, in lower case, and this token.
+    /// Creates the rules of a listener with these additional host names, in lower case, and this token.
     pub fn new(
         hosts: impl Iterator<Item = String>,
         token: Option<Arc<CurrentCredentials>>,
@@ -73,25 +75,29 @@ impl AdminAccess {
         Self { hosts: hosts.collect(), token, log: RateLimitedLog::new(clock) }
     }
 
-    /// Checks what holds for every path.
+    /// Checks that no web page of another site sent the request. This applies to every path.
     ///
     /// # Errors
-    /// Why the request is not served; here and below.
+    /// Returns the rule that the request breaks. The other checks do the same.
     pub(super) fn check_origin(&self, peer: &Peer, headers: &HeaderMap) -> Result<(), AdminAccessError> {
         let host = single_header_value(headers, &HOST).map_err(|()| AdminAccessError::UnknownHost)?;
-        // No browser reaches a unix socket, and none leaves the header out.
+        // Browsers always send `Host`, and cannot connect to a unix socket.
         if peer.address.is_some() && !host.is_none_or(|host| self.is_own_host(host)) {
             return Err(AdminAccessError::UnknownHost);
         }
         let site =
             single_header_value(headers, &SEC_FETCH_SITE).map_err(|()| AdminAccessError::CrossSiteRequest)?;
-        // Another port of this machine is "same-site", and another origin all the same.
+        // `same-site` includes other ports of this machine, which are other origins.
         if !matches!(site, None | Some(b"same-origin" | b"none")) {
             return Err(AdminAccessError::CrossSiteRequest);
         }
         match single_header_value(headers, &ORIGIN).map_err(|()| AdminAccessError::CrossSiteRequest)? {
             None => Ok(()),
-            Some(origin) if origin.strip_prefix(b"http://").is_some_and(|of| Some(of) == host) => Ok(()),
+            Some(origin)
+                if origin.strip_prefix(b"http://").is_some_and(|authority| Some(authority) == host) =>
+            {
+                Ok(())
+            }
             Some(_) => Err(AdminAccessError::CrossSiteRequest),
         }
     }
@@ -104,12 +110,12 @@ impl AdminAccess {
         bare.parse::<IpAddr>().is_ok() || name == "localhost" || self.hosts.contains(&name)
     }
 
-    /// Checks that the peer may read figures.
+    /// Checks that the peer can read metrics.
     pub(super) fn check_peer(&self, peer: Option<&Peer>) -> Result<(), AdminAccessError> {
         peer.filter(|peer| peer.is_trusted).map(|_| ()).ok_or(AdminAccessError::UntrustedPeer)
     }
 
-    /// Checks that the peer may change state and read names.
+    /// Checks that the peer can change state and read user names.
     pub(super) fn check_admin(
         &self,
         peer: Option<&Peer>,
@@ -127,21 +133,21 @@ impl AdminAccess {
         }
     }
 
-    /// Logs a refusal, now and then.
-    pub(super) fn log_rejection(&self, refusal: AdminAccessError, peer: Option<&Peer>, path: &str) {
+    /// Logs a rejected request, within the limit of [`RateLimitedLog`].
+    pub(super) fn log_rejection(&self, error: AdminAccessError, peer: Option<&Peer>, path: &str) {
         let Some(suppressed) = self.log.next_line() else { return };
         let peer = peer.and_then(|peer| peer.address).map(|address| address.to_string());
-        // A path that is served; any other one is the client's own text.
+        // Any other path is text of the client, which could forge log entries or fill the log.
         let path = if matches!(path, "/flush" | "/api-keys" | "/metrics" | "/livez" | "/readyz") {
             path
         } else {
             ""
         };
-        tracing::warn!(reason = refusal.message(), peer, path, suppressed, "admin request refused");
+        tracing::warn!(reason = error.message(), peer, path, suppressed, "admin request denied");
     }
 }
 
-/// The one value of a header; more than one is an error.
+/// Returns the value of a header, or an error if the header is repeated.
 fn single_header_value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h [u8]>, ()> {
     let mut values = headers.get_all(name).map(HeaderValue::as_bytes);
     match (values.next(), values.next()) {
@@ -150,7 +156,7 @@ fn single_header_value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<
     }
 }
 
-/// The host of `host[:port]` (RFC 9110 section 7.2), with its brackets if it is an IPv6 address.
+/// Returns the host of `host[:port]` (RFC 9110 section 7.2), with the brackets of an IPv6 address.
 fn without_port(text: &str) -> Option<&str> {
     let after = text.rfind(']').map_or(0, |at| at + 1);
     let rest = text.get(after..)?;
@@ -161,7 +167,7 @@ fn without_port(text: &str) -> Option<&str> {
     }
 }
 
-/// The token of `Bearer`, or the password of `Basic` with any user name.
+/// Returns the token of `Bearer`, or the password of `Basic` with any user name.
 fn presented_token(authorization: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let at = authorization.iter().position(|b| *b == b' ')?;
     let (scheme, value) = authorization.split_at_checked(at)?;

@@ -1,4 +1,4 @@
-//! Requests as browsers, monitors and administrators send them to the admin listener.
+//! Requests from browsers, monitors and administrators to the admin listener.
 
 use super::*;
 
@@ -32,7 +32,7 @@ fn host_that_is_an_address_localhost_or_configured_is_accepted() {
     ] {
         assert_eq!(check_origin_of(&[("host", host)]), Ok(()), "{host}");
     }
-    assert_eq!(check_origin_of(&[]), Ok(()), "no browser leaves it out");
+    assert_eq!(check_origin_of(&[]), Ok(()), "browsers always send Host");
 }
 
 #[test]
@@ -61,10 +61,10 @@ fn unknown_host_is_rejected() {
 
 #[test]
 fn cross_site_request_is_rejected() {
-    let ours = ("host", "localhost:8001");
+    let own_host = ("host", "localhost:8001");
     for site in ["cross-site", "same-site", "", "CROSS-SITE", "none, cross-site"] {
         assert_eq!(
-            check_origin_of(&[ours, ("sec-fetch-site", site)]),
+            check_origin_of(&[own_host, ("sec-fetch-site", site)]),
             Err(AdminAccessError::CrossSiteRequest),
             "{site}"
         );
@@ -78,24 +78,24 @@ fn cross_site_request_is_rejected() {
         "https://localhost:8001",
     ] {
         assert_eq!(
-            check_origin_of(&[ours, ("origin", origin)]),
+            check_origin_of(&[own_host, ("origin", origin)]),
             Err(AdminAccessError::CrossSiteRequest),
             "{origin}"
         );
     }
-    let twice = [ours, ("origin", "http://localhost:8001"), ("origin", "http://evil.test")];
+    let twice = [own_host, ("origin", "http://localhost:8001"), ("origin", "http://evil.test")];
     assert_eq!(check_origin_of(&twice), Err(AdminAccessError::CrossSiteRequest));
-    let twice = [ours, ("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")];
+    let twice = [own_host, ("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")];
     assert_eq!(check_origin_of(&twice), Err(AdminAccessError::CrossSiteRequest));
 }
 
 #[test]
 fn same_origin_or_direct_request_is_accepted() {
-    let ours = ("host", "localhost:8001");
+    let own_host = ("host", "localhost:8001");
     for pair in
         [("sec-fetch-site", "same-origin"), ("sec-fetch-site", "none"), ("origin", "http://localhost:8001")]
     {
-        assert_eq!(check_origin_of(&[ours, pair]), Ok(()), "{pair:?}");
+        assert_eq!(check_origin_of(&[own_host, pair]), Ok(()), "{pair:?}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! `/auth`: the question that nginx's `auth_request` asks. Any method; the body is never read.
+//! `/auth`, the target of nginx's `auth_request`. It accepts any method, and never reads the body.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use actix_web::body::BoxBody;
 use actix_web::dev::Response;
 
 use super::AppState;
+use super::challenge::Challenge;
 use super::peer::Peer;
 use super::response;
-use super::response::Challenge;
 use super::subrequest::{ReceivedSubrequest, echoed_request_id};
 use crate::pipeline::Evaluation;
 use crate::pipeline::check::PendingCheck;
@@ -17,59 +17,59 @@ use crate::pipeline::token::required_scopes;
 use crate::pipeline::verdict::Verdict;
 use crate::pipeline::worker_cache::WorkerCache;
 
-/// The answer, or the check that has to be waited for.
+/// The response, or the check that must finish first.
 pub(super) enum AuthResponse {
-    /// It was at hand.
+    /// The response, available without waiting.
     Ready(Response<BoxBody>),
-    /// A password has to be checked first.
+    /// A password must be checked first.
     CheckNeeded(Box<PendingCheck>, Request),
 }
 
-/// Answers one subrequest as far as that can be done without waiting.
-pub(super) fn evaluate(front: &AppState, memo: &mut WorkerCache, request: Request) -> AuthResponse {
+/// Evaluates a subrequest as far as possible without waiting.
+pub(super) fn evaluate(state: &AppState, worker_cache: &mut WorkerCache, request: Request) -> AuthResponse {
     let check = {
-        let received = read_subrequest(front, &request);
+        let received = read_subrequest(state, &request);
         let verdict = match received.for_auth() {
-            Ok(subrequest) => match front.pipeline.evaluate(subrequest, memo) {
+            Ok(subrequest) => match state.pipeline.evaluate(subrequest, worker_cache) {
                 Evaluation::Decided(verdict) => Ok(verdict),
                 Evaluation::CheckNeeded(check) => Err(check),
             },
             Err(verdict) => Ok(verdict),
         };
         match verdict {
-            Ok(verdict) => return AuthResponse::Ready(verdict_to_response(front, &received, &verdict)),
+            Ok(verdict) => return AuthResponse::Ready(verdict_to_response(state, &received, &verdict)),
             Err(check) => check,
         }
     };
     AuthResponse::CheckNeeded(check, request)
 }
 
-/// Waits for a check, and answers.
+/// Waits for a check, and returns the response.
 pub(super) async fn finish_check(
-    front: Arc<AppState>,
+    state: Arc<AppState>,
     check: Box<PendingCheck>,
     request: Request,
 ) -> Response<BoxBody> {
-    let received = read_subrequest(&front, &request);
+    let received = read_subrequest(&state, &request);
     let verdict = match received.for_auth() {
         Ok(subrequest) => check.evaluate(subrequest).await,
         Err(verdict) => verdict,
     };
-    verdict_to_response(&front, &received, &verdict)
+    verdict_to_response(&state, &received, &verdict)
 }
 
-fn read_subrequest<'r>(front: &AppState, request: &'r Request) -> ReceivedSubrequest<'r> {
-    ReceivedSubrequest::from_headers(front, &request.head().headers, request.conn_data::<Peer>())
+fn read_subrequest<'r>(state: &AppState, request: &'r Request) -> ReceivedSubrequest<'r> {
+    ReceivedSubrequest::from_headers(state, &request.head().headers, request.conn_data::<Peer>())
 }
 
 fn verdict_to_response(
-    front: &AppState,
+    state: &AppState,
     received: &ReceivedSubrequest<'_>,
     verdict: &Verdict,
 ) -> Response<BoxBody> {
-    front.verdict_log.log_verdict(front, received, verdict);
-    // A client asks for a token that permits what it could not do.
-    let scope = match (verdict, &front.challenge) {
+    state.verdict_log.log_verdict(state, received, verdict);
+    // The challenge names the scope that the client must request to be allowed.
+    let scope = match (verdict, &state.challenge) {
         (Verdict::Challenge(_), Challenge::Bearer(_)) => required_scopes(&received.subrequest),
         (Verdict::Challenge(_), Challenge::Basic(_))
         | (
@@ -83,8 +83,8 @@ fn verdict_to_response(
     };
     response::verdict_response(
         verdict,
-        &front.challenge,
-        &front.identity_headers,
+        &state.challenge,
+        &state.identity_headers,
         scope.as_deref(),
         echoed_request_id(received.request_id),
     )

@@ -1,31 +1,32 @@
-//! With what a client is challenged: Basic (RFC 7617), or the registry's Bearer (RFC 6750, distribution's token.md).
+//! The `WWW-Authenticate` challenge: Basic (RFC 7617), or Bearer of the registry token protocol (RFC 6750,
+//! distribution's token.md).
 
 use actix_web::http::header::{HeaderValue, InvalidHeaderValue};
 
 use crate::pipeline::challenge::ChallengeReason;
 
-/// The `WWW-Authenticate` of a challenge (RFC 7617 section 2): exactly one, since nginx before
-/// 1.23 passes only the first on, and some clients look only at the last.
+/// The value of `WWW-Authenticate`. A response has exactly one: nginx before 1.23 forwards only the first, and some
+/// clients read only the last.
 #[derive(Clone, Debug)]
 pub enum Challenge {
-    /// For a user name and a password.
+    /// Requests a user name and a password (RFC 7617 section 2).
     Basic(HeaderValue),
-    /// For a token of the registry's (distribution's token.md): where it is had, and for which service.
+    /// Requests a registry token (distribution's token.md). The value names the token endpoint and the service.
     Bearer(Box<str>),
 }
 
 impl Challenge {
-    /// For a token that is had at `realm`; the settings found both good.
+    /// Creates a Bearer challenge. The configuration has validated both values.
     pub fn bearer(realm: &str, service: &str) -> Result<Self, InvalidHeaderValue> {
         let text = format!("Bearer realm=\"{realm}\",service=\"{service}\"");
         HeaderValue::from_str(&text).map(|_| Self::Bearer(text.into()))
     }
 
-    /// The header, for who needs `scope` and was refused for `error`.
+    /// Returns the header value for a client that needs `scope` and is challenged for `reason`.
     pub(super) fn header_value(
         &self,
         scope: Option<&str>,
-        refusal: &ChallengeReason,
+        reason: &ChallengeReason,
     ) -> Result<HeaderValue, InvalidHeaderValue> {
         let text = match self {
             Self::Basic(value) => return Ok(value.clone()),
@@ -35,8 +36,8 @@ impl Challenge {
         if let Some(scope) = scope {
             text.push_str(&format!(",scope=\"{scope}\""));
         }
-        // RFC 6750 section 3.1; who has shown nothing has made no error.
-        match refusal {
+        // RFC 6750 section 3.1: a request without credentials gets no error code.
+        match reason {
             ChallengeReason::InvalidToken(_) => text.push_str(",error=\"invalid_token\""),
             ChallengeReason::InsufficientScope(_) => text.push_str(",error=\"insufficient_scope\""),
             ChallengeReason::NoCredentials
@@ -50,7 +51,7 @@ impl Challenge {
         HeaderValue::from_str(&text)
     }
 
-    /// For a realm that the settings found good.
+    /// Creates a Basic challenge. The configuration has validated the realm.
     pub fn basic(realm: &str) -> Result<Self, InvalidHeaderValue> {
         HeaderValue::from_bytes(format!("Basic realm=\"{realm}\", charset=\"UTF-8\"").as_bytes())
             .map(Self::Basic)

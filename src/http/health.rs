@@ -1,4 +1,4 @@
-//! `/livez` and `/readyz`, for those who start, stop and balance.
+//! `/livez` and `/readyz`, for service managers, monitors and load balancers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,15 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::peer::Peer;
-use super::response;
-use crate::authn::http::AuthBackend;
+use super::response::{self, TEXT_PLAIN};
+use crate::authn::remote::RemoteSource;
 use crate::reload::FileHealth;
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::lease::{Lease, LeaseState};
 
-const PLAIN: &str = "text/plain; charset=utf-8";
-
-/// What is told of upstream tokens: of one that was never had, of one that is not renewed, of the others.
+/// The state of the upstream tokens: the first that was never fetched, the first that was not renewed, and one line
+/// for each of the others.
 #[derive(Default)]
 struct UpstreamTokenHealth {
     never_fetched: Option<String>,
@@ -23,12 +22,12 @@ struct UpstreamTokenHealth {
     healthy: String,
 }
 
-/// Whether requests should be sent here.
+/// The state that decides whether this process should receive requests.
 pub struct Readiness {
     is_draining: AtomicBool,
-    /// Of each file that is reloaded.
+    /// The health of each reloaded file.
     file_health: Vec<Arc<FileHealth>>,
-    authenticators: Vec<Arc<AuthBackend>>,
+    authenticators: Vec<Arc<RemoteSource>>,
     #[cfg(feature = "ecr")]
     leases: Vec<Arc<Lease>>,
 }
@@ -40,31 +39,31 @@ impl fmt::Debug for Readiness {
 }
 
 impl Readiness {
-    /// Ready: there is no listener before the first load.
-    pub fn new(files: Vec<Arc<FileHealth>>, services: Vec<Arc<AuthBackend>>) -> Self {
+    /// Creates the state of a ready process: no listener exists before all files are loaded.
+    pub fn new(files: Vec<Arc<FileHealth>>, authenticators: Vec<Arc<RemoteSource>>) -> Self {
         Self {
             is_draining: AtomicBool::new(false),
             file_health: files,
-            authenticators: services,
+            authenticators,
             #[cfg(feature = "ecr")]
             leases: Vec::new(),
         }
     }
 
-    /// The same, with tokens that have to be had.
+    /// Adds the leases of tokens that must be fetched.
     #[cfg(feature = "ecr")]
     #[must_use]
     pub fn with_leases(self, leases: Vec<Arc<Lease>>) -> Self {
         Self { leases, ..self }
     }
 
-    /// What is not as it should be, though requests can be answered.
+    /// Returns the first problem that does not prevent doorward from answering requests.
     fn degraded_reason(&self) -> Option<String> {
         let file = self.file_health.iter().find_map(|file| file.degraded_message());
-        let outage = |service: &Arc<AuthBackend>| {
-            service
+        let outage = |authenticator: &Arc<RemoteSource>| {
+            authenticator
                 .outage_evidence()
-                .map(|evidence| format!("authenticator {} is down: {evidence}", service.name()))
+                .map(|evidence| format!("authenticator {} is down: {evidence}", authenticator.name()))
         };
         file.or_else(|| self.authenticators.iter().find_map(outage))
     }
@@ -87,42 +86,44 @@ impl Readiness {
         UpstreamTokenHealth::default()
     }
 
-    /// Why what is in force of a file is not what is on disk, of the first file of which it is not.
+    /// Returns the reason why the content of a file on disk is not in force, for the first such file.
     pub fn outdated_file_reason(&self) -> Option<String> {
         self.file_health.iter().find_map(|file| file.stale_message())
     }
 
-    /// From now on, 503.
+    /// Sets `/readyz` to 503 for the rest of the process.
     pub fn start_draining(&self) {
         self.is_draining.store(true, Ordering::Release);
     }
 }
 
-/// 200 as long as the process answers at all.
+/// Returns 200 whenever the process can answer.
 pub(super) async fn livez() -> HttpResponse {
-    response::text_response(true, PLAIN, "alive\n".into())
+    response::text_response(true, TEXT_PLAIN, "alive\n".into())
 }
 
-/// 503 while draining, and before the first token where one is needed; else 200, with "degraded" in the body
-/// where the last good file is in force, an authenticator was down when it was last asked, or a token is not
-/// renewed: a 503 for that would take every replica out at the same time. Why it is so is told to who may ask.
+/// Returns 503 while draining, and before the first upstream token if one is required. Otherwise returns 200.
+///
+/// The body contains "degraded" if the last valid version of a file is in force, an authenticator is down, or a token
+/// was not renewed. A status of 503 would take all replicas out of service at the same time. Only a trusted peer gets
+/// the reason.
 pub(super) async fn readyz(request: HttpRequest) -> HttpResponse {
     let Some(readiness) = request.app_data::<Arc<Readiness>>() else {
         return response::error_response(response::HandlerError::Internal);
     };
     if readiness.is_draining.load(Ordering::Acquire) {
-        return response::text_response(false, PLAIN, "draining\n".into());
+        return response::text_response(false, TEXT_PLAIN, "draining\n".into());
     }
     let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.is_trusted);
-    let because = |why: String| if trusted { format!(": {why}") } else { String::new() };
+    let reason_suffix = |why: String| if trusted { format!(": {why}") } else { String::new() };
     let tokens = readiness.upstream_token_health();
     if let Some(why) = tokens.never_fetched {
-        return response::text_response(false, PLAIN, format!("not ready{}\n", because(why)));
+        return response::text_response(false, TEXT_PLAIN, format!("not ready{}\n", reason_suffix(why)));
     }
-    let told = match readiness.degraded_reason().or(tokens.degraded) {
+    let status = match readiness.degraded_reason().or(tokens.degraded) {
         None => "ready\n".to_owned(),
-        Some(why) => format!("ready, degraded{}\n", because(why)),
+        Some(why) => format!("ready, degraded{}\n", reason_suffix(why)),
     };
-    let well = if trusted { &tokens.healthy[..] } else { "" };
-    response::text_response(true, PLAIN, told + well)
+    let details = if trusted { &tokens.healthy[..] } else { "" };
+    response::text_response(true, TEXT_PLAIN, status + details)
 }

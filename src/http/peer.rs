@@ -1,10 +1,9 @@
-//! Who is at the other end of a connection, found out once, when it opens.
+//! The peer of a connection, determined once, when the connection opens.
 //!
-//! What nginx says of a request is believed, so it matters that it is nginx who says it. A unix
-//! socket is guarded by its mode; over TCP only the listed peers are trusted. What can't be told
-//! is not trusted.
+//! doorward trusts the headers that nginx sends, so the sender must be nginx. A unix socket is protected by its file
+//! mode. Over TCP, only the configured peers are trusted. If the peer cannot be determined, it is not trusted.
 //!
-//! Who may have the upstream's credentials is a narrower question: whoever may ask could else take them home.
+//! Upstream credentials have a stricter rule, because any peer that can call `/auth` can read them from the response.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -14,41 +13,41 @@ use ipnet::IpNet;
 use crate::request::header::RequestHeader;
 use crate::upstream::secret_file::CurrentCredentials;
 
-/// The other end of a connection.
+/// The peer of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
-    /// `None` for a unix socket.
+    /// The IP address; `None` for a unix socket.
     pub address: Option<IpAddr>,
-    /// Whether it may ask.
+    /// True if the peer is allowed to use the listener.
     pub is_trusted: bool,
 }
 
 impl Peer {
-    /// The peer of a unix socket, whose mode says who can reach it.
+    /// The peer of a unix socket. The file mode of the socket restricts access.
     pub const UNIX: Self = Self { address: None, is_trusted: true };
 
-    /// The peer at `address`, which is trusted if a network of `trusted` holds it.
+    /// Creates the peer at `address`. It is trusted if a network in `trusted` contains the address.
     pub fn tcp(address: SocketAddr, trusted: &[IpNet]) -> Self {
         let address = address.ip().to_canonical();
         Self { address: Some(address), is_trusted: trusted.iter().any(|network| network.contains(&address)) }
     }
 }
 
-/// Who may have the upstream's credentials: whoever shows the proxy's secret. Neither the peer's address nor a unix
-/// socket proves anything: a location that is published by mistake comes through the proxy's own socket.
+/// The secret that a peer must present to get upstream credentials. Neither the address of the peer nor a unix socket
+/// is sufficient: requests of a location that is published by mistake arrive through the socket of the proxy.
 #[derive(Clone, Debug, Default)]
 pub struct ProxySecret(Option<Arc<CurrentCredentials>>);
 
 impl ProxySecret {
-    /// Whoever shows this secret; nobody if there is none.
+    /// Creates the check for this secret. Without a secret, no peer matches.
     pub fn new(secret: Option<Arc<CurrentCredentials>>) -> Self {
         Self(secret)
     }
 
-    /// Whether a peer that shows `secret` may have them. Compares in constant time.
-    pub(super) fn is_matched_by(&self, secret: RequestHeader<'_>) -> bool {
-        match (&self.0, secret) {
-            (Some(kept), RequestHeader::Once(shown)) => kept.is_valid_secret(shown),
+    /// Returns true if the peer presents the secret. The comparison takes constant time.
+    pub(super) fn is_matched_by(&self, presented: RequestHeader<'_>) -> bool {
+        match (&self.0, presented) {
+            (Some(secret), RequestHeader::Once(presented)) => secret.is_valid_secret(presented),
             (None, _)
             | (Some(_), RequestHeader::Absent | RequestHeader::Repeated | RequestHeader::Invalid) => false,
         }

@@ -1,14 +1,14 @@
-//! A log line that anyone can provoke, written once in a while with the number of those in between.
+//! A rate limit for a log line that any client can cause.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
 
-/// The time between two lines. A flood then writes 8,640 lines a day.
+/// Minimum time between two lines: at most 8,640 lines a day.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// See the top of this file.
+/// The time of the last line, and the number of lines that were suppressed since.
 #[derive(Debug)]
 pub struct RateLimitedLog {
     clock: Clock,
@@ -22,12 +22,12 @@ struct RateLimitState {
 }
 
 impl RateLimitedLog {
-    /// A log that has written nothing so far.
+    /// Creates a log without a line so far.
     pub fn new(clock: Clock) -> Self {
         Self { clock, state: Mutex::default() }
     }
 
-    /// Returns how many lines were suppressed since the last one, or `None` if this one is.
+    /// Returns the number of lines suppressed since the last one, or `None` if this line must be suppressed.
     pub fn next_line(&self) -> Option<u64> {
         let now = self.clock.now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,9 +1,9 @@
-//! Verdicts as HTTP answers. This file alone sets a status or a header on the way back to nginx,
-//! and `allow` below is the only place that writes 200 there.
+//! Conversion of verdicts to HTTP responses. Only this file sets a status or a header of a response to nginx, and
+//! only `allow_response` sets status 200 there.
 //!
-//! nginx understands 2xx, 401 and 403; anything else it makes a 500 (its
-//! `ngx_http_auth_request_module.c`). So "limited" is a 403 with a reason, of which the template
-//! makes a true 429. There is never a body: nginx would have to give up the kept-alive connection.
+//! nginx accepts 2xx, 401 and 403, and turns every other status into 500 (`ngx_http_auth_request_module.c`). A
+//! throttled request is therefore a 403 with a reason, which the nginx configuration turns into a 429. A response
+//! never has a body, because nginx would have to close the keep-alive connection.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -19,9 +19,8 @@ use actix_web::http::header::{
 };
 
 use super::admin_access::AdminAccessError;
-pub use super::challenge::Challenge;
+use super::challenge::Challenge;
 use super::subrequest::X_REQUEST_ID;
-
 use crate::pipeline::challenge::ChallengeReason;
 use crate::pipeline::verdict::{Limited, Reason, Verdict};
 use crate::policy::AllowedRequest;
@@ -32,33 +31,35 @@ const X_AUTH_USER: HeaderName = HeaderName::from_static("x-auth-user");
 const X_AUTH_GROUPS: HeaderName = HeaderName::from_static("x-auth-groups");
 const X_AUTH_BY: HeaderName = HeaderName::from_static("x-auth-by");
 const X_AUTH_REASON: HeaderName = HeaderName::from_static("x-auth-reason");
-/// That the authenticator could not be asked, and this is its last answer.
+/// `true` if the authenticator is unavailable and this is its last answer.
 const X_AUTH_STALE: HeaderName = HeaderName::from_static("x-auth-stale");
-/// What the policy does not permit, as the registry's token protocol writes it.
+/// The scope that the policy does not permit, in the syntax of the registry token protocol.
 const X_AUTH_SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
-/// The specification's code for a malformed reference.
+/// The error code of the distribution specification for a malformed reference.
 const X_AUTH_ERROR: HeaderName = HeaderName::from_static("x-auth-error");
-/// What the upstream is shown in place of the client's `Authorization`.
+/// The credentials that nginx must send to the upstream instead of the `Authorization` of the client.
 const X_UPSTREAM_AUTHORIZATION: HeaderName = HeaderName::from_static("x-upstream-authorization");
-/// What the backend must be asked for instead.
+/// The URI that nginx must request from the upstream instead of the original one.
 const X_UPSTREAM_URI: HeaderName = HeaderName::from_static("x-upstream-uri");
-const APPLICATION_JSON: &str = "application/json";
-const TEXT_PLAIN: &str = "text/plain; charset=utf-8";
+/// The content type of JSON.
+pub(super) const APPLICATION_JSON: &str = "application/json";
+/// The content type of plain text.
+pub(super) const TEXT_PLAIN: &str = "text/plain; charset=utf-8";
 const EMPTY: HeaderValue = HeaderValue::from_static("");
 const TRUE: HeaderValue = HeaderValue::from_static("true");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// What the identity headers have in common for all requests, made once.
+/// The parts of the identity headers that are equal for all requests, created once.
 #[derive(Clone, Debug, Default)]
 pub struct IdentityHeaders {
-    /// The header of each fact.
+    /// The name of each fact, and its header.
     fact_headers: Box<[(Arc<str>, HeaderName)]>,
-    /// The values of `X-Auth-By`.
+    /// The name of each authenticator, and its value of `X-Auth-By`.
     authenticator_values: Box<[(Arc<str>, HeaderValue)]>,
 }
 
 impl IdentityHeaders {
-    /// For facts and authenticators of these names, each of which the settings found good.
+    /// Creates the headers of these facts and authenticators, whose names the configuration has validated.
     pub fn new(
         facts: impl Iterator<Item = Arc<str>>,
         authenticators: impl Iterator<Item = Arc<str>>,
@@ -80,7 +81,7 @@ impl IdentityHeaders {
     }
 }
 
-/// The answer to nginx.
+/// Returns the response to nginx.
 pub(super) fn verdict_response(
     verdict: &Verdict,
     challenge: &Challenge,
@@ -89,17 +90,16 @@ pub(super) fn verdict_response(
     id: Option<HeaderValue>,
 ) -> Response<BoxBody> {
     let mut response = match verdict {
-        Verdict::Allow(grant) => match allow_response(grant, identity) {
+        Verdict::Allow(allowed) => match allow_response(allowed, identity) {
             Ok(response) => response,
             Err(_) => reason_response(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         },
-        Verdict::Challenge(refusal) => match challenge.header_value(scope, refusal) {
+        Verdict::Challenge(reason) => match challenge.header_value(scope, reason) {
             Ok(value) => {
                 let mut response = Response::new(StatusCode::UNAUTHORIZED);
                 response.headers_mut().insert(WWW_AUTHENTICATE, value);
-                // A user who is logged in is told what the token lacks. Anyone else is asked to log in.
-                if let ChallengeReason::InsufficientScope(InsufficientScope { has_user: true, .. }) = refusal
-                {
+                // A user who is logged in gets the scope that the token lacks. Any other client must log in first.
+                if let ChallengeReason::InsufficientScope(InsufficientScope { has_user: true, .. }) = reason {
                     insert_scope(&mut response, verdict);
                 }
                 response
@@ -130,37 +130,37 @@ pub(super) fn verdict_response(
     response
 }
 
-/// Admits. Every identity header is there, empty where there is nothing to say: a client's own
-/// copy must find its place taken.
+/// Returns the response that admits a request. It contains every identity header, with an empty value if there is
+/// none, so that nginx replaces a copy sent by the client.
 fn allow_response(
-    grant: &AllowedRequest,
-    known: &IdentityHeaders,
+    allowed: &AllowedRequest,
+    identity_headers: &IdentityHeaders,
 ) -> Result<Response<BoxBody>, InvalidHeaderValue> {
-    let (user, by) = match grant.identity() {
+    let (user, by) = match allowed.identity() {
         Some(identity) => (
             HeaderValue::from_bytes(identity.user.as_bytes())?,
-            known.authenticator_value(&identity.authenticator)?,
+            identity_headers.authenticator_value(&identity.authenticator)?,
         ),
         None => (EMPTY, EMPTY),
     };
-    let groups = match grant.groups_header() {
+    let groups = match allowed.groups_header() {
         [] => EMPTY,
         groups => HeaderValue::from_bytes(groups)?,
     };
-    let uri = grant.upstream_uri().map(HeaderValue::from_str).transpose()?;
+    let uri = allowed.upstream_uri().map(HeaderValue::from_str).transpose()?;
     let mut response = Response::new(StatusCode::OK);
-    // Appended, which costs less than `insert`: no two of these names are equal.
+    // `append` costs less than `insert`. No two of these names are equal.
     let headers = response.headers_mut();
     headers.append(X_AUTH_USER, user);
     headers.append(X_AUTH_GROUPS, groups);
     headers.append(X_AUTH_BY, by);
-    for (name, header) in &known.fact_headers {
+    for (name, header) in &identity_headers.fact_headers {
         let fact =
-            grant.identity().and_then(|identity| identity.facts.iter().find(|fact| fact.name == *name));
+            allowed.identity().and_then(|identity| identity.facts.iter().find(|fact| fact.name == *name));
         headers.append(header.clone(), HeaderValue::from_bytes(fact.map_or(b"", |fact| &fact.value))?);
     }
-    headers.append(X_AUTH_STALE, if grant.is_stale() { TRUE } else { EMPTY });
-    if let Some(upstream) = grant.upstream_authorization() {
+    headers.append(X_AUTH_STALE, if allowed.is_stale() { TRUE } else { EMPTY });
+    if let Some(upstream) = allowed.upstream_authorization() {
         let mut value = HeaderValue::from_maybe_shared(upstream.as_bytes().clone())?;
         value.set_sensitive(true);
         headers.append(X_UPSTREAM_AUTHORIZATION, value);
@@ -183,46 +183,47 @@ fn reason_response(status: StatusCode, reason: &'static str) -> Response<BoxBody
     response
 }
 
-/// Whole seconds, at least one: to come back at once would be to be refused again.
+/// Returns the delay in whole seconds, from 1 to 86,400. A retry without a delay would be limited again.
 fn retry_after_value(wait: Duration) -> HeaderValue {
     HeaderValue::from(wait.as_millis().div_ceil(1000).clamp(1, 86_400) as u64)
 }
 
-/// What goes wrong before there is a verdict. None of these is a success.
+/// An error that occurs before there is a verdict. None of them is a success.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum HandlerError {
-    /// No such path.
+    /// The path does not exist.
     NotFound,
-    /// The path, but not that method.
+    /// The path does not support the method.
     MethodNotAllowed,
-    /// A parameter that is not known.
+    /// A query parameter is unknown or invalid.
     BadRequest,
-    /// A peer that may not use this listener.
+    /// The peer is not allowed to use this listener.
     UntrustedPeer,
-    /// A request that the admin listener does not serve.
+    /// The admin listener rejects the request.
     AdminAccess(AdminAccessError),
-    /// A fault of ours.
+    /// An internal error.
     Internal,
 }
 
-/// The answer to a request that the gate never sees.
-pub(super) fn error_response(fault: HandlerError) -> HttpResponse {
-    let status = match fault {
+/// Returns the response to a request that does not reach the pipeline.
+pub(super) fn error_response(error: HandlerError) -> HttpResponse {
+    let status = match error {
         HandlerError::NotFound => StatusCode::NOT_FOUND,
         HandlerError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         HandlerError::BadRequest => StatusCode::BAD_REQUEST,
         HandlerError::UntrustedPeer => StatusCode::FORBIDDEN,
-        HandlerError::AdminAccess(refusal) => return admin_error_response(refusal),
+        HandlerError::AdminAccess(reason) => return admin_error_response(reason),
         HandlerError::Internal => StatusCode::SERVICE_UNAVAILABLE,
     };
     HttpResponse::build(status).insert_header((CACHE_CONTROL, NO_STORE)).finish()
 }
 
-/// A challenge that makes no browser ask for a password, which it would then send along with every request.
+/// A challenge of the scheme Bearer. For Basic, a browser would prompt for a password and send it with every later
+/// request.
 const ADMIN_CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"doorward admin\"");
 
-fn admin_error_response(refusal: AdminAccessError) -> HttpResponse {
-    let mut builder = match refusal {
+fn admin_error_response(reason: AdminAccessError) -> HttpResponse {
+    let mut builder = match reason {
         AdminAccessError::WrongToken => {
             let mut builder = HttpResponse::build(StatusCode::UNAUTHORIZED);
             builder.insert_header((WWW_AUTHENTICATE, ADMIN_CHALLENGE));
@@ -236,30 +237,31 @@ fn admin_error_response(refusal: AdminAccessError) -> HttpResponse {
     builder
         .insert_header((CONTENT_TYPE, HeaderValue::from_static(TEXT_PLAIN)))
         .insert_header((CACHE_CONTROL, NO_STORE))
-        .body(format!("{}\n", refusal.message()))
+        .body(format!("{}\n", reason.message()))
 }
 
-/// The answer for every path that is not served.
+/// Returns 404, for every path that is not served.
 pub(super) async fn not_found() -> HttpResponse {
     error_response(HandlerError::NotFound)
 }
 
-/// A short text for people and probes; never an answer to nginx's question.
-pub(super) fn text_response(ok: bool, content_type: &'static str, body: String) -> HttpResponse {
-    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+/// Returns a short text for operators and monitors, with status 200 or 503. It never answers `/auth`.
+pub(super) fn text_response(is_ok: bool, content_type: &'static str, body: String) -> HttpResponse {
+    let status = if is_ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     HttpResponse::build(status)
         .insert_header((CONTENT_TYPE, HeaderValue::from_static(content_type)))
         .insert_header((CACHE_CONTROL, NO_STORE))
         .body(body)
 }
 
-/// What a registry's client prints where the registry refused the credentials that it never sent.
+/// The error that a registry client prints if the upstream rejects the upstream credentials.
 const UPSTREAM_REFUSED_BODY: &str = "{\"errors\":[{\"code\":\"UNAVAILABLE\",\"message\":\"the registry refused the credentials of this proxy\",\"detail\":null}]}\n";
 
-/// When a client should come again after that: a new token is there by then, if that was it.
+/// Retry delay after the upstream rejected its credentials. If they had expired, new ones are available by then.
 const UPSTREAM_REFUSED_RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// The answer to a client whose request the upstream refused: the blame is not the client's.
+/// Returns 503 if the upstream rejects the upstream credentials. A 401 or 403 would blame the credentials of the
+/// client.
 pub(super) fn upstream_refused_response() -> HttpResponse {
     HttpResponse::build(StatusCode::SERVICE_UNAVAILABLE)
         .insert_header((CONTENT_TYPE, HeaderValue::from_static(APPLICATION_JSON)))
@@ -268,7 +270,7 @@ pub(super) fn upstream_refused_response() -> HttpResponse {
         .body(UPSTREAM_REFUSED_BODY)
 }
 
-/// JSON for a client.
+/// Returns JSON to a client.
 pub(super) fn json_response(text: String) -> HttpResponse {
     HttpResponse::build(StatusCode::OK)
         .insert_header((CONTENT_TYPE, HeaderValue::from_static(APPLICATION_JSON)))
@@ -276,21 +278,21 @@ pub(super) fn json_response(text: String) -> HttpResponse {
         .body(text)
 }
 
-/// Why a client gets no token.
+/// The reason why a client gets no token.
 #[derive(Debug)]
 pub(super) enum TokenRequestError {
-    /// It can't be read, or is not for us.
+    /// The request is malformed, or is for another registry.
     InvalidRequest(&'static str),
-    /// Refresh tokens are not given out; oauth.md has a service without them answer so.
+    /// The request presents a refresh token. doorward does not issue refresh tokens; oauth.md specifies the response.
     RefreshTokenUnsupported,
-    /// He is refused.
+    /// The verdict denies the request.
     Rejected(Verdict),
-    /// It could not be signed.
+    /// The token could not be signed.
     SigningFailed,
 }
 
 impl TokenRequestError {
-    /// The reason, for the log and the metrics.
+    /// Returns the reason for the log and the metrics.
     pub(super) fn to_reason(&self) -> Reason {
         match self {
             Self::InvalidRequest(_) => Reason::TokenRequest,
@@ -300,27 +302,25 @@ impl TokenRequestError {
         }
     }
 
-    /// What the log says besides the reason; empty where there is nothing to add.
+    /// Returns the detail that the log adds to the reason; empty if there is none.
     pub(super) fn detail(&self) -> String {
         match self {
             Self::InvalidRequest(what) => (*what).to_owned(),
-            Self::RefreshTokenUnsupported => {
-                "refresh tokens are not issued; API keys do their work".to_owned()
-            }
+            Self::RefreshTokenUnsupported => "refresh tokens are not supported; use an API key".to_owned(),
             Self::Rejected(verdict) => verdict.detail(),
-            Self::SigningFailed => "the system gives no random numbers".to_owned(),
+            Self::SigningFailed => "the system returned no random numbers".to_owned(),
         }
     }
 }
 
-/// The answer to a client that gets no token, in words that registries' clients print.
-pub(super) fn token_error_response(fault: &TokenRequestError, challenge: &Challenge) -> HttpResponse {
+/// Returns the response to a client that gets no token. Registry clients print its message.
+pub(super) fn token_error_response(error: &TokenRequestError, challenge: &Challenge) -> HttpResponse {
     let unavailable =
         (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "authentication is unavailable".into());
-    let (status, code, message): (_, _, Cow<'_, str>) = match fault {
+    let (status, code, message): (_, _, Cow<'_, str>) = match error {
         TokenRequestError::InvalidRequest(what) => (StatusCode::BAD_REQUEST, "UNSUPPORTED", (*what).into()),
         TokenRequestError::RefreshTokenUnsupported => {
-            (StatusCode::NOT_FOUND, "UNSUPPORTED", "there are no refresh tokens here: log in again".into())
+            (StatusCode::NOT_FOUND, "UNSUPPORTED", "refresh tokens are not supported: log in again".into())
         }
         TokenRequestError::Rejected(Verdict::Challenge(_)) => {
             (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "authentication required".into())
@@ -329,12 +329,12 @@ pub(super) fn token_error_response(fault: &TokenRequestError, challenge: &Challe
             (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", "too many requests, try again later".into())
         }
         TokenRequestError::Rejected(Verdict::Forbid(Denied::InvalidProxyHeaders(what))) => {
-            (StatusCode::FORBIDDEN, "DENIED", format!("no token is given here: {what}").into())
+            (StatusCode::FORBIDDEN, "DENIED", format!("no token is issued: {what}").into())
         }
-        TokenRequestError::Rejected(Verdict::Forbid(
-            Denied::ByPolicy(_) | Denied::UntrustedPeer | Denied::ProxySecretMissing,
-        )) => (StatusCode::FORBIDDEN, "DENIED", "no token is given here".into()),
-        // Of these, an allowed request is none that could be refused.
+        TokenRequestError::Rejected(Verdict::Forbid(Denied::ByPolicy(_) | Denied::ProxySecretMissing)) => {
+            (StatusCode::FORBIDDEN, "DENIED", "no token is issued".into())
+        }
+        // A rejected request never has the verdict `Allow`.
         TokenRequestError::Rejected(
             Verdict::Unavailable(_) | Verdict::NoUpstreamCredentials(_) | Verdict::Allow(_),
         )
@@ -343,7 +343,7 @@ pub(super) fn token_error_response(fault: &TokenRequestError, challenge: &Challe
     let mut builder = HttpResponse::build(status);
     builder.insert_header((CONTENT_TYPE, HeaderValue::from_static(APPLICATION_JSON)));
     builder.insert_header((CACHE_CONTROL, NO_STORE));
-    if let TokenRequestError::Rejected(verdict) = fault {
+    if let TokenRequestError::Rejected(verdict) = error {
         match (verdict, challenge) {
             (Verdict::Challenge(_), Challenge::Basic(value)) => {
                 builder.insert_header((WWW_AUTHENTICATE, value.clone()));
@@ -365,7 +365,7 @@ pub(super) fn token_error_response(fault: &TokenRequestError, challenge: &Challe
         .body(format!("{{\"errors\":[{{\"code\":\"{code}\",\"message\":\"{message}\",\"detail\":null}}]}}\n"))
 }
 
-/// The answer to an order that was carried out.
+/// Returns 204, for an administrative command that was carried out.
 pub(super) fn no_content_response() -> HttpResponse {
     HttpResponse::build(StatusCode::NO_CONTENT).insert_header((CACHE_CONTROL, NO_STORE)).finish()
 }

@@ -1,9 +1,10 @@
-//! The service behind a listener: the auth listener's paths at once, everything else by actix-web.
+//! The service of a listener. It handles the paths of the auth listener itself, and passes all other requests to
+//! actix-web.
 //!
-//! nginx asks `/auth` for every request of every client, and what actix-web does on the way to a
-//! handler (a pooled request, the router, extractors, a responder) costs about as much as the whole
-//! answer. So these paths are answered in front of it, from the request as actix has parsed it. They are
-//! compared as they were sent: actix-web's router would decode them.
+//! nginx calls `/auth` for every request of every client. The work of actix-web before a handler runs (a pooled
+//! request, the router, extractors, a responder) costs about as much as the rest of the response. The paths of the
+//! auth listener are therefore handled before actix-web, from the request as actix-http parsed it. They are compared
+//! exactly as they were sent; the router of actix-web would decode them.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -27,24 +28,24 @@ use super::{AppState, admin_routes, auth_routes, public_routes};
 use crate::dialect::Dialect;
 use crate::pipeline::worker_cache::WorkerCache;
 
-/// What nginx shows in the place of an upstream's own 401 or 403.
+/// The path that nginx requests if an upstream answers 401 or 403.
 const UPSTREAM_REFUSED_PATH: &str = "/auth/refused";
 
 type BoxedFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// What a listener serves.
+/// The purpose of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerKind {
     /// Verdicts, for the proxy.
     Auth,
-    /// Tokens and the keys that verify them, for clients through the proxy.
+    /// Tokens and the keys that verify them, for clients behind the proxy.
     Public,
-    /// Probes and figures for monitors, orders for administrators.
+    /// Health and metrics for monitors, commands for administrators.
     Admin,
 }
 
 impl ListenerKind {
-    /// The name in metrics and the log.
+    /// Returns the name for metrics and the log.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auth => "auth",
@@ -54,9 +55,9 @@ impl ListenerKind {
     }
 }
 
-/// Makes the service for one worker of a listener.
+/// Returns a factory that creates the service of each worker of a listener.
 pub fn service_factory(
-    front: Arc<AppState>,
+    state: Arc<AppState>,
     kind: ListenerKind,
 ) -> impl ServiceFactory<
     Request,
@@ -66,13 +67,13 @@ pub fn service_factory(
     InitError = (),
     Service = impl Service<Request, Response = Response<BoxBody>, Error = Error, Future = ResponseFuture>,
 > {
-    let app = App::new().app_data(Arc::clone(&front)).app_data(Arc::clone(&front.readiness));
+    let app = App::new().app_data(Arc::clone(&state)).app_data(Arc::clone(&state.readiness));
     let app = match kind {
         ListenerKind::Auth => app.configure(auth_routes),
         ListenerKind::Public => app.configure(public_routes),
         ListenerKind::Admin => app.configure(admin_routes),
     };
-    ListenerServiceFactory { state: front, kind, app: app.into_factory() }
+    ListenerServiceFactory { state, kind, app: app.into_factory() }
 }
 
 struct ListenerServiceFactory<R> {
@@ -84,7 +85,7 @@ struct ListenerServiceFactory<R> {
 struct ListenerService<R> {
     state: Arc<AppState>,
     kind: ListenerKind,
-    /// This worker's. Borrowed only while `call` runs, which does not call itself.
+    /// The cache of this worker. It is borrowed only while `call` runs, which is not recursive.
     worker_cache: RefCell<WorkerCache>,
     app: R,
 }
@@ -109,9 +110,9 @@ where
     type Future = BoxedFuture<Result<Self::Service, ()>>;
 
     fn new_service(&self, config: AppConfig) -> Self::Future {
-        let (front, kind, rest) = (Arc::clone(&self.state), self.kind, self.app.new_service(config));
+        let (state, kind, app) = (Arc::clone(&self.state), self.kind, self.app.new_service(config));
         Box::pin(async move {
-            Ok(ListenerService { state: front, kind, worker_cache: RefCell::default(), app: rest.await? })
+            Ok(ListenerService { state, kind, worker_cache: RefCell::default(), app: app.await? })
         })
     }
 }
@@ -132,12 +133,13 @@ where
     fn call(&self, request: Request) -> ResponseFuture {
         let checked = match self.kind {
             ListenerKind::Auth => return handle_auth(&self.state, &self.worker_cache, request),
+            ListenerKind::Public if !is_peer_trusted(&request) => return untrusted_peer_response(),
             ListenerKind::Public => Ok(()),
             ListenerKind::Admin => check_admin_request(&self.state, &request),
         };
-        let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.is_trusted);
-        if let Err(refusal) = checked {
-            let response = response::error_response(HandlerError::AdminAccess(refusal)).into();
+        let trusted = is_peer_trusted(&request);
+        if let Err(error) = checked {
+            let response = response::error_response(HandlerError::AdminAccess(error)).into();
             return ResponseFuture::Ready(Some(close_if_untrusted(response, trusted)));
         }
         let answer = self.app.call(request);
@@ -147,66 +149,84 @@ where
     }
 }
 
-/// Answers a request to the auth listener. Nothing but a verdict is 2xx here: some proxies send the client's own path.
-fn handle_auth(front: &Arc<AppState>, memo: &RefCell<WorkerCache>, request: Request) -> ResponseFuture {
-    let trusted = request.conn_data::<Peer>().is_some_and(|peer| peer.is_trusted);
-    let ready = |response| ResponseFuture::Ready(Some(close_if_untrusted(response, trusted)));
+/// Answers a request to the auth listener. Only a verdict can be 2xx, because some proxies send the original path of
+/// the client.
+fn handle_auth(
+    state: &Arc<AppState>,
+    worker_cache: &RefCell<WorkerCache>,
+    request: Request,
+) -> ResponseFuture {
+    if !is_peer_trusted(&request) {
+        return untrusted_peer_response();
+    }
+    let ready = |response| ResponseFuture::Ready(Some(response));
     let path = request.path();
-    if Dialect::from_path(path).is_some_and(|dialect| front.dialects.contains(&dialect)) {
-        return match auth::evaluate(front, &mut memo.borrow_mut(), request) {
+    if Dialect::from_path(path).is_some_and(|dialect| state.dialects.contains(&dialect)) {
+        return match auth::evaluate(state, &mut worker_cache.borrow_mut(), request) {
             AuthResponse::Ready(response) => ready(response),
             AuthResponse::CheckNeeded(check, request) => {
-                let answer = auth::finish_check(Arc::clone(front), check, request);
-                ResponseFuture::Pending(Box::pin(
-                    async move { Ok(close_if_untrusted(answer.await, trusted)) },
-                ))
+                let answer = auth::finish_check(Arc::clone(state), check, request);
+                ResponseFuture::Pending(Box::pin(async move { Ok(answer.await) }))
             }
         };
     }
     if path == UPSTREAM_REFUSED_PATH {
-        return ready(upstream_refused::handle_upstream_refused(front, &request).into());
+        return ready(upstream_refused::handle_upstream_refused(state, &request).into());
     }
     ready(response::error_response(HandlerError::NotFound).into())
 }
 
+/// Returns true if the connection is of a trusted peer. The peer is unknown if its address could not be read.
+fn is_peer_trusted(request: &Request) -> bool {
+    request.conn_data::<Peer>().is_some_and(|peer| peer.is_trusted)
+}
+
+/// Refuses a request at the auth or public listener, and closes the connection. Connections of untrusted peers are closed
+/// before a request is read, so such a request can only come from a connection that was reset while it was accepted.
+fn untrusted_peer_response() -> ResponseFuture {
+    let response = response::error_response(HandlerError::UntrustedPeer).into();
+    ResponseFuture::Ready(Some(close_if_untrusted(response, false)))
+}
+
 /// Checks a request to the admin listener before its path is looked at.
-fn check_admin_request(front: &AppState, request: &Request) -> Result<(), AdminAccessError> {
+fn check_admin_request(state: &AppState, request: &Request) -> Result<(), AdminAccessError> {
     // A connection whose peer is not known is not served.
     let peer = request.conn_data::<Peer>().ok_or(AdminAccessError::UntrustedPeer)?;
-    let checked = front.admin_access.check_origin(peer, &request.head().headers);
-    checked.inspect_err(|refusal| {
-        front.metrics.admin_requests_rejected.inc();
-        front.admin_access.log_rejection(*refusal, Some(peer), request.path());
+    let checked = state.admin_access.check_origin(peer, &request.head().headers);
+    checked.inspect_err(|error| {
+        state.metrics.admin_requests_rejected.inc();
+        state.admin_access.log_rejection(*error, Some(peer), request.path());
     })
 }
 
-/// Makes the service for requests with `Expect: 100-continue`, which actix-http calls before the other.
+/// Returns a factory of the service for requests with `Expect: 100-continue`, which actix-http calls before the other
+/// service.
 ///
-/// The auth listener never reads a body, so it answers such a request at once, and with no interim response: a proxy
-/// that passes the header on would take `100 Continue` for the verdict, or pass it to the client. For actix-http an
-/// error of this service is a response. The other listeners let the request go on.
+/// The auth listener never reads a body, so it answers such a request immediately and without an interim response. A
+/// proxy that forwards the header would take `100 Continue` for the verdict, or pass it to the client. actix-http
+/// sends an error of this service as the response. The other listeners let the request continue.
 pub fn expect_service_factory(
-    front: Arc<AppState>,
+    state: Arc<AppState>,
     kind: ListenerKind,
 ) -> impl ServiceFactory<Request, Config = (), Response = Request, Error = Response<BoxBody>, InitError = ()>
 {
-    let memo: Rc<RefCell<WorkerCache>> = Rc::default();
+    let worker_cache: Rc<RefCell<WorkerCache>> = Rc::default();
     fn_service(move |request: Request| {
         let answer = match kind {
-            ListenerKind::Auth => Err(handle_auth(&front, &memo, request)),
+            ListenerKind::Auth => Err(handle_auth(&state, &worker_cache, request)),
             ListenerKind::Public | ListenerKind::Admin => Ok(request),
         };
         async move {
             match answer {
                 Ok(request) => Ok(request),
-                Err(answering) => Err(answering.await.unwrap_or_else(|error| error.error_response().into())),
+                Err(response) => Err(response.await.unwrap_or_else(|error| error.error_response().into())),
             }
         }
     })
 }
 
-/// Closes the connection behind an answer to a peer that is not trusted: the connections are
-/// counted, and whoever reaches the port could keep all of them.
+/// Closes the connection after a response to an untrusted peer. Otherwise any host that can reach the port could
+/// occupy all connections, whose number is limited.
 fn close_if_untrusted(mut response: Response<BoxBody>, trusted: bool) -> Response<BoxBody> {
     if !trusted {
         response.head_mut().set_connection_type(ConnectionType::Close);
@@ -214,11 +234,11 @@ fn close_if_untrusted(mut response: Response<BoxBody>, trusted: bool) -> Respons
     response
 }
 
-/// An answer that is there or that is waited for. Only the latter needs a box.
+/// A response that is available, or the future of one. Only the future is boxed.
 pub enum ResponseFuture {
-    /// There; taken when it was polled.
+    /// An available response; `None` after it was polled.
     Ready(Option<Response<BoxBody>>),
-    /// Waited for.
+    /// A response that must be awaited.
     Pending(BoxedFuture<Result<Response<BoxBody>, Error>>),
 }
 

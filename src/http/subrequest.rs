@@ -1,17 +1,20 @@
-//! The nginx dialect: from the headers of nginx's subrequest to a [`Subrequest`].
+//! The nginx dialect: converts the headers of nginx's subrequest to a [`Subrequest`].
 //!
-//! The contract is closed. A header is *read*, *conflicting* (only proxies of another kind send it, or a client
-//! whose headers the proxy passes on), or *ignored*. Only headers are read that our nginx configuration itself
-//! sets on every subrequest. A read header that is doubled, and a conflicting one, make the subrequest
-//! incomplete, with and without a policy: each of them shows that not everything comes from nginx.
+//! The contract is closed. A header is *read*, *conflicting* or *ignored*. Only headers that the nginx configuration
+//! of doorward sets on every subrequest are read. A conflicting header is sent only by other types of proxies, or by
+//! a client whose headers the proxy passes on.
+//!
+//! A repeated header that is read makes the subrequest invalid, and so does a conflicting header. Either one proves
+//! that some headers do not come from nginx. This applies with and without a policy. Only two headers differ: a
+//! repeated `Authorization` is unreadable, and a repeated `X-Auth-Proxy-Secret` matches no secret.
 //!
 //! | header | |
 //! |---|---|
 //! | `Authorization`, `X-Auth-Proxy-Secret`, `X-Real-IP`, `X-Request-ID`, `X-Original-URI`, `X-Original-Method`, `X-Original-Host`, `X-Original-Content-Type`, `X-Auth-Rewrite` | read |
 //! | [`CONFLICTING`] | conflicting |
-//! | every other, `X-Forwarded-For`, `-Host`, `-Proto` and `-Port` among them | ignored |
+//! | all others, including `X-Forwarded-For`, `-Host`, `-Proto` and `-Port` | ignored |
 //!
-//! All headers are read in one pass, which costs less than looking each of them up.
+//! All headers are read in one pass, which costs less than one lookup for each of them.
 
 use actix_web::http::header::{AsHeaderName, HeaderMap, HeaderName, HeaderValue};
 
@@ -24,25 +27,27 @@ use crate::request::original::DeclaredUpstream;
 use crate::request::subrequest::Subrequest;
 use crate::request::subrequest::{ClientAddress, HeaderNames, ProxyHeaderError, ProxyHeaderErrorKind};
 
-/// `$request_id`.
+/// The header with the value of nginx's `$request_id`.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The value of [`ClientAddress::Local`]: what nginx sends as `$remote_addr` of a client on a unix socket.
+/// The value that nginx sends as `$remote_addr` of a client on a unix socket; see [`ClientAddress::UnixSocket`].
 const UNIX_CLIENT: &[u8] = b"unix:";
 
-/// What nginx writes before the content type, so that an empty one and a missing header differ.
+/// The prefix that the nginx configuration adds to the content type. It distinguishes an empty value from a missing
+/// header.
 const CONTENT_TYPE_PREFIX: &[u8] = b"ct:";
 
-/// The longest `X-Request-ID` that is echoed; nginx's has 32 characters.
+/// Maximum length of an echoed `X-Request-ID`, in bytes. The value of nginx has 32.
 const REQUEST_ID_MAX: usize = 128;
 
-/// Names that messages use for what has no place in [`HeaderNames`].
+/// Header names in messages, for headers that [`HeaderNames`] does not contain.
 const REQUEST_ID_NAME: &str = "X-Request-ID";
 const AUTH_REWRITE_NAME: &str = "X-Auth-Rewrite";
 
-/// Headers by which other proxies describe the original request: Traefik and Caddy (`X-Forwarded-Method`,
+/// Headers in which other proxies describe the original request: Traefik and Caddy (`X-Forwarded-Method`,
 /// `X-Forwarded-Uri`), ingress-nginx (`X-Original-URL`, `X-Sent-From`, `X-Auth-Request-Redirect`), Envoy
-/// (`X-Envoy-Original-Path`), and IIS, Symfony and others (`X-Rewrite-URL`). Lower case, and as messages show it.
+/// (`X-Envoy-Original-Path`), and IIS, Symfony and others (`X-Rewrite-URL`). Each is listed in lower case, and in the
+/// form for messages.
 pub const CONFLICTING: [(&str, &str); 7] = [
     ("x-original-url", "X-Original-URL"),
     ("x-forwarded-uri", "X-Forwarded-Uri"),
@@ -53,7 +58,7 @@ pub const CONFLICTING: [(&str, &str); 7] = [
     ("x-rewrite-url", "X-Rewrite-URL"),
 ];
 
-/// The headers of one subrequest, read. `V` is the value of a header.
+/// The parsed headers of one subrequest. `V` is the type of a header value.
 #[derive(Debug)]
 pub struct NginxHeaders<'r, V = &'r [u8]> {
     subrequest: Subrequest<'r>,
@@ -64,9 +69,9 @@ pub struct NginxHeaders<'r, V = &'r [u8]> {
 }
 
 impl<'r, V: AsRef<[u8]> + ?Sized> NginxHeaders<'r, &'r V> {
-    /// Reads the headers, whose names are in lower case. A value of more than `longest` bytes is unreadable.
-    pub fn parse(headers: impl Iterator<Item = (&'r str, &'r V)>, longest: usize) -> Self {
-        let mut read = Self {
+    /// Parses headers, whose names must be in lower case. A value of more than `value_bytes_max` bytes is invalid.
+    pub fn parse(headers: impl Iterator<Item = (&'r str, &'r V)>, value_bytes_max: usize) -> Self {
+        let mut parsed = Self {
             subrequest: Subrequest::default(),
             proxy_secret: RequestHeader::Absent,
             auth_rewrite: RequestHeader::Absent,
@@ -74,48 +79,54 @@ impl<'r, V: AsRef<[u8]> + ?Sized> NginxHeaders<'r, &'r V> {
             error: None,
         };
         for (name, value) in headers {
-            // Whatever else there is.
+            // All headers that are read or conflicting start with one of these letters.
             if matches!(name.as_bytes().first(), Some(b'x' | b'a')) {
-                read.read_header(name, value, longest);
+                parsed.read_header(name, value, value_bytes_max);
             }
         }
-        read.resolve_values();
-        read
+        parsed.resolve_values();
+        parsed
     }
 
     #[inline]
-    fn read_header(&mut self, name: &str, given: &'r V, longest: usize) {
-        let (of, value) = (&mut self.subrequest, given.as_ref());
-        let (place, shown) = match name {
+    fn read_header(&mut self, name: &str, raw_value: &'r V, value_bytes_max: usize) {
+        let (subrequest, value) = (&mut self.subrequest, raw_value.as_ref());
+        let (slot, display_name) = match name {
             "x-real-ip" => return self.read_client_address(value),
             "x-request-id" => {
-                if self.request_id.replace(given).is_some() {
+                if self.request_id.replace(raw_value).is_some() {
                     self.record_error(REQUEST_ID_NAME, ProxyHeaderErrorKind::Repeated);
                 }
                 return;
             }
-            "authorization" => (&mut of.authorization, None),
+            "authorization" => (&mut subrequest.authorization, None),
             "x-auth-proxy-secret" => (&mut self.proxy_secret, None),
-            "x-original-uri" => (&mut of.uri, Some(HeaderNames::NGINX.uri)),
-            "x-original-method" => (&mut of.method, Some(HeaderNames::NGINX.method)),
-            "x-original-host" => (&mut of.host, Some(HeaderNames::NGINX.host)),
-            "x-original-content-type" => (&mut of.content_type, Some(HeaderNames::NGINX.content_type)),
+            "x-original-uri" => (&mut subrequest.uri, Some(HeaderNames::NGINX.uri)),
+            "x-original-method" => (&mut subrequest.method, Some(HeaderNames::NGINX.method)),
+            "x-original-host" => (&mut subrequest.host, Some(HeaderNames::NGINX.host)),
+            "x-original-content-type" => {
+                (&mut subrequest.content_type, Some(HeaderNames::NGINX.content_type))
+            }
             "x-auth-rewrite" => (&mut self.auth_rewrite, Some(AUTH_REWRITE_NAME)),
             other => {
-                if let Some((_, shown)) = CONFLICTING.iter().find(|(name, _)| *name == other) {
-                    self.record_error(shown, ProxyHeaderErrorKind::Conflicting);
+                if let Some((_, display_name)) = CONFLICTING.iter().find(|(name, _)| *name == other) {
+                    self.record_error(display_name, ProxyHeaderErrorKind::Conflicting);
                 }
                 return;
             }
         };
-        if *place == RequestHeader::Absent {
-            *place = if value.len() <= longest { RequestHeader::Once(value) } else { RequestHeader::Invalid };
+        if *slot == RequestHeader::Absent {
+            *slot = if value.len() <= value_bytes_max {
+                RequestHeader::Once(value)
+            } else {
+                RequestHeader::Invalid
+            };
             return;
         }
-        *place = RequestHeader::Repeated;
-        // Doubled credentials are unreadable credentials, and a doubled secret is none.
-        if let Some(shown) = shown {
-            self.record_error(shown, ProxyHeaderErrorKind::Repeated);
+        *slot = RequestHeader::Repeated;
+        // The headers without a display name are those whose repetition is not an error here.
+        if let Some(display_name) = display_name {
+            self.record_error(display_name, ProxyHeaderErrorKind::Repeated);
         }
     }
 
@@ -127,7 +138,7 @@ impl<'r, V: AsRef<[u8]> + ?Sized> NginxHeaders<'r, &'r V> {
             if value == UNIX_CLIENT { ClientAddress::UnixSocket } else { ClientAddress::Text(value) };
     }
 
-    /// What takes more than one header, or the rest of its value.
+    /// Interprets the values of the content type and `X-Auth-Rewrite`, after all headers were read.
     fn resolve_values(&mut self) {
         if let RequestHeader::Once(value) = self.subrequest.content_type {
             self.subrequest.content_type =
@@ -144,73 +155,67 @@ impl<'r, V: AsRef<[u8]> + ?Sized> NginxHeaders<'r, &'r V> {
         };
     }
 
-    /// Of several faults the first is told.
-    fn record_error(&mut self, header: &'static str, fault: ProxyHeaderErrorKind) {
-        self.error = self.error.or(Some(ProxyHeaderError { header, kind: fault }));
+    /// Records an error. If there are several, the first is kept.
+    fn record_error(&mut self, header: &'static str, error: ProxyHeaderErrorKind) {
+        self.error = self.error.or(Some(ProxyHeaderError { header, kind: error }));
     }
 
-    /// Returns the subrequest, if its headers keep to the contract. Nothing is known of the peer yet.
+    /// Returns the subrequest if its headers fulfill the contract. It does not contain the peer yet.
     ///
     /// # Errors
-    /// The header that does not.
+    /// Returns the first header that breaks the contract.
     pub fn into_subrequest(self) -> Result<Subrequest<'r>, ProxyHeaderError> {
         match self.error {
             None => Ok(self.subrequest),
-            Some(fault) => Err(fault),
+            Some(error) => Err(error),
         }
     }
 }
 
-/// A subrequest as it arrived, and what keeps it from being evaluated.
+/// A subrequest as it arrived, and the error that prevents its evaluation.
 pub(super) struct ReceivedSubrequest<'r> {
-    /// What the headers say.
+    /// The values of the headers.
     pub(super) subrequest: Subrequest<'r>,
-    /// What is echoed as `X-Request-ID`.
+    /// The value that is echoed as `X-Request-ID`.
     pub(super) request_id: Option<&'r HeaderValue>,
-    is_peer_trusted: bool,
     error: Option<ProxyHeaderError>,
 }
 
 impl<'r> ReceivedSubrequest<'r> {
     /// Reads the headers of a request from `peer`.
-    pub(super) fn from_headers(front: &AppState, headers: &'r HeaderMap, peer: Option<&Peer>) -> Self {
+    pub(super) fn from_headers(state: &AppState, headers: &'r HeaderMap, peer: Option<&Peer>) -> Self {
         let pairs = headers.iter().map(|(name, value)| (name.as_str(), value));
-        let NginxHeaders { mut subrequest, proxy_secret: secret, request_id, error: fault, .. } =
-            NginxHeaders::parse(pairs, front.header_bytes_max);
+        let NginxHeaders { mut subrequest, proxy_secret: secret, request_id, error, .. } =
+            NginxHeaders::parse(pairs, state.header_bytes_max);
         subrequest.peer = peer.and_then(|peer| peer.address);
-        subrequest.has_proxy_secret = front.proxy_secret.as_ref().is_none_or(|of| of.is_matched_by(secret));
-        Self {
-            subrequest,
-            request_id,
-            is_peer_trusted: peer.is_some_and(|peer| peer.is_trusted),
-            error: fault,
-        }
+        subrequest.has_proxy_secret =
+            state.proxy_secret.as_ref().is_none_or(|expected| expected.is_matched_by(secret));
+        Self { subrequest, request_id, error }
     }
 
-    /// Returns the subrequest, if it may be evaluated at `/auth`: the peer is trusted and has shown the proxy's
-    /// secret, if that is required, and the headers keep to the contract.
+    /// Returns the subrequest if `/auth` may evaluate it. The peer must have sent the proxy secret if
+    /// one is required, and the headers must conform to the contract.
     ///
     /// # Errors
-    /// The verdict that there is instead.
+    /// Returns the verdict that denies the request.
     pub(super) fn for_auth(&self) -> Result<&Subrequest<'r>, Verdict> {
         self.checked_subrequest(true)
     }
 
-    /// The same for `/token`, where no upstream credentials are given, and so no secret is required.
+    /// Returns the subrequest if `/token` may evaluate it. The proxy secret is not required, because `/token` returns
+    /// no upstream credentials.
     ///
     /// # Errors
-    /// The verdict that there is instead.
+    /// Returns the verdict that denies the request.
     pub(super) fn for_token(&self) -> Result<&Subrequest<'r>, Verdict> {
         self.checked_subrequest(false)
     }
 
     fn checked_subrequest(&self, needs_secret: bool) -> Result<&Subrequest<'r>, Verdict> {
-        let denied = if !self.is_peer_trusted {
-            Denied::UntrustedPeer
-        } else if needs_secret && !self.subrequest.has_proxy_secret {
+        let denied = if needs_secret && !self.subrequest.has_proxy_secret {
             Denied::ProxySecretMissing
-        } else if let Some(fault) = self.error {
-            Denied::InvalidProxyHeaders(fault)
+        } else if let Some(error) = self.error {
+            Denied::InvalidProxyHeaders(error)
         } else {
             return Ok(&self.subrequest);
         };
@@ -218,22 +223,22 @@ impl<'r> ReceivedSubrequest<'r> {
     }
 }
 
-/// The one value of a header that is no part of the contract.
+/// Returns the value of a header that is not part of the contract.
 pub(super) fn single_header<'r>(
     headers: &'r HeaderMap,
     name: impl AsHeaderName,
-    longest: usize,
+    value_bytes_max: usize,
 ) -> RequestHeader<'r> {
     let mut values = headers.get_all(name);
     match (values.next(), values.next()) {
         (None, _) => RequestHeader::Absent,
-        (Some(value), None) if value.len() <= longest => RequestHeader::Once(value.as_bytes()),
+        (Some(value), None) if value.len() <= value_bytes_max => RequestHeader::Once(value.as_bytes()),
         (Some(_), None) => RequestHeader::Invalid,
         (Some(_), Some(_)) => RequestHeader::Repeated,
     }
 }
 
-/// What is echoed of an `X-Request-ID`.
+/// Returns the `X-Request-ID` for the response, unless it is too long.
 pub(super) fn echoed_request_id(id: Option<&HeaderValue>) -> Option<HeaderValue> {
     id.filter(|id| id.len() <= REQUEST_ID_MAX).cloned()
 }
@@ -242,14 +247,14 @@ pub(super) fn echoed_request_id(id: Option<&HeaderValue>) -> Option<HeaderValue>
 mod tests {
     use super::*;
 
-    fn read<'r>(headers: &[(&'r str, &'r str)]) -> Result<Subrequest<'r>, ProxyHeaderError> {
+    fn parse<'r>(headers: &[(&'r str, &'r str)]) -> Result<Subrequest<'r>, ProxyHeaderError> {
         NginxHeaders::parse(headers.iter().map(|(name, value)| (*name, value.as_bytes())), 100)
             .into_subrequest()
     }
 
     #[test]
     fn repeated_header_is_reported_by_name() {
-        for (name, shown) in [
+        for (name, display_name) in [
             ("x-real-ip", "X-Real-IP"),
             ("x-request-id", "X-Request-ID"),
             ("x-original-uri", "X-Original-URI"),
@@ -259,41 +264,41 @@ mod tests {
             ("x-auth-rewrite", "X-Auth-Rewrite"),
         ] {
             for value in ["no", ""] {
-                assert!(read(&[(name, value)]).is_ok());
-                let fault = read(&[(name, value), (name, value)]).unwrap_err();
-                assert_eq!((fault.header, fault.kind), (shown, ProxyHeaderErrorKind::Repeated));
+                assert!(parse(&[(name, value)]).is_ok());
+                let error = parse(&[(name, value), (name, value)]).unwrap_err();
+                assert_eq!((error.header, error.kind), (display_name, ProxyHeaderErrorKind::Repeated));
             }
         }
         let twice = [("authorization", "Basic a"), ("authorization", "Basic a")];
-        assert_eq!(read(&twice).unwrap().authorization, RequestHeader::Repeated);
+        assert_eq!(parse(&twice).unwrap().authorization, RequestHeader::Repeated);
     }
 
     #[test]
     fn conflicting_header_is_reported_by_name_for_any_value() {
-        for (name, shown) in CONFLICTING {
+        for (name, display_name) in CONFLICTING {
             for value in ["", "/v2/", "GET", "https://a/b"] {
-                let fault = read(&[("x-original-uri", "/v2/"), (name, value)]).unwrap_err();
-                assert_eq!((fault.header, fault.kind), (shown, ProxyHeaderErrorKind::Conflicting));
-                assert_eq!(name, shown.to_ascii_lowercase());
+                let error = parse(&[("x-original-uri", "/v2/"), (name, value)]).unwrap_err();
+                assert_eq!((error.header, error.kind), (display_name, ProxyHeaderErrorKind::Conflicting));
+                assert_eq!(name, display_name.to_ascii_lowercase());
             }
         }
         for name in ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "accept"]
         {
-            assert!(read(&[(name, "a"), (name, "b")]).is_ok(), "{name}");
+            assert!(parse(&[(name, "a"), (name, "b")]).is_ok(), "{name}");
         }
     }
 
     #[test]
     fn nginx_header_values_are_decoded() {
-        let subrequest = read(&[("x-real-ip", "unix:"), ("x-original-content-type", "ct:")]).unwrap();
+        let subrequest = parse(&[("x-real-ip", "unix:"), ("x-original-content-type", "ct:")]).unwrap();
         assert_eq!(
             (subrequest.client, subrequest.content_type),
             (ClientAddress::UnixSocket, RequestHeader::Once(b""))
         );
-        let subrequest = read(&[("x-real-ip", "1.2.3.4"), ("x-original-content-type", "a/b")]).unwrap();
+        let subrequest = parse(&[("x-real-ip", "1.2.3.4"), ("x-original-content-type", "a/b")]).unwrap();
         assert_eq!(subrequest.client, ClientAddress::Text(b"1.2.3.4"));
         assert_eq!(subrequest.content_type, RequestHeader::Invalid);
-        let subrequest = read(&[]).unwrap();
+        let subrequest = parse(&[]).unwrap();
         assert_eq!(
             (subrequest.client, subrequest.content_type),
             (ClientAddress::Missing, RequestHeader::Absent)
@@ -303,10 +308,10 @@ mod tests {
             ("no", DeclaredUpstream::Other),
             ("", DeclaredUpstream::Other),
         ] {
-            assert_eq!(read(&[("x-auth-rewrite", value)]).unwrap().declared_upstream, backend);
+            assert_eq!(parse(&[("x-auth-rewrite", value)]).unwrap().declared_upstream, backend);
         }
         for value in ["YES", "yes,yes", "y", "1"] {
-            assert_eq!(read(&[("x-auth-rewrite", value)]).unwrap_err().header, "X-Auth-Rewrite");
+            assert_eq!(parse(&[("x-auth-rewrite", value)]).unwrap_err().header, "X-Auth-Rewrite");
         }
     }
 }

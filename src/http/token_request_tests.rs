@@ -1,13 +1,17 @@
-//! Requests for tokens as clients write them, and as nobody should.
+//! Token requests of real clients, and malformed ones.
 
 use super::*;
 
 #[test]
 fn query_with_client_parameters_is_parsed_and_repeated_ones_are_rejected() {
     let query = "account=ann&client_id=docker&offline_token=true&scope=repository%3Aa%3Apull&scope=repository:b:push&service=r.test";
-    let asked = TokenRequest::from_query(query).ok().unwrap();
-    assert!(asked.check_service("r.test").is_ok() && asked.check_service("other").is_err() && !asked.is_form);
-    let names: Vec<&str> = asked.scopes().unwrap().iter().map(|scope| scope.name).collect();
+    let request = TokenRequest::from_query(query).ok().unwrap();
+    assert!(
+        request.check_service("r.test").is_ok()
+            && request.check_service("other").is_err()
+            && !request.is_form
+    );
+    let names: Vec<&str> = request.scopes().unwrap().iter().map(|scope| scope.name).collect();
     assert_eq!(names, ["a", "b"]);
     assert!(TokenRequest::from_query("").ok().unwrap().check_service("any").is_ok());
     for twice in ["service=a&service=b", "account=a&account=a"] {
@@ -18,19 +22,20 @@ fn query_with_client_parameters_is_parsed_and_repeated_ones_are_rejected() {
 
 #[test]
 fn account_must_match_the_user_of_the_credentials() {
-    let asked = TokenRequest::from_query("account=ann").ok().unwrap();
-    // ann:x, bob:x, and what can't be read, which is refused elsewhere.
-    assert!(asked.check_account(b"ann").is_ok());
-    assert!(asked.check_account(b"bob").is_err());
-    assert!(asked.check_account(b"").is_ok());
+    let request = TokenRequest::from_query("account=ann").ok().unwrap();
+    // An empty user means unreadable credentials, which are rejected elsewhere.
+    assert!(request.check_account(b"ann").is_ok());
+    assert!(request.check_account(b"bob").is_err());
+    assert!(request.check_account(b"").is_ok());
 }
 
 #[test]
 fn password_form_is_converted_to_basic_credentials() {
-    let asked = TokenRequest::from_form(b"grant_type=password&username=ann&password=a%26b%3Ac").ok().unwrap();
-    let GrantType::Password(basic) = &asked.grant_type else { panic!() };
+    let request =
+        TokenRequest::from_form(b"grant_type=password&username=ann&password=a%26b%3Ac").ok().unwrap();
+    let GrantType::Password(basic) = &request.grant_type else { panic!() };
     assert_eq!(&**basic, b"Basic YW5uOmEmYjpj");
-    assert!(asked.is_form);
+    assert!(request.is_form);
     for form in [&b"grant_type=password&username=ann"[..], b"username=a&password=b", b"grant_type=x", b""] {
         assert!(TokenRequest::from_form(form).is_err());
     }

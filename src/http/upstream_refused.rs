@@ -1,7 +1,7 @@
-//! `/auth/refused`: what nginx shows in the place of an upstream's own 401 or 403. The client has shown good
-//! credentials here; that those which doorward gave were not taken is nothing that it could mend.
+//! `/auth/refused`: the response to a client if the upstream answers 401 or 403. The client has presented valid
+//! credentials to doorward. The upstream rejected the credentials of doorward, which the client cannot change.
 //!
-//! ECR says 403 of a token that has expired, so one that it does not take is fetched anew.
+//! ECR answers 403 to an expired token, so a rejected token is fetched again.
 
 use actix_http::Request;
 use actix_web::HttpResponse;
@@ -11,48 +11,49 @@ use super::AppState;
 use super::peer::Peer;
 use super::response::{self, HandlerError};
 use super::subrequest::{ReceivedSubrequest, single_header};
-use super::verdict_log;
+use super::verdict_log::line::header_for_log;
 use crate::metrics::UpstreamLabel;
 use crate::request::header::RequestHeader;
 use crate::request::subrequest::Subrequest;
 
-/// `$upstream_status`: of the request that was refused.
+/// The header with the value of nginx's `$upstream_status`: the status of the rejected request.
 const X_UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-upstream-status");
 
-/// Always 503, for a peer that may ask.
-pub(super) fn handle_upstream_refused(front: &AppState, request: &Request) -> HttpResponse {
+/// Returns 503 to every trusted peer.
+pub(super) fn handle_upstream_refused(state: &AppState, request: &Request) -> HttpResponse {
     let peer = request.conn_data::<Peer>();
-    let received = ReceivedSubrequest::from_headers(front, &request.head().headers, peer);
+    let received = ReceivedSubrequest::from_headers(state, &request.head().headers, peer);
     let Ok(subrequest) = received.for_token() else {
         return response::error_response(HandlerError::UntrustedPeer);
     };
-    // Who may not have the credentials can't know that they were refused.
+    // Only a peer that presents the proxy secret can have used the upstream credentials.
     if subrequest.has_proxy_secret {
-        let upstream = front.pipeline.report_upstream_refused(subrequest);
-        let status = single_header(&request.head().headers, X_UPSTREAM_STATUS, front.header_bytes_max);
-        log_upstream_refused(front, subrequest, status, upstream.as_deref().unwrap_or_default());
+        let upstream = state.pipeline.report_upstream_refused(subrequest);
+        let status = single_header(&request.head().headers, X_UPSTREAM_STATUS, state.header_bytes_max);
+        log_upstream_refused(state, subrequest, status, upstream.as_deref().unwrap_or_default());
     }
     response::upstream_refused_response()
 }
 
-/// Counts and logs it.
+/// Counts the rejected request, and logs it if the budget permits.
 fn log_upstream_refused(
-    front: &AppState,
+    state: &AppState,
     request: &Subrequest<'_>,
     status: RequestHeader<'_>,
     upstream: &str,
 ) {
     let label = UpstreamLabel { upstream: upstream.to_owned() };
-    front.metrics.upstream_refused.get_or_create(&label).inc();
-    let Some(suppressed) = front.upstream_refused_log.take_line() else { return };
-    let path = verdict_log::header_for_log(request.uri);
+    state.metrics.upstream_refused.get_or_create(&label).inc();
+    let Some(suppressed) = state.upstream_refused_log.take_line() else { return };
+    let path = header_for_log(request.uri);
     tracing::error!(
+        reason = "upstream_refused",
         upstream,
-        status = verdict_log::header_for_log(status),
-        host = verdict_log::header_for_log(request.host),
-        // A query may hold somebody's token.
+        status = header_for_log(status),
+        host = header_for_log(request.host),
+        // A query can contain a token.
         path = path.split('?').next().unwrap_or_default(),
         suppressed,
-        "the upstream refused its credentials"
+        "upstream credentials rejected"
     );
 }

@@ -1,14 +1,15 @@
-//! One log line for each refusal, within budgets that keep an attacker from filling the disk and from hiding
-//! others: see `budget`. What was not logged one by one is reported with a count for each client network, ten
-//! seconds after it began and as long as it goes on.
+//! The log of verdicts: one line for each denied request, within budgets. The budgets prevent attackers from filling
+//! the disk and from hiding other clients; see `budget`. Requests that are not logged are reported with a count for
+//! each client network. The report follows ten seconds after the first such request, and is repeated while there are
+//! more.
 //!
-//! A request without credentials is how every client opens (docker sends one with each command),
-//! so it is noted at debug level only. An allowed one is logged where `log.allowed_requests` asks for it: a
-//! line costs more than the whole check.
+//! Most clients send the first request without credentials (docker does so with each command), so such a request is
+//! logged only at level debug. Allowed requests are logged only with `log.allowed_requests`, because a line costs
+//! more than the whole check.
 
 mod budget;
-mod issued_token;
-mod line;
+pub(super) mod issued_token;
+pub(super) mod line;
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -16,9 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::budget::{LogBudget, LogDecision, SuppressedCounts};
-pub(super) use self::issued_token::IssuedTokenEntry;
-pub(super) use self::line::{RequestLine, header_for_log};
-use self::line::{VerdictLogEntry, VerdictLogLine, address_for_log, is_from_trusted_proxy};
+use self::line::{RequestLine, VerdictLogEntry, VerdictLogLine, address_for_log, is_from_trusted_proxy};
 use super::AppState;
 use super::response::TokenRequestError;
 use super::subrequest::ReceivedSubrequest;
@@ -29,23 +28,28 @@ use crate::request::header::RequestHeader;
 use crate::request::subrequest::ClientAddress;
 use crate::request::subrequest::Subrequest;
 
-/// After this time refusals that were not logged one by one are reported.
+/// Delay between the first request that is not logged and the report.
 const REPORT_DELAY: Duration = Duration::from_secs(10);
 
-/// So many refusals in a row whose client has the proxy's own address, and none with another, say that the proxy
-/// names itself. Fewer can be somebody who tries a configuration on the proxy's own host.
+/// Number of consecutive denied requests with the address of the proxy as client address, after which a warning is
+/// logged. Fewer requests can come from an operator who tests the configuration on the host of the proxy.
 const OWN_ADDRESS_THRESHOLD: u32 = 10;
 
-/// See the top of this file.
+/// The effect of a client address that does not distinguish clients.
+const SHARED_NETWORK_EFFECT: &str =
+    "all clients share one network, so one client that guesses passwords locks out the others";
+
+/// The log of verdicts, with its budgets and its warnings about the proxy.
 #[derive(Debug)]
 pub struct VerdictLog {
     shared: Arc<VerdictLogState>,
     hasher: RandomState,
-    /// What was not told of lines that are nobody's.
+    /// Number of suppressed lines that belong to no client.
     suppressed_count: AtomicU64,
-    /// Whether it was said that the proxy names no client.
+    /// True after the warning that the proxy sends no client address.
     has_warned_of_missing_client: AtomicBool,
-    /// Refusals whose client had the proxy's address; [`u32::MAX`] once another was seen, or it was said.
+    /// Number of denied requests with the address of the proxy as client address. It is [`u32::MAX`] after a request
+    /// with another address, and after the warning.
     own_address_count: AtomicU32,
 }
 
@@ -53,11 +57,11 @@ pub struct VerdictLog {
 struct VerdictLogState {
     budget: Mutex<LogBudget<LastDenial>>,
     clock: Clock,
-    /// When the report that is under way is due, in milliseconds of the clock; 0 if there is none.
+    /// Time of the next report, in milliseconds of the clock; 0 if none is scheduled.
     report_due_at_millis: AtomicU64,
 }
 
-/// What a report says of a network's last refusal.
+/// The last request of a network that was not logged, for the report.
 #[derive(Clone, Debug)]
 struct LastDenial {
     client: String,
@@ -66,7 +70,7 @@ struct LastDenial {
 }
 
 impl VerdictLog {
-    /// Creates a log that writes so many lines in a second.
+    /// Creates a log with a budget of this many lines per second.
     pub fn new(per_second: u32, clock: Clock) -> Self {
         let budget = Mutex::new(LogBudget::new(per_second, clock.now()));
         Self {
@@ -78,8 +82,13 @@ impl VerdictLog {
         }
     }
 
-    /// Takes a line that is no client's out of the budget: how many were suppressed since the last one, or
-    /// `None` if this one is.
+    /// Changes how many lines are written in a second.
+    pub fn set_lines_per_second(&self, per_second: u32) {
+        self.shared.budget().set_lines_per_second(per_second);
+    }
+
+    /// Takes a line that belongs to no client from the budget. Returns the number of such lines suppressed since the
+    /// last one, or `None` if this line must be suppressed.
     pub(super) fn take_line(&self) -> Option<u64> {
         if self.shared.budget().take_line(self.shared.clock.now()) {
             return Some(self.suppressed_count.swap(0, Ordering::Relaxed));
@@ -88,88 +97,89 @@ impl VerdictLog {
         None
     }
 
-    /// Counts the verdict, and logs it if it is to be logged.
-    pub(super) fn log_verdict(&self, front: &AppState, received: &ReceivedSubrequest<'_>, verdict: &Verdict) {
+    /// Counts a verdict, and logs it unless the configuration or a budget suppresses the line.
+    pub(super) fn log_verdict(&self, state: &AppState, received: &ReceivedSubrequest<'_>, verdict: &Verdict) {
         match verdict {
-            Verdict::Allow(grant) => {
+            Verdict::Allow(allowed) => {
                 self.warn_if_client_missing(received, Reason::Allowed);
-                front.allowed_counter.inc();
-                if front.log_allowed {
+                state.allowed_counter.inc();
+                if state.is_allowed_logged() {
                     let entry = VerdictLogEntry::from_verdict(verdict);
-                    VerdictLogLine::for_entry(front, received, None, &entry).write(&entry, 0);
-                } else if grant.is_stale() {
-                    self.write_within_budget(front, received, None, &VerdictLogEntry::from_verdict(verdict));
+                    VerdictLogLine::for_entry(state, received, None, &entry).write(&entry, 0);
+                } else if allowed.is_stale() {
+                    self.write_within_budget(state, received, None, &VerdictLogEntry::from_verdict(verdict));
                 }
             }
             Verdict::Challenge(ChallengeReason::NoCredentials)
                 if !tracing::enabled!(tracing::Level::DEBUG) =>
             {
-                self.count_verdict(front, received, Reason::NoCredentials);
+                self.count_verdict(state, received, Reason::NoCredentials);
             }
             Verdict::Challenge(_)
             | Verdict::Forbid(_)
             | Verdict::Limited(_)
             | Verdict::Unavailable(_)
             | Verdict::NoUpstreamCredentials(_) => {
-                self.write_within_budget(front, received, None, &VerdictLogEntry::from_verdict(verdict));
-                self.count_verdict(front, received, verdict.to_reason());
+                self.write_within_budget(state, received, None, &VerdictLogEntry::from_verdict(verdict));
+                self.count_verdict(state, received, verdict.to_reason());
             }
         }
     }
 
-    /// The same of a request for a token that was not issued, whose method and path the proxy's headers do not name.
+    /// Counts and logs a token request that was denied. The headers of the proxy do not contain its method and path.
     pub(super) fn log_token_error(
         &self,
-        front: &AppState,
+        state: &AppState,
         received: &ReceivedSubrequest<'_>,
-        seen: RequestLine<'_>,
-        fault: &TokenRequestError,
+        request_line: RequestLine<'_>,
+        error: &TokenRequestError,
     ) {
-        let entry = VerdictLogEntry::from_token_error(fault);
+        let entry = VerdictLogEntry::from_token_error(error);
         let reason = entry.reason;
         if reason != Reason::NoCredentials || tracing::enabled!(tracing::Level::DEBUG) {
-            self.write_within_budget(front, received, Some(seen), &entry);
+            self.write_within_budget(state, received, Some(request_line), &entry);
         }
-        self.count_verdict(front, received, reason);
+        self.count_verdict(state, received, reason);
     }
 
-    fn count_verdict(&self, front: &AppState, received: &ReceivedSubrequest<'_>, reason: Reason) {
+    fn count_verdict(&self, state: &AppState, received: &ReceivedSubrequest<'_>, reason: Reason) {
         self.warn_if_client_missing(received, reason);
         self.warn_if_client_is_proxy(&received.subrequest, reason);
-        front.metrics.verdicts.get_or_create(&crate::http::verdict_label(reason)).inc();
+        state.metrics.verdicts.get_or_create(&crate::http::verdict_label(reason)).inc();
     }
 
     fn write_within_budget(
         &self,
-        front: &AppState,
+        state: &AppState,
         received: &ReceivedSubrequest<'_>,
-        seen: Option<RequestLine<'_>>,
+        request_line: Option<RequestLine<'_>>,
         entry: &VerdictLogEntry,
     ) {
-        let line = VerdictLogLine::for_entry(front, received, seen, entry);
+        let line = VerdictLogLine::for_entry(state, received, request_line, entry);
         let signature = self.repetition_key(&line, received, entry);
-        if let Some(suppressed) = self.decide(front, &line, entry.reason, signature) {
+        if let Some(suppressed) = self.decide(state, &line, entry.reason, signature) {
             line.write(entry, suppressed);
         }
     }
 
-    /// Whether a line may be written, and how many of its network's were not since the last one.
-    fn decide(&self, front: &AppState, line: &VerdictLogLine, reason: Reason, signature: u64) -> Option<u64> {
+    /// Returns the number of requests of the network that were not logged since its last line, or `None` if this line
+    /// must be suppressed.
+    fn decide(&self, state: &AppState, line: &VerdictLogLine, reason: Reason, signature: u64) -> Option<u64> {
         let shared = &self.shared;
         let last = || LastDenial { client: line.client.clone(), user: line.user.clone(), reason };
         let decision = shared.budget().decide(line.network, signature, shared.clock.now(), last);
         match decision {
             LogDecision::Log(suppressed) => Some(suppressed),
             LogDecision::Suppress => {
-                front.metrics.log_lines_suppressed.inc();
+                state.metrics.log_lines_suppressed.inc();
                 shared.schedule_report();
                 None
             }
         }
     }
 
-    /// Equal for refusals that say the same. Wrong credentials differ if they are other ones: each is a guess of
-    /// its own, whatever path it was tried at.
+    /// Returns a key that is equal for requests that were denied for the same cause. Each wrong credential has a key
+    /// of its own, whatever the path, because each one is a guess.
     fn repetition_key(
         &self,
         line: &VerdictLogLine,
@@ -194,7 +204,6 @@ impl VerdictLog {
             | Reason::Policy
             | Reason::MalformedReference
             | Reason::InvalidProxyHeaders
-            | Reason::UntrustedPeer
             | Reason::ProxySecret
             | Reason::AuthenticatorUnavailable
             | Reason::TokenSigning
@@ -207,19 +216,21 @@ impl VerdictLog {
         hasher.finish()
     }
 
-    /// Says once that the proxy does not name the client: all clients are then one network, and the first
-    /// that guesses throttles them all.
+    /// Warns once that the proxy sends no client address. All clients then share one network, and one client that
+    /// guesses passwords throttles all others.
     fn warn_if_client_missing(&self, received: &ReceivedSubrequest<'_>, reason: Reason) {
         let is_nameless =
             received.subrequest.client == ClientAddress::Missing && is_from_trusted_proxy(reason);
         if is_nameless && !self.has_warned_of_missing_client.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "the proxy sends no X-Real-IP, so all clients count as one network, and one that guesses locks out the others: set it to the client's address (nginx: proxy_set_header X-Real-IP $remote_addr)"
+                effect = SHARED_NETWORK_EFFECT,
+                remedy = "send the address of the client (nginx: proxy_set_header X-Real-IP $remote_addr)",
+                "X-Real-IP missing in requests from the proxy"
             );
         }
     }
 
-    /// Says once that the proxy names itself where it should name the client.
+    /// Warns once that the proxy sends its own address as the client address.
     fn warn_if_client_is_proxy(&self, request: &Subrequest<'_>, reason: Reason) {
         let count = self.own_address_count.load(Ordering::Relaxed);
         if count == u32::MAX || !is_from_trusted_proxy(reason) || request.client == ClientAddress::Missing {
@@ -232,7 +243,9 @@ impl VerdictLog {
             self.own_address_count.store(u32::MAX, Ordering::Relaxed);
             tracing::warn!(
                 address = %address_for_log(client),
-                "X-Real-IP has been the proxy's own address so far, so all clients count as one network, and one that guesses locks out the others: behind another proxy or a balancer let nginx find the client's address (set_real_ip_from)"
+                effect = SHARED_NETWORK_EFFECT,
+                remedy = "behind another proxy or a load balancer, configure set_real_ip_from in nginx",
+                "X-Real-IP always equal to the address of the proxy"
             );
         }
     }
@@ -243,10 +256,10 @@ impl VerdictLogState {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reports after a while what is not logged until then, unless a report is under way already.
+    /// Schedules a report, unless one is scheduled.
     fn schedule_report(self: &Arc<Self>) {
         let (now, due) = (self.clock.now(), self.report_due_at_millis.load(Ordering::Acquire));
-        // One that is long overdue was lost with the worker that was to make it.
+        // A report that is long overdue was lost with the worker that had to write it.
         if due != 0 && now.as_millis() < Moment::from_millis(due).plus(REPORT_DELAY).as_millis() {
             return;
         }
@@ -256,7 +269,7 @@ impl VerdictLogState {
             return;
         }
         let shared = Arc::clone(self);
-        // There is no runtime in unit tests.
+        // Unit tests have no runtime.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
             tokio::time::sleep(REPORT_DELAY).await;
@@ -272,30 +285,22 @@ impl VerdictLogState {
         }
         let report = budget.take_report();
         drop(budget);
-        for (network, SuppressedCounts { repeated, over_budget: over }, last) in report.networks {
-            let LastDenial { client, user, reason } = match last {
-                Some(last) => last,
-                None => continue,
-            };
+        for (network, SuppressedCounts { repeated, over_budget }, last) in report.networks {
+            let Some(last) = last else { continue };
             tracing::warn!(
                 network = %network,
                 repeated,
-                over,
-                client,
-                user,
-                verdict = reason.verdict_name(),
-                reason = reason.name(),
-                "refusals that were not logged one by one; client, user and reason are the last one's"
+                over_budget,
+                last_client = last.client,
+                last_user = last.user,
+                last_verdict = last.reason.verdict_name(),
+                last_reason = last.reason.name(),
+                "denied requests not logged"
             );
         }
-        let (networks, SuppressedCounts { repeated, over_budget: over }) = report.others;
+        let (networks, SuppressedCounts { repeated, over_budget }) = report.others;
         if networks > 0 {
-            tracing::warn!(
-                networks,
-                repeated,
-                over,
-                "refusals of other networks that were not logged one by one"
-            );
+            tracing::warn!(networks, repeated, over_budget, "denied requests of other networks not logged");
         }
     }
 }

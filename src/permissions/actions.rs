@@ -1,51 +1,51 @@
-//! What may be done in a registry, as a set.
+//! The set of actions on a registry.
 
-/// What may be done, as a set.
+/// A set of actions on a registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Actions(u8);
 
 impl Actions {
-    /// To read manifests, blobs and tags.
+    /// The action of reading manifests, blobs and tags.
     pub const PULL: Self = Self(1);
-    /// To write them.
+    /// The action of writing manifests, blobs and tags.
     pub const PUSH: Self = Self(2);
-    /// To delete them.
+    /// The action of deleting manifests, blobs and tags.
     pub const DELETE: Self = Self(4);
-    /// To list all repositories, whoever may pull them.
+    /// The action of listing all repositories, including those that the user may not pull.
     pub const CATALOG: Self = Self(8);
-    /// Every one with its name.
+    /// Every action with its name.
     pub const NAMES: [(Self, &'static str); 4] =
         [(Self::PULL, "pull"), (Self::PUSH, "push"), (Self::DELETE, "delete"), (Self::CATALOG, "catalog")];
 
-    /// All of both.
+    /// Returns the actions of both sets.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// What is in both.
+    /// Returns the actions that are in both sets.
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// What is in this and not in the other.
+    /// Returns the actions of this set that are not in the other.
     #[must_use]
     pub const fn difference(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Whether there is nothing in it.
+    /// Returns true if the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether the catalogue is in it.
+    /// Returns true if the set contains the catalog action.
     pub const fn has_catalog(self) -> bool {
         !self.intersection(Self::CATALOG).is_empty()
     }
 
-    /// The names of what is in it.
+    /// Returns the names of the actions in the set.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES
             .into_iter()
@@ -53,7 +53,7 @@ impl Actions {
             .map(|(_, name)| name)
     }
 
-    /// The one of that name.
+    /// Returns the action with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::NAMES.into_iter().find(|(_, known)| *known == name).map(|(action, _)| action)
     }

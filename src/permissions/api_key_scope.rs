@@ -1,45 +1,48 @@
-//! The scope of a key: rights that are never more than its owner's, and may be fewer.
+//! The scope of an API key: permissions that limit the key to a part of what its owner may do.
 //!
-//! `pull:team/**`, `pull,push:team/app`, `catalog`; for a site `GET,HEAD:/docs/**`, or `/docs/**` with any
-//! method. Several add up.
+//! For a registry, a permission is written `pull:team/**`, `pull,push:team/app` or `catalog`. For a site, it is
+//! written `GET,HEAD:/docs/**`, or `/docs/**` for every method. The permissions of a scope add up.
 
+use super::actions::Actions;
 use super::glob::{Glob, PlaceholderValues};
 use super::parse::{parse_action, parse_method, parse_path_glob, parse_repository_glob};
-use super::{Actions, Resource, ResourcePattern};
+use super::resource::{Resource, ResourcePattern};
 
-/// The most rights in a scope.
+/// Maximum number of permissions in a scope.
 pub const PERMISSIONS_MAX: usize = 32;
 
-/// See the top of this file.
+/// The permissions of an API key. A request needs them in addition to a grant of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKeyScope(Box<[ResourcePattern]>);
 
 impl ApiKeyScope {
-    /// Reads the texts of a scope's rights; without any there is nothing that it permits.
+    /// Parses the permissions of a scope. A scope without permissions permits no action.
     ///
     /// # Errors
-    /// The text that is no right, and what would do.
+    /// Returns the number of the first invalid permission, and what to write instead.
     pub fn parse<'t>(texts: impl Iterator<Item = &'t str>) -> Result<Self, String> {
-        let rights = (1..)
+        let permissions = (1..)
             .zip(texts)
             .map(|(number, text): (usize, &str)| {
-                parse_permission(text).map_err(|what| format!("right {number}: {what}"))
+                parse_permission(text).map_err(|error| format!("permission {number}: {error}"))
             })
             .collect::<Result<Box<[ResourcePattern]>, String>>()?;
-        if rights.len() > PERMISSIONS_MAX {
-            return Err(format!("there are more than {PERMISSIONS_MAX} rights in the scope"));
+        if permissions.len() > PERMISSIONS_MAX {
+            return Err(format!(
+                "the scope has more than {PERMISSIONS_MAX} permissions; use patterns such as team/**"
+            ));
         }
-        Ok(Self(rights))
+        Ok(Self(permissions))
     }
 
-    /// Whether any of the rights is about a registry.
+    /// Returns true if any of the permissions is about a registry.
     pub fn has_registry_permission(&self) -> bool {
-        self.0.iter().any(|on| matches!(on, ResourcePattern::Registry { .. }))
+        self.0.iter().any(|pattern| matches!(pattern, ResourcePattern::Registry { .. }))
     }
 
-    /// Whether it permits push to a repository and not pull, without which a push is refused.
+    /// Returns true if the scope permits push to a repository but not pull. A push requires both.
     pub fn has_push_without_pull(&self) -> bool {
-        let pushes = self.0.iter().filter_map(|on| match on {
+        let examples = self.0.iter().filter_map(|pattern| match pattern {
             ResourcePattern::Registry { repositories, actions }
                 if !actions.intersection(Actions::PUSH).is_empty() =>
             {
@@ -49,15 +52,17 @@ impl ApiKeyScope {
                 None
             }
         });
-        pushes.flatten().any(|segments| {
+        examples.flatten().any(|segments| {
             let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
             self.permitted_actions(&Resource::Repository(&segments)).intersection(Actions::PULL).is_empty()
         })
     }
 
-    /// What may be done there, as far as the scope goes. A site knows one action only.
-    pub fn permitted_actions(&self, object: &Resource<'_>) -> Actions {
-        self.0.iter().fold(Actions::default(), |sum, on| sum.union(permitted_by_pattern(on, object)))
+    /// Returns the actions that the scope permits on a resource. For a site, the only action is [`Actions::PULL`].
+    pub fn permitted_actions(&self, resource: &Resource<'_>) -> Actions {
+        self.0
+            .iter()
+            .fold(Actions::default(), |sum, pattern| sum.union(permitted_by_pattern(pattern, resource)))
     }
 }
 
@@ -71,12 +76,12 @@ fn parse_permission(text: &str) -> Result<ResourcePattern, String> {
             methods: Box::default(),
         });
     }
-    let shape = "write ACTIONS:REPOSITORY as in pull,push:team/**, or METHODS:/PATH as in GET:/docs/**";
-    let (words, on) = text.split_once(':').ok_or(shape)?;
-    if on.starts_with('/') {
+    let shape = "not a permission; write ACTIONS:REPOSITORY as in pull,push:team/**, or METHODS:/PATH as in GET:/docs/**";
+    let (words, pattern) = text.split_once(':').ok_or(shape)?;
+    if pattern.starts_with('/') {
         let methods = words.split(',').map(parse_method).collect::<Result<_, _>>()?;
         return Ok(ResourcePattern::Site {
-            paths: [reject_placeholders(parse_path_glob(on)?, on)?].into(),
+            paths: [reject_placeholders(parse_path_glob(pattern)?, pattern)?].into(),
             methods,
         });
     }
@@ -85,35 +90,38 @@ fn parse_permission(text: &str) -> Result<ResourcePattern, String> {
         actions = actions.union(parse_action(word)?);
     }
     if actions.has_catalog() {
-        return Err("catalog is about no repository; write it by itself".into());
+        return Err("catalog applies to the whole registry; write it without a repository".into());
     }
     Ok(ResourcePattern::Registry {
-        repositories: [reject_placeholders(parse_repository_glob(on)?, on)?].into(),
+        repositories: [reject_placeholders(parse_repository_glob(pattern)?, pattern)?].into(),
         actions,
     })
 }
 
-/// A key is its owner's alone, so there is nothing that a name could stand for.
+/// Rejects `{user}` and `{group}`. An API key belongs to one user, whose name can be written instead.
 fn reject_placeholders(glob: Glob, text: &str) -> Result<Glob, String> {
-    if text.contains('{') { Err("{user} and {group} are for the policy".into()) } else { Ok(glob) }
+    if text.contains('{') {
+        return Err("{user} and {group} are only for the policy; write the name".into());
+    }
+    Ok(glob)
 }
 
-fn permitted_by_pattern(on: &ResourcePattern, object: &Resource<'_>) -> Actions {
-    let fits = |globs: &[Glob], segments: &[&str]| {
+fn permitted_by_pattern(pattern: &ResourcePattern, resource: &Resource<'_>) -> Actions {
+    let matches_any = |globs: &[Glob], segments: &[&str]| {
         globs.is_empty() || globs.iter().any(|glob| glob.matches(segments, PlaceholderValues::default()))
     };
-    match (on, object) {
+    match (pattern, resource) {
         (ResourcePattern::Registry { actions, .. }, Resource::Catalog) => {
             actions.intersection(Actions::CATALOG)
         }
         (ResourcePattern::Registry { repositories, actions }, Resource::Repository(segments))
-            if fits(repositories, segments) =>
+            if matches_any(repositories, segments) =>
         {
             actions.difference(Actions::CATALOG)
         }
-        (ResourcePattern::Site { paths, methods }, Resource::Path(segments, asked))
-            if (methods.is_empty() || methods.iter().any(|one| **one == **asked))
-                && fits(paths, segments) =>
+        (ResourcePattern::Site { paths, methods }, Resource::Path(segments, method))
+            if (methods.is_empty() || methods.iter().any(|known| **known == **method))
+                && matches_any(paths, segments) =>
         {
             Actions::PULL
         }
@@ -125,9 +133,9 @@ fn permitted_by_pattern(on: &ResourcePattern, object: &Resource<'_>) -> Actions 
 mod tests {
     use super::*;
 
-    fn actions(scope: &[&str], object: &Resource<'_>) -> String {
+    fn actions(scope: &[&str], resource: &Resource<'_>) -> String {
         let scope = ApiKeyScope::parse(scope.iter().copied()).unwrap();
-        scope.permitted_actions(object).names().collect::<Vec<_>>().join(",")
+        scope.permitted_actions(resource).names().collect::<Vec<_>>().join(",")
     }
 
     fn repository(scope: &[&str], name: &str) -> String {
@@ -160,23 +168,23 @@ mod tests {
 
     #[test]
     fn invalid_permission_is_rejected_with_a_remedy() {
-        for (text, what) in [
+        for (text, remedy) in [
             ("pull", "write ACTIONS:REPOSITORY"),
             ("", "write ACTIONS:REPOSITORY"),
-            ("pul:team/**", "there are pull"),
-            (":team/**", "there are pull"),
+            ("pul:team/**", "the actions are pull"),
+            (":team/**", "the actions are pull"),
             ("pull:", "empty"),
-            ("pull:Team", "character"),
-            ("pull:{user}/**", "for the policy"),
-            ("catalog:x", "by itself"),
+            ("pull:Team", "cannot contain"),
+            ("pull:{user}/**", "only for the policy"),
+            ("catalog:x", "without a repository"),
             ("get:/docs", "capitals"),
             ("GET:/a//b", "empty segment"),
         ] {
-            let told = ApiKeyScope::parse([text].into_iter()).unwrap_err();
-            assert!(told.contains(what), "{text}: {told}");
+            let error = ApiKeyScope::parse([text].into_iter()).unwrap_err();
+            assert!(error.contains(remedy), "{text}: {error}");
         }
-        let told = ApiKeyScope::parse(["pull:X\n\u{1b}[31m"].into_iter()).unwrap_err();
-        assert!(!told.contains(char::is_control), "{told}");
+        let error = ApiKeyScope::parse(["pull:X\n\u{1b}[31m"].into_iter()).unwrap_err();
+        assert!(!error.contains(char::is_control), "{error}");
         assert!(ApiKeyScope::parse(["catalog"; PERMISSIONS_MAX + 1].into_iter()).is_err());
     }
 }

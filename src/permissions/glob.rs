@@ -1,64 +1,64 @@
-//! Patterns over names that are parted by `/`: repositories, and the paths of a site.
+//! Patterns for names with segments between slashes: repository names, and the paths of a site.
 //!
-//! A pattern is parsed once, segment by segment. `*` stands for any run of characters within a
-//! segment, `**` as a whole segment for any number of segments, `{user}` and `{group}` as whole
-//! segments for one literal segment each. What they stand for is compared and never parsed, so a
-//! user who is called `**` gets the segment `**` and no other.
+//! A pattern is parsed once, segment by segment. `*` matches any characters within a segment. `**` must be a whole
+//! segment and matches any number of segments. `{user}` and `{group}` must be whole segments, and each matches one
+//! segment. The names that they represent are compared and never parsed: for a user named `**`, `{user}` matches only
+//! the segment `**`.
 
-/// The longest pattern, in bytes: a repository name has 255 (OCI distribution spec, "pull"), and a
-/// path rarely more.
+/// Maximum length of a pattern, in bytes. A repository name has at most 255 (OCI distribution spec, "Pulling
+/// manifests"), and a path rarely has more.
 const PATTERN_BYTES_MAX: usize = 1024;
 
-/// Why a text is no pattern.
+/// An error in the text of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GlobError {
-    /// Nothing at all.
+    /// The text is empty.
     #[error("the pattern is empty")]
     Empty,
-    /// More than the bound.
+    /// The text is longer than `PATTERN_BYTES_MAX`.
     #[error("the pattern is longer than {PATTERN_BYTES_MAX} bytes")]
     TooLong,
-    /// `a//b`, or a slash at an end where there may be none.
-    #[error("the pattern has an empty segment; write one slash between two names, and none at the ends")]
+    /// A segment is empty, as in `a//b`, or the text starts or ends with a slash where none is allowed.
+    #[error("the pattern has an empty segment; write one slash between two segments")]
     EmptySegment,
-    /// A `**` that is not a segment.
-    #[error("** is a whole segment, as in team/**; within one, write *")]
+    /// `**` is only a part of a segment.
+    #[error("** must be a whole segment, as in team/**; within a segment, write *")]
     DoubleStarInsideSegment,
-    /// Braces other than those that there are.
-    #[error("braces are for {{user}} and {{group}}, each as a whole segment, as in home/{{user}}/**")]
+    /// Braces are not those of `{user}` or `{group}` as a whole segment.
+    #[error("invalid placeholder; write {{user}} or {{group}} as a whole segment, as in home/{{user}}/**")]
     InvalidPlaceholder,
-    /// A character that no name has.
-    #[error("no {0} has the character {1:?}")]
+    /// A character cannot be in a name: the noun of [`PatternSyntax`], and the character.
+    #[error("a {0} cannot contain {1:?}")]
     InvalidCharacter(&'static str, char),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum GlobSegment {
     Literal(Box<str>),
-    /// The literal parts between the stars, of which there is one less.
+    /// The literal parts before, between and after the stars.
     Wildcard(Box<[Box<str>]>),
     AnyDepth,
     User,
     Group,
 }
 
-/// What `{user}` and `{group}` stand for in one request.
+/// The names that `{user}` and `{group}` represent in one request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PlaceholderValues<'n> {
-    /// The user's name; `None` for nobody.
+    /// The user name; `None` for an anonymous request.
     pub user: Option<&'n [u8]>,
-    /// The groups by which a rule applies to him.
+    /// The groups of the user that the rule is about.
     pub groups: &'n [&'n [u8]],
 }
 
-/// What the names are that a pattern is for.
+/// The syntax of the names that a pattern matches.
 #[derive(Clone, Copy, Debug)]
 pub struct PatternSyntax {
-    /// What they are called.
+    /// The noun for such a name in messages.
     pub noun: &'static str,
-    /// Whether no such name has a character.
+    /// A function that returns true for a character that such a name cannot contain.
     pub is_invalid_char: fn(char) -> bool,
-    /// Whether they may end with a slash, which makes an empty last segment.
+    /// Whether such a name can end with a slash, which gives it an empty last segment.
     pub is_trailing_slash_allowed: bool,
 }
 
@@ -69,7 +69,7 @@ pub struct Glob {
 }
 
 impl Glob {
-    /// Parses a pattern of segments.
+    /// Parses the text of a pattern.
     pub fn parse(text: &str, names: PatternSyntax) -> Result<Self, GlobError> {
         if text.is_empty() && !names.is_trailing_slash_allowed {
             return Err(GlobError::Empty);
@@ -93,32 +93,32 @@ impl Glob {
         Ok(Self { segments: pieces.into() })
     }
 
-    /// The literal segments at its start: whatever it matches begins with them.
+    /// Returns the literal segments at the start of the pattern. Every name that it matches starts with them.
     pub fn literal_prefix(&self) -> impl Iterator<Item = &str> {
         self.segments
             .iter()
             .map_while(|piece| if let GlobSegment::Literal(text) = piece { Some(&**text) } else { None })
     }
 
-    /// Segments that it matches, for a user and groups.
+    /// Returns the segments of one name that the pattern matches for this user and these groups.
     pub fn example_segments(&self, names: PlaceholderValues<'_>) -> Vec<String> {
         let text = |name: Option<&[u8]>| String::from_utf8_lossy(name.unwrap_or(b"example")).into_owned();
-        let one = |piece: &GlobSegment| match piece {
+        let example = |piece: &GlobSegment| match piece {
             GlobSegment::Literal(text) => text.to_string(),
             GlobSegment::Wildcard(parts) => parts.join("example"),
             GlobSegment::AnyDepth => "example".to_owned(),
             GlobSegment::User => text(names.user),
             GlobSegment::Group => text(names.groups.first().copied()),
         };
-        self.segments.iter().map(one).collect()
+        self.segments.iter().map(example).collect()
     }
 
-    /// Whether it ends with a slash.
+    /// Returns true if the pattern ends with a slash.
     pub fn has_trailing_slash(&self) -> bool {
         matches!(self.segments.last(), Some(GlobSegment::Literal(text)) if text.is_empty())
     }
 
-    /// Whether it matches these segments, all of them.
+    /// Returns true if the pattern matches the whole name that has these segments.
     pub fn matches(&self, segments: &[&str], names: PlaceholderValues<'_>) -> bool {
         match_segments(&self.segments, segments, names)
     }
@@ -148,16 +148,16 @@ fn parse_segment(text: &str, names: PatternSyntax) -> Result<GlobSegment, GlobEr
     }
 }
 
-/// Goes back to the last `**` alone: whatever an earlier one could skip, the last can skip too. So the
-/// work is at most the product of both lengths.
+/// Matches with backtracking to the last `**` only: it can skip every segment that an earlier one could skip.
+/// Therefore the number of steps is at most the product of both lengths.
 fn match_segments(pieces: &[GlobSegment], segments: &[&str], names: PlaceholderValues<'_>) -> bool {
     let (mut piece_at, mut segment_at) = (0, 0);
-    // Behind the last `**`, and the first segment that it does not skip.
+    // The piece after the last `**`, and the first segment that this `**` does not skip.
     let mut back: Option<(usize, usize)> = None;
     loop {
         match (pieces.get(piece_at), segments.get(segment_at)) {
             (None, None) => return true,
-            // `team/**` is what is in team, and not team itself.
+            // `team/**` matches the names below team, but not team itself.
             (Some(GlobSegment::AnyDepth), segment) if piece_at + 1 == pieces.len() => {
                 return segment.is_some();
             }
@@ -171,9 +171,9 @@ fn match_segments(pieces: &[GlobSegment], segments: &[&str], names: PlaceholderV
             }
             (_, None) => return false,
             (_, Some(_)) => {
-                let Some((behind, skipped)) = back else { return false };
-                back = Some((behind, skipped + 1));
-                (piece_at, segment_at) = (behind, skipped + 1);
+                let Some((next_piece, skipped)) = back else { return false };
+                back = Some((next_piece, skipped + 1));
+                (piece_at, segment_at) = (next_piece, skipped + 1);
             }
         }
     }
@@ -189,14 +189,14 @@ fn match_segment(piece: &GlobSegment, segment: &str, names: PlaceholderValues<'_
     }
 }
 
-/// The first part stands at the start, the last at the end, the others in between, each at its first
-/// place: if there is a way, there is that one.
+/// Matches the first part at the start, the last part at the end, and the others between them. Each is matched at its
+/// first occurrence: if any match exists, this one does.
 fn match_wildcard(parts: &[Box<str>], segment: &str) -> bool {
     let [first, middle @ .., last] = parts else { return false };
     let Some(mut rest) = segment.strip_prefix(&**first) else { return false };
     for part in middle {
         match rest.split_once(&**part) {
-            Some((_, behind)) => rest = behind,
+            Some((_, after)) => rest = after,
             None => return false,
         }
     }

@@ -1,12 +1,12 @@
-//! Patterns: what each matches, and the nearest thing that it does not.
+//! Names that each pattern matches, and similar names that it does not match.
 
 use super::*;
 
 fn glob(text: &str) -> Result<Glob, GlobError> {
-    let foreign = |c: char| c.is_ascii_uppercase() || c.is_control();
+    let is_invalid_char = |c: char| c.is_ascii_uppercase() || c.is_control();
     Glob::parse(
         text,
-        PatternSyntax { noun: "repository", is_invalid_char: foreign, is_trailing_slash_allowed: false },
+        PatternSyntax { noun: "repository name", is_invalid_char, is_trailing_slash_allowed: false },
     )
 }
 
@@ -51,7 +51,7 @@ fn placeholder_value_is_never_parsed_as_a_pattern() {
 
 #[test]
 fn invalid_glob_is_rejected_with_a_specific_error() {
-    for (text, fault) in [
+    for (text, error) in [
         ("", GlobError::Empty),
         ("/a", GlobError::EmptySegment),
         ("a/", GlobError::EmptySegment),
@@ -60,16 +60,16 @@ fn invalid_glob_is_rejected_with_a_specific_error() {
         ("a/**b", GlobError::DoubleStarInsideSegment),
         ("x-{user}", GlobError::InvalidPlaceholder),
         ("{users}", GlobError::InvalidPlaceholder),
-        ("Team/a", GlobError::InvalidCharacter("repository", 'T')),
+        ("Team/a", GlobError::InvalidCharacter("repository name", 'T')),
     ] {
-        assert_eq!(glob(text), Err(fault), "{text}");
+        assert_eq!(glob(text), Err(error), "{text}");
     }
     assert_eq!(glob(&"a".repeat(PATTERN_BYTES_MAX + 1)), Err(GlobError::TooLong));
 }
 
 #[test]
 fn worst_case_glob_matches_in_bounded_time() {
-    // With a way back to every ** this would not end.
+    // Backtracking to every ** would take exponential time.
     let pattern = glob(&("**/a/".repeat(100) + "b")).unwrap();
     assert!(!pattern.matches(&["a"; 1000], PlaceholderValues::default()));
     let stars = glob(&("a*".repeat(100) + "b")).unwrap();

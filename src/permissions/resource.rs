@@ -1,33 +1,33 @@
-//! What rights are on, and what a request is about.
+//! The resources of a registry or site: patterns of a rule, and the resource of a request.
 
 use super::actions::Actions;
 use super::glob::Glob;
 
-/// What a right is on.
+/// The resources that a permission applies to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResourcePattern {
-    /// All there is, in registries and in sites.
+    /// Every resource of every registry and site.
     Everything,
-    /// A registry.
+    /// Resources of a registry.
     Registry {
-        /// None of them means all.
+        /// The patterns of repository names. An empty list means all repositories.
         repositories: Box<[Glob]>,
-        /// What may be done there, or not.
+        /// The actions that the permission is about.
         actions: Actions,
     },
-    /// A site.
+    /// Resources of a site.
     Site {
-        /// None of them means all. Without the slash at the start.
+        /// The patterns of paths, without the leading slash. An empty list means all paths.
         paths: Box<[Glob]>,
-        /// None of them means all.
+        /// The HTTP methods. An empty list means all methods.
         methods: Box<[Box<str>]>,
     },
 }
 
-/// What is asked for, by its segments.
+/// The resource that a request is about. Names and paths are split into segments.
 #[derive(Clone, Copy, Debug)]
 pub enum Resource<'o> {
-    /// Nothing but whether the credentials are good.
+    /// The endpoint `/v2/`, where a client learns whether its credentials are valid.
     Ping,
     /// The list of all repositories.
     Catalog,

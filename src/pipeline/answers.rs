@@ -1,4 +1,4 @@
-//! From a known answer, a rejection or a full queue to a verdict.
+//! Verdicts for known answers, rejections and full queues.
 
 use std::sync::Arc;
 
@@ -11,23 +11,18 @@ use crate::authn::hash::PASSWORD_LENGTH_MAX;
 use crate::authn::{Credentials, LocalRecord};
 
 impl Pipeline {
-    /// When to come again for a question about a user with these records that found no place.
+    /// Returns the verdict for a check that found no place in the queue of the first authenticator for `records`.
     pub(super) fn busy_verdict(&self, records: &LocalRecord) -> Verdict {
-        let entrance = self.authenticators.first_authenticator(records).unwrap_or_default();
-        Verdict::Limited(Limited::Busy(self.authenticators.retry_after(entrance)))
+        let first_authenticator = self.authenticators.first_authenticator(records).unwrap_or_default();
+        Verdict::Limited(Limited::Busy(self.authenticators.retry_after(first_authenticator)))
     }
 
     pub(super) fn count_queue_full(&self, records: &LocalRecord) {
-        let hashes = self
-            .authenticators
-            .first_authenticator(records)
-            .is_some_and(|place| self.authenticators.is_htpasswd(place));
-        let shed =
-            if hashes { &self.metrics.hash_queue_full } else { &self.metrics.http_authenticator_queue_full };
-        shed.inc();
+        self.authenticators.count_queue_full(records, &self.metrics);
     }
 
-    /// The answer to a question that is known; `rejection` says why it is a rejection, if it is one.
+    /// Counts a known answer and returns it. A rejection becomes a challenge with the reason that `rejection`
+    /// returns.
     pub(super) fn resolve_known_answer(
         &self,
         known: KnownAnswer,
@@ -46,10 +41,10 @@ impl Pipeline {
     }
 }
 
-/// Why credentials were rejected, for the log.
+/// Returns the reason for the log why credentials were rejected.
 pub(super) fn rejection_reason(credentials: &Credentials, records: &LocalRecord) -> ChallengeReason {
-    if let Some(fault) = records.line_error() {
-        return ChallengeReason::InvalidHtpasswdLine(fault);
+    if let Some(error) = records.line_error() {
+        return ChallengeReason::InvalidHtpasswdLine(error);
     }
     let is_too_long = credentials.password().len() > PASSWORD_LENGTH_MAX && records.is_decided_by_htpasswd();
     if is_too_long { ChallengeReason::PasswordTooLong } else { ChallengeReason::WrongCredentials }

@@ -1,15 +1,19 @@
-//! The answer cache: what an authenticator said, and nothing else. Policy is judged anew each time.
+//! The answer cache. It stores accepted answers of authenticators. The policy is evaluated on every request instead.
 //!
-//! Accepted answers only: a rejection is kept by the throttle, with what the client has asked, so that no flood of refusals
-//! washes out a good answer. An accepted htpasswd answer is a pure function of its key, which holds the fingerprint of the
-//! user's line, so it needs no short time to live: it goes when it was idle for long, when there is
-//! no room, or when the line was edited and nobody can make its key any more. One that a service gave
-//! has a time after which the service is asked anew, and perhaps a longer one in which it is given while
-//! the service can't be asked; a rejection or a flush ends both. A flushed answer is asked for anew, and the
-//! networks that proved it stay known, as with one that ran out. The cache evicts the least recently
-//! used, since a policy that weighs frequency would not let a newcomer in.
+//! Rejections are stored by the throttle, with the attempts of the client. So a flood of rejections cannot evict an
+//! accepted answer.
 //!
-//! Deadlines stand in the values and are compared with the gate's clock; moka's own are not used.
+//! An accepted htpasswd answer is a pure function of its key, which contains the fingerprint of the user's line. It
+//! needs no TTL. It is evicted when it was idle for too long or when the cache is full. If the line is edited, no
+//! request produces the old key any more.
+//!
+//! An answer of a remote service has a TTL, after which the service is called again. It can also have a longer
+//! stale TTL, in which it is used if the service is unavailable. A rejection or a flush ends both. A flushed or
+//! expired answer keeps the list of the networks that received it.
+//!
+//! The eviction policy is LRU. A policy that weighs frequency would not admit a new entry to a full cache.
+//!
+//! Deadlines are stored in the entries and compared with the clock of the pipeline. The expiry of moka is not used.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,168 +29,182 @@ use crate::authn::{AnswerLifetime, Outcome};
 use crate::clock::Moment;
 use crate::metrics::Metrics;
 
-/// Client networks remembered for each accepted answer: those that may have it while throttled. A
-/// team's offices and CI runners fit; who is forgotten is only treated as any other network.
+/// The maximum number of client networks stored with an accepted answer. They can receive the answer while they are
+/// throttled. The offices and CI runners of a team fit. A network that was removed is treated like any other network.
 const SEEN_NETWORKS_MAX: usize = 64;
 
-/// How the idle time is rounded, so that a hot answer is not written to at each hit.
+/// The resolution of the idle time, so that not every hit writes to the entry.
 const LAST_USE_RESOLUTION: Duration = Duration::from_secs(1);
 
-/// How much is kept, and for how long.
+/// The limits of the answer cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheLimits {
-    /// Accepted answers.
+    /// The maximum number of accepted answers.
     pub entries_max: u64,
-    /// An accepted answer that nobody asked for in this time goes.
+    /// The time after which an unused answer is evicted.
     pub idle_timeout: Duration,
-    /// How long a rejection by a service is given without asking it.
+    /// The time for which a rejection by a remote service is repeated without a call.
     pub rejection_ttl: Duration,
 }
 
-/// What a network that was given an answer before may have of it.
+/// The result of a lookup for a network that received the answer before.
 pub enum SeenFromNetwork {
-    /// The answer.
+    /// The answer is valid.
     Answer(Arc<CachedAnswer>),
-    /// That it is asked for anew.
+    /// The answer has expired or was flushed. The credentials must be checked again.
     Expired,
 }
 
 /// An accepted answer.
 pub struct CachedAnswer {
     identity: Arc<Identity>,
-    /// The name that the client gave, by which it may be flushed.
+    /// The user name that the client sent. A flush can name it.
     presented_user: Box<[u8]>,
-    /// When it has to be asked for anew.
+    /// The moment after which the credentials must be checked again.
     fresh_until: Moment,
-    /// Until when it is given where nobody can be asked.
+    /// The moment until which the answer is used if the authenticator is unavailable.
     stale_until: Moment,
-    /// In milliseconds of the gate's clock.
+    /// The last use, in milliseconds of the pipeline's clock.
     last_used_at_millis: AtomicU64,
-    /// Tags of the networks that were given this answer, the latest last.
+    /// Tags of the networks that received this answer, the latest last.
     seen_networks: ArcSwap<Vec<u64>>,
-    /// It was flushed or forgotten, and is not to be given even by who knows where it lies.
+    /// Set by a flush or a removal. Worker caches hold references to answers, so removal from the cache is not
+    /// enough.
     is_invalidated: AtomicBool,
 }
 
-/// Whose answer is kept, and under which name.
+/// The key of an answer, and the user name for flushes.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheEntryId<'q> {
-    /// The answer's name.
+    /// The cache key of the answer.
     pub key: CacheKey,
-    /// The name that the client gave.
+    /// The user name that the client sent.
     pub user: &'q [u8],
 }
 
-/// See the top of this file.
+/// The answer cache.
 pub struct AnswerCache {
     answers: Cache<CacheKey, Arc<CachedAnswer>, UniformKeyHasher>,
-    limits: CacheLimits,
+    /// [`CacheLimits::idle_timeout`] in milliseconds, which can change at run time.
+    idle_timeout_millis: AtomicU64,
+    /// [`CacheLimits::rejection_ttl`] in milliseconds, likewise.
+    rejection_ttl_millis: AtomicU64,
 }
 
 impl AnswerCache {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(limits: CacheLimits) -> Self {
         let builder =
             Cache::builder().max_capacity(limits.entries_max).eviction_policy(EvictionPolicy::lru());
-        Self { answers: builder.build_with_hasher(UniformKeyHasher::default()), limits }
+        let cache = Self {
+            answers: builder.build_with_hasher(UniformKeyHasher::default()),
+            idle_timeout_millis: AtomicU64::default(),
+            rejection_ttl_millis: AtomicU64::default(),
+        };
+        cache.set_timeouts(&limits);
+        cache
     }
 
-    /// How long a rejection by a service is given without asking it.
+    /// Changes how long answers are kept. The number of entries cannot change.
+    pub fn set_timeouts(&self, limits: &CacheLimits) {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.idle_timeout_millis.store(millis(limits.idle_timeout), Ordering::Relaxed);
+        self.rejection_ttl_millis.store(millis(limits.rejection_ttl), Ordering::Relaxed);
+    }
+
+    /// Returns the time for which a rejection by a remote service is repeated without a call.
     pub fn rejection_ttl(&self) -> Duration {
-        self.limits.rejection_ttl
+        Duration::from_millis(self.rejection_ttl_millis.load(Ordering::Relaxed))
     }
 
-    /// The answer kept under `key`, given to the network tagged `network`, which knows it from now on.
-    pub fn get(&self, key: &CacheKey, network: u64, now: Moment) -> Option<Arc<CachedAnswer>> {
-        let accepted = self.get_live(key, now).filter(|accepted| accepted.is_fresh(now))?;
-        accepted.mark_seen_from(network);
-        Some(accepted)
+    /// Returns the answer under `key` if it is valid, and stores that the network `network_tag` received it.
+    pub fn get(&self, key: &CacheKey, network_tag: u64, now: Moment) -> Option<Arc<CachedAnswer>> {
+        let answer = self.get_live(key, now).filter(|answer| answer.is_fresh(now))?;
+        answer.mark_seen_from(network_tag);
+        Some(answer)
     }
 
-    /// The accepted answer kept under `key`, if this very network was given it before: all that a
-    /// throttled client gets, or it could try passwords against the cache for nothing.
-    pub fn get_if_seen_from(&self, key: &CacheKey, network: u64, now: Moment) -> Option<SeenFromNetwork> {
-        let accepted =
-            self.get_live(key, now).filter(|accepted| accepted.seen_networks.load().contains(&network))?;
-        Some(if accepted.is_fresh(now) {
-            SeenFromNetwork::Answer(accepted)
-        } else {
-            SeenFromNetwork::Expired
-        })
+    /// Returns the answer under `key` if the network `network_tag` received it before. A throttled client gets no
+    /// other answer. Otherwise it could test passwords against the cache without limit.
+    pub fn get_if_seen_from(&self, key: &CacheKey, network_tag: u64, now: Moment) -> Option<SeenFromNetwork> {
+        let answer =
+            self.get_live(key, now).filter(|answer| answer.seen_networks.load().contains(&network_tag))?;
+        Some(if answer.is_fresh(now) { SeenFromNetwork::Answer(answer) } else { SeenFromNetwork::Expired })
     }
 
-    /// The last acceptance, which may be given since nobody can be asked, and for how long.
+    /// Returns the identity of the last accepted answer under `key`, and for how long it can be used while the
+    /// authenticator is unavailable.
     pub fn stale_answer(&self, key: &CacheKey, now: Moment) -> Option<(Arc<Identity>, Duration)> {
-        let accepted = self.answers.get(key)?;
-        let well = now < accepted.stale_until && !accepted.is_invalidated.load(Ordering::SeqCst);
-        well.then(|| (accepted.identity(), accepted.stale_until.since(now)))
+        let answer = self.answers.get(key)?;
+        let is_usable = now < answer.stale_until && !answer.is_invalidated.load(Ordering::SeqCst);
+        is_usable.then(|| (answer.identity(), answer.stale_until.since(now)))
     }
 
-    /// Whose the credentials were when they were accepted last, if that was not forgotten since. It admits nobody.
+    /// Returns the identity of the last accepted answer under `key`, expired or not. It must not be used to admit a
+    /// request.
     pub fn last_accepted_identity(&self, key: &CacheKey) -> Option<Arc<Identity>> {
-        let accepted =
-            self.answers.get(key).filter(|accepted| !accepted.is_invalidated.load(Ordering::SeqCst))?;
-        Some(accepted.identity())
+        let answer = self.answers.get(key).filter(|answer| !answer.is_invalidated.load(Ordering::SeqCst))?;
+        Some(answer.identity())
     }
 
-    /// Tells an accepted answer that the network tagged `network` was given it.
-    pub fn mark_seen(&self, key: &CacheKey, network: u64) {
-        if let Some(accepted) = self.answers.get(key) {
-            accepted.mark_seen_from(network);
+    /// Stores that the network `network_tag` received the answer under `key`.
+    pub fn mark_seen(&self, key: &CacheKey, network_tag: u64) {
+        if let Some(answer) = self.answers.get(key) {
+            answer.mark_seen_from(network_tag);
         }
     }
 
     fn get_live(&self, key: &CacheKey, now: Moment) -> Option<Arc<CachedAnswer>> {
-        let accepted = self.answers.get(key)?;
-        match accepted.idle_time(now) {
-            idle if idle >= self.limits.idle_timeout => {
-                if now >= accepted.stale_until || accepted.fresh_until.as_millis() == u64::MAX {
+        let answer = self.answers.get(key)?;
+        match answer.idle_time(now) {
+            idle if idle >= Duration::from_millis(self.idle_timeout_millis.load(Ordering::Relaxed)) => {
+                if now >= answer.stale_until || answer.fresh_until.as_millis() == u64::MAX {
                     self.answers.invalidate(key);
                 }
                 return None;
             }
             idle if idle >= LAST_USE_RESOLUTION => {
-                accepted.last_used_at_millis.store(now.as_millis(), Ordering::Relaxed)
+                answer.last_used_at_millis.store(now.as_millis(), Ordering::Relaxed)
             }
             _ => {}
         }
-        Some(accepted)
+        Some(answer)
     }
 
-    /// Whether an answer that somebody holds on to may still be given. Now and then it is looked up
-    /// again, so that the cache knows that it is in use, and whether it is still there is known too.
-    pub fn is_live(&self, key: &CacheKey, accepted: &Arc<CachedAnswer>, now: Moment) -> bool {
-        if !accepted.is_fresh(now) {
+    /// Returns true if an answer that the caller holds is still valid. After one second it is looked up
+    /// again. That marks it as used, and detects that it was evicted or replaced.
+    pub fn is_live(&self, key: &CacheKey, answer: &Arc<CachedAnswer>, now: Moment) -> bool {
+        if !answer.is_fresh(now) {
             return false;
         }
-        if accepted.idle_time(now) < LAST_USE_RESOLUTION {
+        if answer.idle_time(now) < LAST_USE_RESOLUTION {
             return true;
         }
-        self.get_live(key, now).is_some_and(|kept| Arc::ptr_eq(&kept, accepted))
+        self.get_live(key, now).is_some_and(|stored| Arc::ptr_eq(&stored, answer))
     }
 
-    /// Keeps a good answer to `question`, for as long as `trust` says; any other ends what was kept.
+    /// Stores an accepted outcome for the given lifetime. Any other outcome removes the stored answer.
     pub fn store_outcome(
         &self,
-        question: &CacheEntryId<'_>,
+        entry_id: &CacheEntryId<'_>,
         outcome: &Outcome,
-        trust: AnswerLifetime,
+        lifetime: AnswerLifetime,
         now: Moment,
     ) {
-        let CacheEntryId { key, user } = *question;
+        let CacheEntryId { key, user } = *entry_id;
         match outcome {
             Outcome::Accepted(identity) => {
                 let until = |span: Option<Duration>| now.plus(span.unwrap_or(Duration::MAX));
-                // Who was given the answer before it ran out is given it hereafter.
-                let before = self.answers.get(&key);
+                // Networks that received the previous answer also count as networks that received the new one.
+                let previous = self.answers.get(&key);
                 let answer = CachedAnswer {
                     identity: Arc::clone(identity),
                     presented_user: user.into(),
-                    fresh_until: until(trust.cache_ttl),
-                    stale_until: until(trust.stale_ttl),
+                    fresh_until: until(lifetime.cache_ttl),
+                    stale_until: until(lifetime.stale_ttl),
                     last_used_at_millis: AtomicU64::new(now.as_millis()),
-                    seen_networks: before
-                        .map(|before| before.seen_networks.load_full())
+                    seen_networks: previous
+                        .map(|previous| previous.seen_networks.load_full())
                         .unwrap_or_default()
                         .into(),
                     is_invalidated: AtomicBool::new(false),
@@ -197,29 +215,31 @@ impl AnswerCache {
         }
     }
 
-    /// Forgets an acceptance by one of those who do not know the user any more.
+    /// Removes the answer under `key` if it was accepted by one of the authenticators `unknown_to`, which do not have
+    /// the user any more.
     pub fn invalidate_if_accepted_by(&self, key: &CacheKey, unknown_to: &[Arc<str>]) {
-        let kept = self.answers.get(key).filter(|_| !unknown_to.is_empty());
-        if kept.is_some_and(|kept| unknown_to.contains(&kept.identity.authenticator)) {
+        let answer = self.answers.get(key).filter(|_| !unknown_to.is_empty());
+        if answer.is_some_and(|answer| unknown_to.contains(&answer.identity.authenticator)) {
             self.remove(key);
         }
     }
 
-    /// Forgets what is kept under `key`, and who knew it.
+    /// Removes the answer under `key`, and with it the list of networks that received it.
     pub fn remove(&self, key: &CacheKey) {
-        if let Some(accepted) = self.answers.remove(key) {
-            accepted.invalidate();
+        if let Some(answer) = self.answers.remove(key) {
+            answer.invalidate();
         }
     }
 
-    /// Has the answer kept under `key` asked for anew. Which networks proved it before stays known.
+    /// Invalidates the answer under `key`, so that the credentials are checked again. The list of networks that
+    /// received it is kept.
     pub fn expire(&self, key: &CacheKey) {
-        if let Some(accepted) = self.answers.get(key) {
-            accepted.invalidate();
+        if let Some(answer) = self.answers.get(key) {
+            answer.invalidate();
         }
     }
 
-    /// The same for every answer, or those about one user. Walks the whole cache.
+    /// Invalidates the answers for one user, or all answers, as [`AnswerCache::expire`] does. Visits every entry.
     pub fn flush(&self, user: Option<&[u8]>) {
         let answers = self.answers.iter().map(|(_, answer)| answer);
         answers
@@ -227,7 +247,7 @@ impl AnswerCache {
             .for_each(|answer| answer.invalidate());
     }
 
-    /// Brings the gauges up to date, for somebody who is about to read them.
+    /// Updates the gauge of the entries.
     pub fn update_gauges(&self, metrics: &Metrics) {
         self.answers.run_pending_tasks();
         metrics.cache_entries.set(i64::try_from(self.answers.entry_count()).unwrap_or(i64::MAX));
@@ -235,12 +255,12 @@ impl AnswerCache {
 }
 
 impl CachedAnswer {
-    /// Who was vouched for.
+    /// Returns the identity that the authenticator returned.
     pub fn identity(&self) -> Arc<Identity> {
         Arc::clone(&self.identity)
     }
 
-    /// Whether it is about this user, by the name that he gave or by the one that he has.
+    /// Returns true if the answer is about `user`: the name that the client sent, or the name of the identity.
     fn is_for_user(&self, user: &[u8]) -> bool {
         *self.presented_user == *user || self.identity.user.as_bytes() == user
     }
@@ -257,19 +277,20 @@ impl CachedAnswer {
         now.since(Moment::from_millis(self.last_used_at_millis.load(Ordering::Relaxed)))
     }
 
-    fn mark_seen_from(&self, network: u64) {
-        let place = self.seen_networks.load().iter().position(|known| *known == network);
-        // In the younger half it is safe for long; to move it at each use would be a write at each.
+    fn mark_seen_from(&self, network_tag: u64) {
+        let place = self.seen_networks.load().iter().position(|seen| *seen == network_tag);
+        // A network in the newer half of the list is far from removal. To move it on each use would write on each
+        // use.
         if place.is_some_and(|place| place + SEEN_NETWORKS_MAX / 2 >= self.seen_networks.load().len()) {
             return;
         }
-        self.seen_networks.rcu(|known| {
-            let mut known: Vec<u64> = known.iter().copied().filter(|known| *known != network).collect();
-            if known.len() >= SEEN_NETWORKS_MAX {
-                known.remove(0);
+        self.seen_networks.rcu(|seen| {
+            let mut seen: Vec<u64> = seen.iter().copied().filter(|seen| *seen != network_tag).collect();
+            if seen.len() >= SEEN_NETWORKS_MAX {
+                seen.remove(0);
             }
-            known.push(network);
-            known
+            seen.push(network_tag);
+            seen
         });
     }
 }

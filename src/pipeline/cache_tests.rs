@@ -1,4 +1,4 @@
-//! What the cache keeps, and for whom.
+//! Tests of the answer cache.
 
 use super::*;
 use crate::authn::Credentials;
@@ -13,9 +13,9 @@ const LIMITS: CacheLimits = CacheLimits {
 };
 
 fn check_key_for(password: &str) -> CacheKey {
-    let framed =
+    let buffer =
         format!("{}alice:{password}", "\0".repeat(Credentials::CACHE_KEY_HEADER_LENGTH)).into_bytes();
-    CacheKeyMaker::new([3; 32]).check_key_for_test(&mut Credentials::new(Zeroizing::new(framed)).unwrap())
+    CacheKeyMaker::new([3; 32]).check_key_for_test(&mut Credentials::new(Zeroizing::new(buffer)).unwrap())
 }
 
 fn accepted_alice() -> Outcome {
@@ -106,7 +106,7 @@ fn service_answer_expires_and_stays_available_as_stale_answer() {
 #[test]
 fn rejection_or_flush_invalidates_accepted_answer() {
     let cache = AnswerCache::new(LIMITS);
-    for end in ["rejected", "unknown", "flushed", "flushed by the other name", "all flushed", "forgotten"] {
+    for end in ["rejected", "unknown", "flushed", "flushed by the other name", "all flushed", "removed"] {
         cache.store_outcome(
             &alice_entry(check_key_for("x")),
             &accepted_alice(),
@@ -129,8 +129,8 @@ fn rejection_or_flush_invalidates_accepted_answer() {
             ),
             "flushed" => cache.flush(Some(b"alice")),
             "flushed by the other name" => {
-                let asked = CacheEntryId { user: b"Alice@example.com", ..alice_entry(check_key_for("x")) };
-                cache.store_outcome(&asked, &accepted_alice(), lifetime_secs(10, 60), at(0));
+                let entry_id = CacheEntryId { user: b"Alice@example.com", ..alice_entry(check_key_for("x")) };
+                cache.store_outcome(&entry_id, &accepted_alice(), lifetime_secs(10, 60), at(0));
                 cache.flush(Some(b"Alice@example.com"));
             }
             "all flushed" => cache.flush(None),
@@ -160,7 +160,7 @@ fn expired_answer_is_reported_as_expired_to_networks_that_received_it() {
     ));
     assert!(matches!(cache.get_if_seen_from(&check_key_for("x"), 1, at(10)), Some(SeenFromNetwork::Expired)));
     assert!(cache.get_if_seen_from(&check_key_for("x"), 2, at(10)).is_none());
-    // And knows the new one.
+    // A new answer keeps the list of networks.
     cache.store_outcome(&alice_entry(check_key_for("x")), &accepted_alice(), lifetime_secs(10, 0), at(10));
     assert!(matches!(
         cache.get_if_seen_from(&check_key_for("x"), 1, at(11)),
@@ -171,7 +171,7 @@ fn expired_answer_is_reported_as_expired_to_networks_that_received_it() {
 #[test]
 fn flushed_answer_is_reported_as_expired_to_networks_that_received_it() {
     let cache = AnswerCache::new(LIMITS);
-    let put = || {
+    let store = || {
         cache.store_outcome(
             &alice_entry(check_key_for("x")),
             &accepted_alice(),
@@ -180,7 +180,7 @@ fn flushed_answer_is_reported_as_expired_to_networks_that_received_it() {
         )
     };
     for user in [None, Some(&b"alice"[..])] {
-        put();
+        store();
         cache.get(&check_key_for("x"), 1, at(0));
         cache.flush(user);
         assert!(cache.get(&check_key_for("x"), 1, at(1)).is_none());
@@ -189,12 +189,12 @@ fn flushed_answer_is_reported_as_expired_to_networks_that_received_it() {
             Some(SeenFromNetwork::Expired)
         ));
         assert!(cache.get_if_seen_from(&check_key_for("x"), 2, at(1)).is_none());
-        put();
+        store();
         assert!(matches!(
             cache.get_if_seen_from(&check_key_for("x"), 1, at(1)),
             Some(SeenFromNetwork::Answer(_))
         ));
-        // Once it is known to be wrong, nobody has proved it.
+        // A rejection removes the list of networks.
         cache.flush(user);
         cache.store_outcome(
             &alice_entry(check_key_for("x")),

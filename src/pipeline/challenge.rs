@@ -1,86 +1,86 @@
-//! Why a client is challenged (401).
+//! The reasons for a challenge (401).
 
 use crate::authn::api_key::ApiKeyError;
 use crate::authn::hash::PASSWORD_LENGTH_MAX;
 use crate::authn::htpasswd::line::HtpasswdLineError;
 use crate::identity::UsernameError;
 use crate::policy::token::InsufficientScope;
-use crate::token::signing_key::TokenVerifyError;
+use crate::token::signing_key::verify::TokenVerifyError;
 
-/// What the log says of a user whose line can't be used, before the diagnosis.
-const INVALID_HTPASSWD_LINE: &str = "the user's line in the htpasswd file can't be used (see doorward check)";
+/// The log text for a user with an invalid line, before the diagnosis.
+const INVALID_HTPASSWD_LINE: &str = "the user's line in the htpasswd file is invalid (run doorward check)";
 
-/// Why a client is challenged. It is never told which of these it was.
+/// The reason for a challenge. It is logged and never sent to the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChallengeReason {
-    /// No `Authorization`.
+    /// No `Authorization` header, or an empty one.
     NoCredentials,
-    /// An `Authorization` that can't be read as a user name and a password.
+    /// An `Authorization` header that cannot be parsed as a user name and a password.
     MalformedCredentials(MalformedCredentialsError),
-    /// Another scheme than Basic.
+    /// An authentication scheme that is not supported.
     UnsupportedScheme,
-    /// The user is unknown, or his password is another.
+    /// An unknown user or a wrong password.
     WrongCredentials,
-    /// The user's line in the htpasswd file can't be used, so no password can be checked against it.
+    /// An invalid line in the htpasswd file: no password of this user can be checked.
     InvalidHtpasswdLine(HtpasswdLineError),
-    /// The password is longer than any that is compared with a hash, and nothing else decides about this user.
+    /// A password that is too long to be compared with a hash, for a user that only the htpasswd file decides about.
     PasswordTooLong,
-    /// A key that is no good.
+    /// An invalid API key.
     InvalidApiKey(ApiKeyError),
-    /// A token of the registry's that is no good.
+    /// An invalid registry token.
     InvalidToken(TokenVerifyError),
-    /// One that is, and permits less.
+    /// A valid registry token that does not permit the request.
     InsufficientScope(InsufficientScope),
 }
 
 impl ChallengeReason {
-    /// What the log says besides the reason; empty where there is nothing to add.
+    /// Returns the detail for the log; empty if there is none besides the name of the reason.
     pub(super) fn detail(&self) -> String {
         match self {
-            Self::MalformedCredentials(why) => why.to_string(),
+            Self::MalformedCredentials(error) => error.to_string(),
             Self::PasswordTooLong => {
                 format!(
-                    "the password is longer than {PASSWORD_LENGTH_MAX} bytes, and no hash is compared with it"
+                    "the password is longer than {PASSWORD_LENGTH_MAX} bytes, the limit for passwords that are hashed"
                 )
             }
-            Self::InvalidHtpasswdLine(fault) => format!("{INVALID_HTPASSWD_LINE}: {}", fault.message()),
-            Self::InvalidApiKey(fault) => fault.to_string(),
-            Self::InvalidToken(fault) => fault.to_string(),
-            Self::InsufficientScope(lacks) if lacks.is_for_other_host => {
+            Self::InvalidHtpasswdLine(error) => format!("{INVALID_HTPASSWD_LINE}: {}", error.message()),
+            Self::InvalidApiKey(error) => error.to_string(),
+            Self::InvalidToken(error) => error.to_string(),
+            Self::InsufficientScope(missing) if missing.is_for_other_host => {
                 "the token is for another host".to_owned()
             }
-            Self::InsufficientScope(lacks) => format!("{} is not in the token", lacks.scope),
+            Self::InsufficientScope(missing) => format!("{} is not in the token", missing.scope),
             Self::NoCredentials | Self::UnsupportedScheme | Self::WrongCredentials => String::new(),
         }
     }
 }
 
-/// Why an `Authorization` header of the scheme Basic cannot be read. Nothing of the header is quoted: a part of it is
-/// the password.
+/// An error in an `Authorization` header of the scheme Basic. No message quotes the header, because it contains the
+/// password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedCredentialsError {
-    /// More than one header.
+    /// More than one `Authorization` header.
     #[error("the request has more than one Authorization header")]
     RepeatedHeader,
-    /// A header, or a password in a form, that is longer than `limits.max_header_bytes`.
+    /// A header, or credentials in a form at `/token`, longer than `limits.max_header_bytes`.
     #[error("the Authorization header is longer than limits.max_header_bytes")]
     HeaderTooLong,
-    /// Not base64.
+    /// Credentials that are not base64.
     #[error("the credentials are not base64")]
     InvalidBase64,
     /// No colon between the user name and the password.
     #[error("the credentials have no colon between the user name and the password")]
     NoColon,
-    /// A user name that no user can have.
+    /// An invalid user name.
     #[error("{0}")]
     InvalidUsername(UsernameError),
-    /// An API key where the user name belongs.
+    /// An API key in place of the user name.
     #[error("the user name is an API key: send the key as the password")]
     ApiKeyAsUsername,
     /// An empty password.
     #[error("the password is empty")]
     EmptyPassword,
-    /// A NUL, which ends a password for C programs and repeats it for bcrypt: "ab\0ab" would match "ab".
-    #[error("the password has a NUL")]
+    /// A NUL in the password. C programs end a password there, and bcrypt repeats it: "ab\0ab" would match "ab".
+    #[error("the password contains a NUL")]
     NulInPassword,
 }

@@ -1,5 +1,5 @@
-//! What is left of the path when the cache has no answer: a place in a queue, or in the flight of an
-//! equal question, and the wait. Where nobody can be asked, the last acceptance may still do.
+//! The check of credentials that have no answer in the cache: it takes a place in a queue or joins a check in
+//! flight, and waits. If the authenticator is unavailable, the last accepted answer can be used instead.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,41 +12,41 @@ use super::verdict::Verdict;
 use crate::authn::{FailureCause, Identity, Outcome};
 use crate::request::subrequest::Subrequest;
 
-/// Who was vouched for.
+/// An authenticated identity.
 pub struct Authenticated {
-    /// Who.
+    /// The identity.
     pub identity: Arc<Identity>,
-    /// Where nobody could be asked now: for how long this may be said.
+    /// The time for which a stale answer can still be used; `None` if the answer is not stale.
     pub stale_remaining: Option<Duration>,
 }
 
-/// A question that has to be checked. Dropping it counts as a failure, as its ticket does.
+/// A check that an authenticator must do. Dropping it counts a failure, see [`AttemptGuard`].
 pub struct PendingCheck {
     pipeline: Arc<Pipeline>,
     attempt: AttemptGuard,
     throttle_keys: ThrottleKeys,
-    request: CheckRequest,
+    check_request: CheckRequest,
 }
 
 impl PendingCheck {
     pub(super) fn new(
-        gate: Arc<Pipeline>,
-        ticket: AttemptGuard,
-        tags: ThrottleKeys,
-        question: CheckRequest,
+        pipeline: Arc<Pipeline>,
+        attempt: AttemptGuard,
+        throttle_keys: ThrottleKeys,
+        check_request: CheckRequest,
     ) -> Self {
-        Self { pipeline: gate, attempt: ticket, throttle_keys: tags, request: question }
+        Self { pipeline, attempt, throttle_keys, check_request }
     }
 
-    /// Has the credentials checked, and judges the request that they came with.
+    /// Waits for the check, and evaluates the request for the identity that it returns.
     pub async fn evaluate(self, request: &Subrequest<'_>) -> Verdict {
-        let gate = Arc::clone(&self.pipeline);
-        request.set_user(self.request.credentials.user());
+        let pipeline = Arc::clone(&self.pipeline);
+        request.set_user(self.check_request.credentials.user());
         match self.authenticate().await {
-            Ok(Authenticated { identity, stale_remaining: None }) => gate.authorize(identity, request),
+            Ok(Authenticated { identity, stale_remaining: None }) => pipeline.authorize(identity, request),
             Ok(Authenticated { identity, stale_remaining: Some(_) }) => {
-                match gate.authorize(identity, request) {
-                    Verdict::Allow(grant) => Verdict::Allow(grant.with_stale(true)),
+                match pipeline.authorize(identity, request) {
+                    Verdict::Allow(allowed) => Verdict::Allow(allowed.with_stale(true)),
                     refusal => refusal,
                 }
             }
@@ -54,41 +54,37 @@ impl PendingCheck {
         }
     }
 
-    /// Has the credentials checked: whose they are.
+    /// Waits for the check and returns the identity. If the authenticator is unavailable, this is the identity of the
+    /// last accepted answer, if the configuration permits stale answers.
     ///
     /// # Errors
-    /// The verdict that there is instead.
-    pub async fn who(self) -> Result<Authenticated, Verdict> {
-        self.authenticate().await
-    }
-
-    /// Who it is; the last acceptance counts where nobody could be asked.
-    async fn authenticate(self) -> Result<Authenticated, Verdict> {
-        let Self { pipeline: gate, attempt: ticket, throttle_keys: tags, request: question } = self;
-        match run_check(&gate, &tags, &question).await {
+    /// The verdict if there is no identity.
+    pub async fn authenticate(self) -> Result<Authenticated, Verdict> {
+        let Self { pipeline, attempt, throttle_keys, check_request } = self;
+        match run_check(&pipeline, &throttle_keys, &check_request).await {
             Ok(identity) => {
-                ticket.record_success();
+                attempt.record_success();
                 Ok(Authenticated { identity, stale_remaining: None })
             }
-            Err(Verdict::Unavailable(trouble)) => {
-                let stale = trouble
-                    .permits_stale_answer()
-                    .then(|| gate.cache.stale_answer(&question.cache_keys.answer_key, gate.clock.now()));
-                if let Some((identity, left)) = stale.flatten() {
-                    ticket.record_success();
-                    gate.metrics.stale_answers.inc();
-                    return Ok(Authenticated { identity, stale_remaining: Some(left) });
+            Err(Verdict::Unavailable(error)) => {
+                let stale = error.permits_stale_answer().then(|| {
+                    pipeline.cache.stale_answer(&check_request.cache_keys.answer_key, pipeline.clock.now())
+                });
+                if let Some((identity, remaining)) = stale.flatten() {
+                    attempt.record_success();
+                    pipeline.metrics.stale_answers.inc();
+                    return Ok(Authenticated { identity, stale_remaining: Some(remaining) });
                 }
-                match trouble.cause() {
-                    FailureCause::Requester => ticket.record_no_response(),
-                    // An outage, or the beginning of one, must not throttle a network.
-                    FailureCause::Outage | FailureCause::Undetermined => ticket.record_backend_error(),
+                match error.cause() {
+                    FailureCause::Requester => attempt.record_no_response(),
+                    // An outage, or the start of one, must not throttle a network.
+                    FailureCause::Outage | FailureCause::Undetermined => attempt.record_backend_error(),
                 }
-                Err(Verdict::Unavailable(trouble))
+                Err(Verdict::Unavailable(error))
             }
-            // Its turn did not come. That is no fault of the others in its network, of whom there may be many.
+            // The check was not done in time. If many users of a network wait, this must not throttle the network.
             Err(Verdict::Limited(limited)) => {
-                ticket.record_backend_error();
+                attempt.record_backend_error();
                 Err(Verdict::Limited(limited))
             }
             Err(refusal) => Err(refusal),
@@ -96,42 +92,45 @@ impl PendingCheck {
     }
 }
 
-/// Has the question checked, once for all who ask it at this time.
+/// Runs the check, or joins the equal check in flight, and waits for its result.
 async fn run_check(
-    gate: &Pipeline,
-    tags: &ThrottleKeys,
-    question: &CheckRequest,
+    pipeline: &Pipeline,
+    throttle_keys: &ThrottleKeys,
+    check_request: &CheckRequest,
 ) -> Result<Arc<Identity>, Verdict> {
-    let busy = || gate.busy_verdict(&question.records);
-    let rejected = || rejection_reason(&question.credentials, &question.records);
-    let until = Instant::now() + gate.check_timeout;
+    let busy = || pipeline.busy_verdict(&check_request.records);
+    let rejected = || rejection_reason(&check_request.credentials, &check_request.records);
+    let deadline = Instant::now() + pipeline.check_timeout;
     loop {
-        let left = until.saturating_duration_since(Instant::now());
-        let boarding = gate.in_flight_checks.join_or_start(question, tags, left).map_err(|_| {
-            gate.count_queue_full(&question.records);
-            busy()
-        })?;
-        let (end, led) = match boarding {
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        let join = pipeline.in_flight_checks.join_or_start(check_request, throttle_keys, remaining).map_err(
+            |_| {
+                pipeline.count_queue_full(&check_request.records);
+                busy()
+            },
+        )?;
+        let (result, is_started) = match join {
             Join::Answered(known) => {
-                return gate.resolve_known_answer(known, rejected).map(|answer| answer.identity());
+                return pipeline.resolve_known_answer(known, rejected).map(|answer| answer.identity());
             }
-            Join::Started(end) => (end, true),
-            Join::Joined(end) => {
-                gate.metrics.cache_coalesced.inc();
-                (end, false)
+            Join::Started(result) => (result, true),
+            Join::Joined(result) => {
+                pipeline.metrics.cache_coalesced.inc();
+                (result, false)
             }
         };
-        match wait_for_answer(end, left).await {
+        match wait_for_answer(result, remaining).await {
             Some(Ok(Outcome::Accepted(identity))) => {
-                gate.cache.mark_seen(&question.cache_keys.answer_key, tags.requester_id().network_tag);
+                let network_tag = throttle_keys.requester_id().network_tag;
+                pipeline.cache.mark_seen(&check_request.cache_keys.answer_key, network_tag);
                 return Ok(identity);
             }
             Some(Ok(Outcome::Rejected | Outcome::UnknownUser)) => {
                 return Err(Verdict::Challenge(rejected()));
             }
-            Some(Err(trouble)) => return Err(Verdict::Unavailable(trouble)),
-            // The check was dropped: who had joined it asks for a place of his own.
-            None if !led && Instant::now() < until => {}
+            Some(Err(error)) => return Err(Verdict::Unavailable(error)),
+            // The check of another request was dropped: this request tries to get its own place.
+            None if !is_started && Instant::now() < deadline => {}
             None => return Err(busy()),
         }
     }

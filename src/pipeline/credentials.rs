@@ -1,4 +1,4 @@
-//! From the `Authorization` header to [`Credentials`] (RFC 7617, RFC 7235 section 2.1).
+//! Parses the `Authorization` header into [`Credentials`] (RFC 7617, RFC 7235 section 2.1).
 
 use base64::Engine;
 use base64::engine::DecodePaddingMode;
@@ -11,23 +11,23 @@ use crate::authn::api_key::format::has_api_key_prefix;
 use crate::identity::Username;
 use crate::request::header::RequestHeader;
 
-/// Some clients leave the padding out.
+/// Base64 with optional padding: some clients omit it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// An `Authorization` header, split into its scheme and the rest (RFC 9110 section 11.4). Everything that reads
-/// such a header begins here: `/auth`, `/token` and the log cannot take it for different things.
+/// An `Authorization` header, split into its scheme and the rest (RFC 9110 section 11.4). This is the only parser
+/// of the header, so that `/auth`, `/token` and the log read it in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ParsedAuthorization<'a> {
-    /// No header, or a blank one.
+    /// No header, or one that contains only spaces.
     Missing,
     /// More than one header, or one that is too long.
     Invalid(MalformedCredentialsError),
-    /// `Basic`, and what is behind it.
+    /// The credentials of the scheme `Basic`.
     Basic(&'a [u8]),
-    /// `Bearer`, and what is behind it.
+    /// The token of the scheme `Bearer`.
     Bearer(&'a [u8]),
     /// Another scheme.
     Other,
@@ -57,7 +57,7 @@ fn parse_authorization(authorization: RequestHeader<'_>) -> ParsedAuthorization<
     }
 }
 
-/// Returns the bearer token of a request, unless it is one of our API keys.
+/// Returns the bearer token of a request, unless it has the prefix of API keys.
 pub fn bearer_token(authorization: RequestHeader<'_>) -> Option<&str> {
     match parse_authorization(authorization) {
         ParsedAuthorization::Bearer(token) if !token.is_empty() && !has_api_key_prefix(token) => {
@@ -71,17 +71,20 @@ pub fn bearer_token(authorization: RequestHeader<'_>) -> Option<&str> {
     }
 }
 
-/// Reads what the client presented: credentials whose user name can be one. Their password is checked by
-/// [`check_password`], so that the user is known if it is refused. A bearer is taken where there are keys, and if it is
-/// one.
+/// Parses the header and validates the user name. The caller validates the password with [`check_password`], so
+/// that the log has the user name if the password is invalid. A bearer token is accepted only if it is an API key
+/// and `has_api_keys` is true.
+///
+/// # Errors
+/// The reason for the challenge.
 pub fn parse_credentials(
     authorization: RequestHeader<'_>,
-    has_keys: bool,
+    has_api_keys: bool,
 ) -> Result<Credentials, ChallengeReason> {
     let basic = match parse_authorization(authorization) {
         ParsedAuthorization::Missing => return Err(ChallengeReason::NoCredentials),
-        ParsedAuthorization::Invalid(why) => return Err(ChallengeReason::MalformedCredentials(why)),
-        ParsedAuthorization::Bearer(token) if has_keys => {
+        ParsedAuthorization::Invalid(error) => return Err(ChallengeReason::MalformedCredentials(error)),
+        ParsedAuthorization::Bearer(token) if has_api_keys => {
             return api_key_credentials(token).ok_or(ChallengeReason::UnsupportedScheme);
         }
         ParsedAuthorization::Bearer(_) | ParsedAuthorization::Other => {
@@ -90,34 +93,34 @@ pub fn parse_credentials(
         ParsedAuthorization::Basic(basic) => basic,
     };
     let credentials = decode_basic(basic).map_err(ChallengeReason::MalformedCredentials)?;
-    Username::check(credentials.user()).map_err(|why| {
-        ChallengeReason::MalformedCredentials(MalformedCredentialsError::InvalidUsername(why))
+    Username::check(credentials.user()).map_err(|error| {
+        ChallengeReason::MalformedCredentials(MalformedCredentialsError::InvalidUsername(error))
     })?;
-    // It would stand in logs, and be shown to others, as a name.
-    if has_keys && has_api_key_prefix(credentials.user()) {
+    // As a user name, a secret API key would be logged.
+    if has_api_keys && has_api_key_prefix(credentials.user()) {
         return Err(ChallengeReason::MalformedCredentials(MalformedCredentialsError::ApiKeyAsUsername));
     }
     Ok(credentials)
 }
 
-/// A key by itself (RFC 6750 section 2.1).
+/// Returns credentials with an empty user name for an API key that was sent as a bearer token (RFC 6750 section 2.1).
 fn api_key_credentials(token: &[u8]) -> Option<Credentials> {
     if !has_api_key_prefix(token) || token.contains(&b' ') {
         return None;
     }
-    let mut framed =
+    let mut buffer =
         Zeroizing::new(Vec::with_capacity(Credentials::CACHE_KEY_HEADER_LENGTH + 1 + token.len()));
-    framed.resize(Credentials::CACHE_KEY_HEADER_LENGTH, 0);
-    framed.push(b':');
-    framed.extend_from_slice(token);
-    Credentials::new(framed)
+    buffer.resize(Credentials::CACHE_KEY_HEADER_LENGTH, 0);
+    buffer.push(b':');
+    buffer.extend_from_slice(token);
+    Credentials::new(buffer)
 }
 
-/// Checks that a password can be compared with anything. How long it may be is the concern of what compares it: see
-/// [`crate::authn::hash::PASSWORD_MAX`].
+/// Checks that a password is not empty and contains no NUL. The code that compares passwords limits their length, see
+/// [`PASSWORD_LENGTH_MAX`](crate::authn::hash::PASSWORD_LENGTH_MAX).
 ///
 /// # Errors
-/// Why not.
+/// The reason why the password is invalid.
 pub fn check_password(password: &[u8]) -> Result<(), MalformedCredentialsError> {
     if password.is_empty() {
         return Err(MalformedCredentialsError::EmptyPassword);
@@ -126,12 +129,12 @@ pub fn check_password(password: &[u8]) -> Result<(), MalformedCredentialsError> 
 }
 
 fn decode_basic(text: &[u8]) -> Result<Credentials, MalformedCredentialsError> {
-    let room = Credentials::CACHE_KEY_HEADER_LENGTH + base64::decoded_len_estimate(text.len());
-    // With room for all of it from the start: growing would leave a copy behind.
-    let mut framed = Zeroizing::new(Vec::with_capacity(room));
-    framed.resize(Credentials::CACHE_KEY_HEADER_LENGTH, 0);
-    BASE64.decode_vec(text, &mut framed).map_err(|_| MalformedCredentialsError::InvalidBase64)?;
-    Credentials::new(framed).ok_or(MalformedCredentialsError::NoColon)
+    let capacity = Credentials::CACHE_KEY_HEADER_LENGTH + base64::decoded_len_estimate(text.len());
+    // The full capacity is allocated at once. A reallocation would leave a copy of the password in memory.
+    let mut buffer = Zeroizing::new(Vec::with_capacity(capacity));
+    buffer.resize(Credentials::CACHE_KEY_HEADER_LENGTH, 0);
+    BASE64.decode_vec(text, &mut buffer).map_err(|_| MalformedCredentialsError::InvalidBase64)?;
+    Credentials::new(buffer).ok_or(MalformedCredentialsError::NoColon)
 }
 
 #[cfg(test)]
@@ -158,7 +161,7 @@ mod tests {
         assert_eq!(parse_text(basic_header(b"alice:se:cret").trim_end_matches('=')), alice);
         assert!(parse_text(&basic_header("zoë:pässword".as_bytes())).is_ok());
         assert!(parse_text(&basic_header(b"zo\xeb:p\xe4ss")).is_ok());
-        // Of any length; the header has a limit.
+        // The parser does not limit the length of a password.
         assert!(parse_text(&basic_header(&[&b"alice:"[..], &[b'x'; 10_000]].concat())).is_ok());
     }
 
@@ -171,8 +174,8 @@ mod tests {
         let key_as_user =
             Some(ChallengeReason::MalformedCredentials(MalformedCredentialsError::ApiKeyAsUsername));
         assert_eq!(parse_text(&basic_header(b"dwk_abc:x-oauth-basic")).err(), key_as_user);
-        let alone = parse_credentials(RequestHeader::Once(b"Bearer dwk_abc"), false);
-        assert_eq!(alone.err(), Some(ChallengeReason::UnsupportedScheme));
+        let disabled = parse_credentials(RequestHeader::Once(b"Bearer dwk_abc"), false);
+        assert_eq!(disabled.err(), Some(ChallengeReason::UnsupportedScheme));
     }
 
     #[test]
@@ -216,8 +219,8 @@ mod tests {
                 malformed(Bad::InvalidUsername(UsernameError::TooLong)),
             ),
         ];
-        for (value, refusal) in cases {
-            assert_eq!(parse_text(&value).err(), Some(refusal), "{value:.40}");
+        for (value, reason) in cases {
+            assert_eq!(parse_text(&value).err(), Some(reason), "{value:.40}");
         }
     }
 }

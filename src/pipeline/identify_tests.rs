@@ -1,12 +1,12 @@
-//! What a refusal costs, whoever is refused: the checks that are done for it, in number and kind, and what the
-//! client sees, for every format and for lengths on both sides of what bcrypt looks at.
+//! Tests that every rejection costs the same work and gets the same response. They use every hash format, and
+//! passwords shorter and longer than the 72 bytes that bcrypt hashes.
 
 use crate::authn::hash::tests::{CheckWork, take_performed_work};
 use crate::pipeline::tests::{HOME, TestPipeline, test_pipeline};
 
 const PASSWORD_LENGTHS: [usize; 5] = [8, 72, 73, 100, 200];
 
-/// A line of every format and two of bcrypt's costs, as cheap as there are; nobody's password but "password".
+/// A hash of each format, with the lowest costs, and of two costs of bcrypt. The password is "password".
 const HASH_FORMATS: [(&str, &str); 12] = [
     ("bcrypt 4", "$2y$04$HPgrjTu37HOLaRlc7Nzl1eUT8/mTCLwN1J8KXppbtmziF2XI1TmBK"),
     ("bcrypt 5", "$2y$05$HPgrjTu37HOLaRlc7Nzl1eUT8/mTCLwN1J8KXppbtmziF2XI1TmBK"),
@@ -28,7 +28,7 @@ const HASH_FORMATS: [(&str, &str); 12] = [
     ("damaged", "$2y$10$damaged"),
 ];
 
-/// Passwords that share their first 72 bytes, as far as they have them, and are all different and wrong.
+/// Returns different wrong passwords of this length. Passwords of more than 73 bytes have the same first 72 bytes.
 fn wrong_passwords(length: usize) -> Vec<String> {
     (0..14)
         .map(|number| {
@@ -38,20 +38,20 @@ fn wrong_passwords(length: usize) -> Vec<String> {
         .collect()
 }
 
-/// What a client sees that guesses, and what is done for it.
+/// Sends wrong passwords for one user, and returns the verdicts and the work that was done.
 async fn measure_rejections(
-    house: &TestPipeline,
+    setup: &TestPipeline,
     user: &str,
     length: usize,
 ) -> (Vec<String>, Vec<CheckWork>) {
     let network = format!("10.{}.{}.1", length, u32::from(user.as_bytes()[0]));
     let (mut answers, mut work) = (Vec::new(), Vec::new());
     let mut guesses = wrong_passwords(length);
-    // Some of them again: those are remembered.
+    // Some of them are repeated, and their rejection is stored.
     guesses.extend_from_within(..5);
     drop(take_performed_work());
     for guess in guesses {
-        answers.push(house.answer(user, &guess, &network).await);
+        answers.push(setup.answer(user, &guess, &network).await);
         work.push(take_performed_work());
     }
     (answers, work)
@@ -59,41 +59,42 @@ async fn measure_rejections(
 
 #[tokio::test]
 async fn unknown_user_costs_the_same_as_any_hash_format_at_every_length_field_s2() {
-    let house = test_pipeline();
-    let names = || ('a'..).zip(HASH_FORMATS).map(|(name, (format, text))| (name.to_string(), format, text));
-    let users = house.set_users_of_any_format(
-        &names().map(|(name, _, text)| format!("{name}:{text}\n")).collect::<String>(),
+    let setup = test_pipeline();
+    let users = || ('a'..).zip(HASH_FORMATS).map(|(user, (format, hash))| (user.to_string(), format, hash));
+    let index = setup.set_users_of_any_format(
+        &users().map(|(user, _, hash)| format!("{user}:{hash}\n")).collect::<String>(),
     );
-    assert_eq!(users.invalid_lines(), 1, "only the one that should be");
+    assert_eq!(index.invalid_lines(), 1, "only the damaged line is invalid");
     for length in PASSWORD_LENGTHS {
-        let unknown = measure_rejections(&house, "Unknown", length).await;
+        let unknown = measure_rejections(&setup, "Unknown", length).await;
         assert_eq!(
             unknown.0.iter().filter(|answer| *answer == "challenge wrong_credentials").count(),
             3,
             "{unknown:?}"
         );
         assert_eq!(unknown.1.iter().filter(|work| work.0.1 > 0).count(), 3, "{unknown:?}");
-        for (name, format, _) in names() {
-            assert_eq!(measure_rejections(&house, &name, length).await, unknown, "{format}, {length} bytes");
+        for (user, format, _) in users() {
+            assert_eq!(measure_rejections(&setup, &user, length).await, unknown, "{format}, {length} bytes");
         }
     }
-    let (answers, _) = measure_rejections(&house, "b", 7).await;
+    let (answers, _) = measure_rejections(&setup, "b", 7).await;
     assert_eq!(answers.last().unwrap(), "limited throttled");
-    // And the right password is one.
-    assert_eq!(house.answer("a", "password", HOME).await, "allow");
+    // The correct password is still accepted.
+    assert_eq!(setup.answer("a", "password", HOME).await, "allow");
 }
 
-/// The flaw itself: keys that are cut where the user has a bcrypt line. The measure above must see it.
+/// Simulates the flaw: a check key over the first 72 bytes for users with a bcrypt line. The measurement must
+/// detect it.
 #[tokio::test]
-async fn measurement_detects_user_whose_guesses_share_a_check_key() {
-    let house = test_pipeline();
-    let mut seen = Vec::new();
+async fn measurement_detects_check_keys_over_72_bytes() {
+    let setup = test_pipeline();
+    let mut truncated = Vec::new();
     for guess in wrong_passwords(73) {
-        // What a cut key does to it.
-        let answer = house.answer("alice", &guess[..72], HOME).await;
-        seen.push((answer, take_performed_work()));
+        // A key over 72 bytes has the effect of a password of 72 bytes.
+        let answer = setup.answer("alice", &guess[..72], HOME).await;
+        truncated.push((answer, take_performed_work()));
     }
-    assert!(seen.iter().all(|(answer, _)| answer == "challenge wrong_credentials"));
-    let unknown = measure_rejections(&house, "Unknown", 73).await;
-    assert_ne!(seen.iter().map(|(answer, _)| answer.clone()).collect::<Vec<_>>(), unknown.0[..14]);
+    assert!(truncated.iter().all(|(answer, _)| answer == "challenge wrong_credentials"));
+    let unknown = measure_rejections(&setup, "Unknown", 73).await;
+    assert_ne!(truncated.iter().map(|(answer, _)| answer.clone()).collect::<Vec<_>>(), unknown.0[..14]);
 }

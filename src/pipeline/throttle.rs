@@ -1,34 +1,36 @@
-//! The throttle: how many different wrong answers a client may collect.
+//! The throttle limits how many different wrong passwords a client can try.
 //!
-//! Failures are counted by user and in all, for each of three tiers: the client network, the block that it
-//! is in (an IPv4 /24, an IPv6 /48), and for IPv6 the allocation of that block (a /32). The wider a tier,
-//! the more it bears: whoever owns a block has as many networks as he likes, and must not have a new
-//! count with each. Each count leaks
-//! away evenly over the window, so who is throttled gets one more try each time that one failure
-//! has leaked. From half of
-//! a network's limit on, users who failed there are throttled, and at the limit the others are. The same wrong password again is no new failure: a CI job with a stale password
-//! must not lock its team out. A success clears nothing of its user, or an attacker with an account of his own
-//! could start anew whenever he liked; of its network a right password takes one failure back when it
-//! is checked for the first time ([`Throttle::proved`]), so that an office bears some guessers.
+//! **Tiers.** Failures are counted by user and in total, in three tiers. The tiers are the client network, its
+//! block (an IPv4 /24, an IPv6 /48) and, for IPv6, the allocation of the block (a /32). A wider tier has a higher
+//! limit. Without the wider tiers, the owner of a block could use a new network for every few guesses. Nothing is
+//! shared between blocks, except within one IPv6 allocation. So an attacker cannot lock out users elsewhere.
 //!
-//! A question counts from when it is let through, and is taken back by a good answer, so that a burst
-//! gets no further than the limit.
+//! **Limits.** Each count leaks evenly over the window. A throttled client can try again each time one failure has
+//! leaked. At a fraction of the total limit of a network, at least half, the users who failed there are throttled.
+//! At the full limit all users of the network are throttled.
 //!
-//! What is remembered to tell a repeated wrong password from a new one also keeps the rejection: the
-//! same requester asks for nothing anew. Another network gets a check of its own, since it must not learn
-//! from the speed of an answer what was tried elsewhere.
+//! **Counted failures.** The same wrong password counts once: a CI job with an outdated password does not lock its
+//! team out. A success undoes no earlier failure of its user or block. Otherwise an attacker with an account could
+//! reset the counts at will. A correct password that is hashed for the first time undoes one failure of its network
+//! ([`Throttle::undo_network_failure`]), so that an office with some wrong passwords is not throttled.
 //!
-//! Who is throttled may still ask for answers that his own network has had before. So that a guest
-//! there can't try a million passwords against them, what he tries is counted too, generously; past
-//! that count the user gets no answer from that network, until some of it has leaked.
+//! **Bursts.** An attempt counts as a failure from its start, and an accepted answer undoes the failure. So a burst
+//! of concurrent guesses stops at the limit.
 //!
-//! A question that could not be asked counts for its user, but not for the network: whom a service's
-//! outage or a full queue keeps out are all at once many, and the network would be shut for everybody else in it. There too
-//! a generous count keeps anybody from trying passwords against the cache meanwhile.
+//! **Rejections.** The record of an attempt also stores its rejection, so the same client gets the rejection again
+//! without a check. A client in another network gets its own check. Otherwise the speed of the response would
+//! reveal what was tried elsewhere.
 //!
-//! Nothing here is shared between blocks, but for those of one IPv6 allocation, so nobody can lock out
-//! people elsewhere. The tables
-//! have a fixed number of places; where one is needed, the record with the fewest failures goes.
+//! **Seen answers.** A throttled client can still get answers that its network received before. Wrong attempts
+//! against them have a limit of their own ([`ThrottleLimits::cached_answer_attempts`]), so that another user of
+//! that network cannot test passwords at the speed of the cache. Above the limit, the user gets no answer from that
+//! network until a failure has leaked.
+//!
+//! **Unavailable authenticators.** If no authenticator was available, the attempt counts for the user and not for
+//! the network. An outage or a full queue affects many users of a network at once, and would throttle all of them.
+//! The limit of seen answers applies here too.
+//!
+//! **Memory.** The tables have a fixed number of records. A full bucket evicts the record with the fewest failures.
 
 mod attempt_guard;
 pub mod table;
@@ -39,58 +41,79 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use self::attempt_guard::AttemptGuard;
-use self::table::{FailureLimit, FailureTable};
-use crate::authn::queue::RequesterId;
+use self::table::FailureTable;
+use crate::authn::queue::job::RequesterId;
 use crate::clock::{Clock, Moment};
 use crate::metrics::Metrics;
 use crate::network::ClientNetwork;
 
-/// Tells the same question from itself where it could not be asked.
+/// XORed with the id of an attempt that no authenticator answered. It distinguishes this failure from a rejection
+/// of the same attempt. The value is 2^64 divided by the golden ratio.
 const BACKEND_ERROR_SALT: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The tiers: client network, block, allocation.
+/// The number of tiers: client network, block, allocation.
 const TIER_COUNT: usize = 3;
 
-/// How much more an allocation bears than a block. It has 65,536 of them, and strangers share it: a mobile
-/// provider has all of its clients in a few. A hundred blocks' worth stops whoever rents one, and is
-/// beyond whoever only gets another address now and then.
+/// The limit of an allocation, as a multiple of the limit of a block. An allocation has 65,536 blocks, and
+/// unrelated clients share it: a mobile provider has all of its clients in a few allocations. The failures of a
+/// hundred blocks stop an attacker who rents an allocation. A client that only gets a new address now and then does
+/// not reach them.
 const ALLOCATION_FACTOR: u32 = 100;
 
-/// The part of its limit that a network bears of users who failed there; the rest is for the others. So guesses at some
-/// names don't keep the network's other users from logging in for the first time.
+/// The minimum fraction of the total limit of a network at which users who failed there are throttled. The rest is
+/// for the other users. So guesses at some user names do not keep the other users of the network from their first
+/// login.
 const FAILED_USERS_FRACTION: f64 = 0.5;
 
-/// How many failures are borne.
+/// The limits of the throttle.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ThrottleLimits {
     /// Different failures of one user from one client network within the window.
     pub user_failures: u32,
-    /// Different failures from one client network within the window, whoever the user.
+    /// Different failures from one client network within the window, all users together.
     pub network_failures: u32,
-    /// Different failures of one user from one block within the window; what one network bears at the least.
+    /// Different failures of one user from one block within the window. At least `user_failures` applies.
     pub block_user_failures: u32,
-    /// Different failures from one block within the window, whoever the user; the same.
+    /// Different failures from one block within the window, all users together. At least `network_failures` applies.
     pub block_failures: u32,
-    /// Different wrong passwords of one user that a throttled client network may try against the
-    /// answers it has had before.
+    /// Different wrong passwords of one user that a throttled client network can try against the answers that it
+    /// received before.
     pub cached_answer_attempts: u32,
-    /// The time in which a full count leaks away.
+    /// The time in which a count at its limit leaks to zero.
     pub window: Duration,
-    /// Records in each of the throttle's tables.
+    /// The maximum number of records in each table of the throttle.
     pub entries_max: usize,
 }
 
-/// Whom failures are counted by in one tier.
+impl ThrottleLimits {
+    /// Returns the limits of each tier, for one user and for all. A wider tier allows at least what a narrower one
+    /// does.
+    fn tiers(&self) -> [(u32, u32); TIER_COUNT] {
+        let user = self.block_user_failures.max(self.user_failures);
+        let all = self.block_failures.max(self.network_failures);
+        let wider = |failures: u32| failures.saturating_mul(ALLOCATION_FACTOR);
+        [(self.user_failures, self.network_failures), (user, all), (wider(user), wider(all))]
+    }
+
+    /// Returns the part of its limit up to which a network allows users who failed there: [`FAILED_USERS_FRACTION`],
+    /// or more if one user alone could reach it before the user's own limit.
+    fn failed_users_fraction(&self) -> f64 {
+        let fraction = (f64::from(self.user_failures) + 1.0) / f64::from(self.network_failures.max(1));
+        fraction.clamp(FAILED_USERS_FRACTION, 1.0)
+    }
+}
+
+/// The tags of a client in one tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct TierKeys {
-    /// The network, block or allocation.
+    /// The tag of the network, block or allocation.
     total: u64,
-    /// The user within it.
+    /// The tag of the user within it.
     user: u64,
 }
 
-/// Whom a request is counted by: tags that are equal for equal networks and users, and beyond a client's
-/// power to collide.
+/// The tags by which a request is counted. They are keyed hashes of networks and user names, so no client can find a
+/// collision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThrottleKeys {
     network: TierKeys,
@@ -99,7 +122,7 @@ pub struct ThrottleKeys {
 }
 
 impl ThrottleKeys {
-    /// Whom the queues count it by.
+    /// Returns the id by which the queues count the requester.
     pub fn requester_id(&self) -> RequesterId {
         RequesterId {
             block_tag: self.block.total,
@@ -113,20 +136,20 @@ impl ThrottleKeys {
     }
 }
 
-/// The counts of one tier.
+/// The tables of one tier.
 struct Tier {
     users: FailureTable,
     totals: FailureTable,
 }
 
-/// Counts failures and says who has had too many.
+/// Counts failed attempts and throttles clients with too many of them.
 pub struct Throttle {
     tiers: [Tier; TIER_COUNT],
-    /// See [`PART_OF_FAILED_USERS`]. One user alone is stopped by his own limit first.
-    failed_users_fraction: f64,
-    /// What was tried while throttled, by user and network.
+    /// The bits of [`ThrottleLimits::failed_users_fraction`], which can change at run time.
+    failed_users_fraction: AtomicU64,
+    /// Wrong attempts of throttled clients against seen answers, by user and network.
     cached_answer_attempts: FailureTable,
-    /// How often all rejections were forgotten.
+    /// Number of times that all rejections were cleared.
     rejection_epoch: AtomicU64,
     hasher: RandomState,
     clock: Clock,
@@ -134,24 +157,13 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// With empty tables.
+    /// Creates a throttle with empty tables.
     pub fn new(limits: ThrottleLimits, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        let table =
-            |failures| FailureTable::new(limits.entries_max, FailureLimit::new(failures, limits.window));
-        let tier = |user, all| Tier { users: table(user), totals: table(all) };
-        // A wider tier bears what a narrower one does.
-        let user = limits.block_user_failures.max(limits.user_failures);
-        let all = limits.block_failures.max(limits.network_failures);
-        let wider = |failures: u32| failures.saturating_mul(ALLOCATION_FACTOR);
+        let table = |failures| FailureTable::new(limits.entries_max, failures, limits.window);
+        let tier = |(user, all)| Tier { users: table(user), totals: table(all) };
         Self {
-            tiers: [
-                tier(limits.user_failures, limits.network_failures),
-                tier(user, all),
-                tier(wider(user), wider(all)),
-            ],
-            failed_users_fraction: ((f64::from(limits.user_failures) + 1.0)
-                / f64::from(limits.network_failures.max(1)))
-            .clamp(FAILED_USERS_FRACTION, 1.0),
+            tiers: limits.tiers().map(tier),
+            failed_users_fraction: AtomicU64::new(limits.failed_users_fraction().to_bits()),
             cached_answer_attempts: table(limits.cached_answer_attempts),
             rejection_epoch: AtomicU64::new(0),
             hasher: RandomState::new(),
@@ -160,172 +172,194 @@ impl Throttle {
         }
     }
 
-    /// The tags under which `user` from `network` is counted.
+    /// Sets all limits except the size of the tables.
+    pub fn set_limits(&self, limits: &ThrottleLimits) {
+        for (tier, (user, all)) in self.tiers.iter().zip(limits.tiers()) {
+            tier.users.set_limit(user, limits.window);
+            tier.totals.set_limit(all, limits.window);
+        }
+        self.failed_users_fraction.store(limits.failed_users_fraction().to_bits(), Ordering::Relaxed);
+        self.cached_answer_attempts.set_limit(limits.cached_answer_attempts, limits.window);
+    }
+
+    /// Returns the tags by which `user` in `network` is counted.
     pub fn keys_for(&self, network: ClientNetwork, user: &[u8]) -> ThrottleKeys {
-        let tag = |number| {
+        let tier_keys = |id| {
             let mut hasher = self.hasher.build_hasher();
-            hasher.write_u128(number);
-            let all = hasher.finish();
-            // The number has a fixed length, so the user name needs no frame.
+            hasher.write_u128(id);
+            let total = hasher.finish();
+            // The id has a fixed length, so the input is unambiguous without a length of the user name.
             hasher.write(user);
-            TierKeys { total: all, user: hasher.finish() }
+            TierKeys { total, user: hasher.finish() }
         };
         ThrottleKeys {
-            network: tag(network.id()),
-            block: tag(network.block_id()),
-            allocation: network.allocation_id().map(tag),
+            network: tier_keys(network.id()),
+            block: tier_keys(network.block_id()),
+            allocation: network.allocation_id().map(tier_keys),
         }
     }
 
     fn tiers_with_keys<'t>(
         &'t self,
-        tags: &ThrottleKeys,
+        keys: &ThrottleKeys,
     ) -> impl Iterator<Item = (usize, &'t Tier, TierKeys)> + use<'t> {
-        let tiers = self.tiers.iter().zip(tags.tiers()).enumerate();
-        tiers.filter_map(|(at, (tier, tag))| Some((at, tier, tag?)))
+        let tiers = self.tiers.iter().zip(keys.tiers()).enumerate();
+        tiers.filter_map(|(index, (tier, tier_keys))| Some((index, tier, tier_keys?)))
     }
 
-    /// How long a client has to wait until it may try again; `None` if it may now, or if it asks the
-    /// `question` that is being asked for it already.
-    pub fn retry_after(&self, tags: &ThrottleKeys, question: Option<u64>) -> Option<Duration> {
-        // Whatever is counted anywhere is counted by user first.
+    /// Returns the time until the client can try again; `None` if it is not throttled. An attempt that is already in
+    /// progress for this client is not throttled by its own failure.
+    pub fn retry_after(&self, keys: &ThrottleKeys, attempt_id: Option<u64>) -> Option<Duration> {
+        // Every failure is counted by user too, so empty user tables mean that all tables are empty.
         if self.tiers.iter().all(|tier| tier.users.is_empty()) {
             return None;
         }
         let now = self.clock.now();
-        let wait = |(at, tier, tag): (usize, &Tier, TierKeys)| {
-            let is_failed = at == 0 && tier.users.has_failure_in_total(tag.user, now);
-            let part = if is_failed { self.failed_users_fraction } else { 1.0 };
-            tier.users
-                .retry_after(tag.user, question, now)
-                .max(tier.totals.retry_after_at_fraction(part, tag.total, now))
-        };
-        let probed = self.cached_answer_attempts.retry_after(tags.network.total, None, now);
-        self.tiers_with_keys(tags).map(wait).fold(probed, Option::max)
+        let wait =
+            |(index, tier, tier_keys): (usize, &Tier, TierKeys)| {
+                let has_failed = index == 0 && tier.users.has_failure_in_total(tier_keys.user, now);
+                let fraction = match has_failed {
+                    true => f64::from_bits(self.failed_users_fraction.load(Ordering::Relaxed)),
+                    false => 1.0,
+                };
+                tier.users
+                    .retry_after(tier_keys.user, attempt_id, now)
+                    .max(tier.totals.retry_after_at_fraction(fraction, tier_keys.total, now))
+            };
+        let cached_answer_wait = self.cached_answer_attempts.retry_after(keys.network.total, None, now);
+        self.tiers_with_keys(keys).map(wait).fold(cached_answer_wait, Option::max)
     }
 
-    /// Lets a client look for the answer named `question` (`CacheKey::short`). Whatever becomes of
-    /// it counts as a failure, unless the ticket is told of a success: a question that was shed or
-    /// given up has told the client as much as a refusal, namely that no good answer was at hand.
-    pub fn start_attempt(self: &Arc<Self>, tags: ThrottleKeys, question: u64) -> AttemptGuard {
+    /// Starts an attempt, and counts it as a failure unless the guard records another result. A check that is
+    /// evicted or times out stays counted: like a rejection it reveals that the cache has no accepted answer.
+    ///
+    /// `attempt_id` is [`CacheKey::attempt_id`](super::cache_key::CacheKey::attempt_id).
+    pub fn start_attempt(self: &Arc<Self>, keys: ThrottleKeys, attempt_id: u64) -> AttemptGuard {
         let now = self.clock.now();
-        let mut counted = [false; TIER_COUNT];
-        for (at, tier, tag) in self.tiers_with_keys(&tags) {
-            if let Some(place) = counted.get_mut(at) {
-                *place = tier.users.start_attempt(tag.user, question, now);
+        let mut newly_counted = [false; TIER_COUNT];
+        for (index, tier, tier_keys) in self.tiers_with_keys(&keys) {
+            if let Some(is_new) = newly_counted.get_mut(index) {
+                *is_new = tier.users.start_attempt(tier_keys.user, attempt_id, now);
             }
         }
-        AttemptGuard::new(Arc::clone(self), tags, question, counted)
+        AttemptGuard::new(Arc::clone(self), keys, attempt_id, newly_counted)
     }
 
-    /// Notes that the answer to `question` is no, for the client that asked and for whoever else is in its
-    /// network: it is given again until `until` without a check, for as long as the question is remembered.
-    /// `epoch` is [`Throttle::epoch`] of before it was asked.
-    pub fn record_rejection(&self, tags: &ThrottleKeys, question: u64, until: Moment, epoch: u64) {
-        let [tier, ..] = &self.tiers;
-        tier.users.record_rejection(tags.network.user, question, until, epoch);
+    /// Stores that an attempt was rejected, for all clients in the network of the user. Until `expires_at` the
+    /// rejection is repeated without a check, as long as the record of the attempt exists. `epoch` is the
+    /// [`Throttle::rejection_epoch`] from before the check started.
+    pub fn record_rejection(&self, keys: &ThrottleKeys, attempt_id: u64, expires_at: Moment, epoch: u64) {
+        let [network, ..] = &self.tiers;
+        network.users.record_rejection(keys.network.user, attempt_id, expires_at, epoch);
     }
 
-    /// Whether that is noted.
-    pub fn is_rejected(&self, tags: &ThrottleKeys, question: u64) -> bool {
-        let [tier, ..] = &self.tiers;
-        tier.users.is_rejected(tags.network.user, question, self.clock.now(), self.rejection_epoch())
+    /// Returns true if a rejection of the attempt is stored.
+    pub fn is_rejected(&self, keys: &ThrottleKeys, attempt_id: u64) -> bool {
+        let [network, ..] = &self.tiers;
+        network.users.is_rejected(keys.network.user, attempt_id, self.clock.now(), self.rejection_epoch())
     }
 
-    /// How often all rejections were forgotten.
+    /// Returns the number of times that all rejections were cleared.
     pub fn rejection_epoch(&self) -> u64 {
         self.rejection_epoch.load(Ordering::SeqCst)
     }
 
-    /// Forgets every rejection, and none of the failures.
+    /// Clears every rejection. The failures stay counted.
     pub fn clear_rejections(&self) {
         self.rejection_epoch.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Whether a client that is throttled or finds no place may ask for an answer that its network
-    /// has had before. Each try that is none is counted by [`Throttle::probed`]: his own network's
-    /// answers can be guessed at too, if by nobody else, and no hash slows him down.
-    pub fn has_cached_answer_attempts_left(&self, tags: &ThrottleKeys) -> bool {
-        self.cached_answer_attempts.retry_after(tags.network.user, None, self.clock.now()).is_none()
+    /// Returns true if a throttled client, or one whose queue is full, can look up an answer that its network
+    /// received before. [`Throttle::count_cached_answer_attempt`] counts each lookup without success: other users
+    /// of the network could guess passwords, and no hash slows them down.
+    pub fn has_cached_answer_attempts_left(&self, keys: &ThrottleKeys) -> bool {
+        self.cached_answer_attempts.retry_after(keys.network.user, None, self.clock.now()).is_none()
     }
 
-    /// Counts a question that was no answer which the network has had before.
-    pub fn count_cached_answer_attempt(&self, tags: &ThrottleKeys, question: u64) {
-        self.cached_answer_attempts.count_failure(tags.network.user, Some(question), self.clock.now());
+    /// Counts a lookup that found no answer which the network received before.
+    pub fn count_cached_answer_attempt(&self, keys: &ThrottleKeys, attempt_id: u64) {
+        self.cached_answer_attempts.count_failure(keys.network.user, Some(attempt_id), self.clock.now());
     }
 
-    /// Takes the failure of a question back that turned out to be right: it was being checked, its check
-    /// had been dropped, or its client had hung up.
-    pub fn undo_failure(&self, tags: &ThrottleKeys, question: u64) {
+    /// Undoes the failure of an attempt with correct credentials. It was counted because the check was in progress or
+    /// dropped, or because the client disconnected.
+    pub fn undo_failure(&self, keys: &ThrottleKeys, attempt_id: u64) {
         let now = self.clock.now();
-        for (_, tier, tag) in self.tiers_with_keys(tags) {
-            if tier.users.undo_failure(tag.user, Some(question), now) == Some(true) {
-                tier.totals.undo_failure(tag.total, None, now);
+        for (_, tier, tier_keys) in self.tiers_with_keys(keys) {
+            if tier.users.undo_failure(tier_keys.user, Some(attempt_id), now) == Some(true) {
+                tier.totals.undo_failure(tier_keys.total, None, now);
             }
-            tier.users.undo_failure(tag.user, Some(question ^ BACKEND_ERROR_SALT), now);
+            tier.users.undo_failure(tier_keys.user, Some(attempt_id ^ BACKEND_ERROR_SALT), now);
         }
     }
 
-    /// A password was checked against local records and found right: a network with many users has failures too,
-    /// so one is taken back from it. None is from the user or the block, and a cached answer takes none back, or an
-    /// attacker with an account of his own could start anew whenever he liked.
-    pub fn undo_network_failure(&self, tags: &ThrottleKeys) {
-        let [tier, ..] = &self.tiers;
-        tier.totals.undo_failure(tags.network.total, None, self.clock.now());
+    /// Undoes one failure of the network, after a password was checked against local records and accepted. A
+    /// network with many users has failures in normal operation. The counts of the user and the block do not
+    /// change, and a cached answer undoes nothing. Otherwise an attacker with an account could reset the counts at
+    /// will.
+    pub fn undo_network_failure(&self, keys: &ThrottleKeys) {
+        let [network, ..] = &self.tiers;
+        network.totals.undo_failure(keys.network.total, None, self.clock.now());
     }
 
-    fn record_failure(&self, tags: &ThrottleKeys, question: u64, counted: [bool; TIER_COUNT]) {
+    /// Counts a failed attempt in the totals too.
+    fn record_failure(&self, keys: &ThrottleKeys, attempt_id: u64, newly_counted: [bool; TIER_COUNT]) {
         let now = self.clock.now();
-        for (at, tier, tag) in self.tiers_with_keys(tags) {
-            if counted.get(at) == Some(&true) {
-                tier.totals.count_failure(tag.total, None, now);
-                tier.users.mark_in_total(tag.user, question);
+        for (index, tier, tier_keys) in self.tiers_with_keys(keys) {
+            if newly_counted.get(index) == Some(&true) {
+                tier.totals.count_failure(tier_keys.total, None, now);
+                tier.users.mark_in_total(tier_keys.user, attempt_id);
             }
         }
-        if counted.first() == Some(&true) {
+        if newly_counted.first() == Some(&true) {
             self.metrics.throttle_failures.inc();
         }
     }
 
-    fn record_backend_error(&self, tags: &ThrottleKeys, question: u64, counted: [bool; TIER_COUNT]) {
+    /// Replaces the failure of an attempt by one that counts for the user and not for the network.
+    fn record_backend_error(&self, keys: &ThrottleKeys, attempt_id: u64, newly_counted: [bool; TIER_COUNT]) {
         let now = self.clock.now();
-        for (at, tier, tag) in self.tiers_with_keys(tags) {
-            if counted.get(at) == Some(&true) {
-                tier.users.undo_failure(tag.user, Some(question), now);
+        for (index, tier, tier_keys) in self.tiers_with_keys(keys) {
+            if newly_counted.get(index) == Some(&true) {
+                tier.users.undo_failure(tier_keys.user, Some(attempt_id), now);
             }
-            let is_new = tier.users.count_failure(tag.user, Some(question ^ BACKEND_ERROR_SALT), now);
-            if is_new && at == 0 {
-                self.cached_answer_attempts.count_failure(tag.total, Some(question), now);
+            let error_id = attempt_id ^ BACKEND_ERROR_SALT;
+            let is_new = tier.users.count_failure(tier_keys.user, Some(error_id), now);
+            if is_new && index == 0 {
+                self.cached_answer_attempts.count_failure(tier_keys.total, Some(attempt_id), now);
                 self.metrics.throttle_failures.inc();
             }
         }
     }
 
-    /// Each time counts, since each has cost the authenticator a call that got no answer.
-    fn record_no_response(&self, tags: &ThrottleKeys, question: u64, counted: [bool; TIER_COUNT]) {
+    /// Counts a failure each time, repeated attempts included: each one cost the authenticator a call without a
+    /// response.
+    fn record_no_response(&self, keys: &ThrottleKeys, attempt_id: u64, newly_counted: [bool; TIER_COUNT]) {
         let now = self.clock.now();
-        for (at, tier, tag) in self.tiers_with_keys(tags) {
-            if counted.get(at) == Some(&true) {
-                tier.users.mark_in_total(tag.user, question);
+        for (index, tier, tier_keys) in self.tiers_with_keys(keys) {
+            if newly_counted.get(index) == Some(&true) {
+                tier.users.mark_in_total(tier_keys.user, attempt_id);
             } else {
-                tier.users.count_failure(tag.user, None, now);
+                tier.users.count_failure(tier_keys.user, None, now);
             }
-            tier.totals.count_failure(tag.total, None, now);
+            tier.totals.count_failure(tier_keys.total, None, now);
         }
         self.metrics.throttle_failures.inc();
     }
 
-    fn end_attempt(&self, tags: &ThrottleKeys, question: u64) {
-        self.tiers_with_keys(tags).for_each(|(_, tier, tag)| tier.users.end_attempt(tag.user, question));
+    fn end_attempt(&self, keys: &ThrottleKeys, attempt_id: u64) {
+        for (_, tier, tier_keys) in self.tiers_with_keys(keys) {
+            tier.users.end_attempt(tier_keys.user, attempt_id);
+        }
     }
 
-    /// Records in all tables.
+    /// Returns the number of records in all tables.
     pub fn len(&self) -> usize {
         self.tiers.iter().map(|tier| tier.users.len() + tier.totals.len()).sum::<usize>()
             + self.cached_answer_attempts.len()
     }
 
-    /// Whether nobody has failed yet.
+    /// Returns true if there is no record.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

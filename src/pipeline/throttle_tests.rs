@@ -1,4 +1,4 @@
-//! The throttle's counts, with a clock that the test moves.
+//! Tests of the counts of the throttle, with a manual clock.
 
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ fn keys_from(throttle: &Arc<Throttle>, address: &str, user: &str) -> ThrottleKey
     throttle.keys_for(network, user.as_bytes())
 }
 
-fn fail_attempts(throttle: &Arc<Throttle>, asker: ThrottleKeys, questions: std::ops::Range<u64>) {
-    questions.for_each(|question| drop(throttle.start_attempt(asker, question + 1)));
+fn fail_attempts(throttle: &Arc<Throttle>, keys: ThrottleKeys, ids: std::ops::Range<u64>) {
+    ids.for_each(|id| drop(throttle.start_attempt(keys, id + 1)));
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn throttled_user_can_retry_after_one_failure_has_leaked() {
 fn successful_attempts_leave_no_records() {
     let (throttle, _) = throttle(64);
     let alice = keys_from(&throttle, "192.0.2.1", "alice");
-    (0..100).for_each(|question| throttle.start_attempt(alice, question).record_success());
+    (0..100).for_each(|id| throttle.start_attempt(alice, id).record_success());
     assert!(throttle.is_empty());
 }
 
@@ -66,7 +66,7 @@ fn addresses_of_one_ipv6_network_share_one_count() {
 
 #[test]
 fn flood_of_user_names_keeps_table_bounded_and_throttled_record_in_place() {
-    // tinyauth CVE-2026-77561: 257 bogus names locked everybody out.
+    // tinyauth CVE-2026-77561: 257 unknown names locked every user out.
     let (throttle, _) = throttle(64);
     let attacker = keys_from(&throttle, "192.0.2.1", "x");
     fail_attempts(&throttle, attacker, 0..3);
@@ -85,26 +85,26 @@ fn failures_of_many_users_throttle_their_network_only() {
     for n in 0..6 {
         fail_attempts(&throttle, keys_from(&throttle, "192.0.2.1", &format!("user{n}")), 0..1);
     }
-    assert!(throttle.retry_after(&keys_from(&throttle, "192.0.2.1", "somebody else"), None).is_some());
+    assert!(throttle.retry_after(&keys_from(&throttle, "192.0.2.1", "another user"), None).is_some());
     assert_eq!(throttle.retry_after(&keys_from(&throttle, "192.0.2.2", "user1"), None), None);
 }
 
 #[test]
 fn failed_users_are_throttled_before_other_users_of_their_network_field_o6() {
     let (throttle, _) = throttle(64);
-    let of = |user: &str| keys_from(&throttle, "192.0.2.1", user);
+    let keys = |user: &str| keys_from(&throttle, "192.0.2.1", user);
     for user in ["user0", "user1", "user2", "user3"] {
-        fail_attempts(&throttle, of(user), 0..1);
+        fail_attempts(&throttle, keys(user), 0..1);
     }
-    assert!(throttle.retry_after(&of("user0"), None).is_some());
-    assert_eq!(throttle.retry_after(&of("somebody else"), None), None);
-    // What he asks for is let through, and counts like any other.
-    fail_attempts(&throttle, of("user4"), 0..1);
-    fail_attempts(&throttle, of("user5"), 0..1);
-    assert!(throttle.retry_after(&of("somebody else"), None).is_some());
+    assert!(throttle.retry_after(&keys("user0"), None).is_some());
+    assert_eq!(throttle.retry_after(&keys("another user"), None), None);
+    // Attempts for other users are not throttled yet, and count.
+    fail_attempts(&throttle, keys("user4"), 0..1);
+    fail_attempts(&throttle, keys("user5"), 0..1);
+    assert!(throttle.retry_after(&keys("another user"), None).is_some());
 }
 
-/// Guesses once from each network until the throttle stops all of them.
+/// Tries one password from each network, and returns the number of attempts that were not throttled.
 fn guesses_until_throttled(networks: impl Iterator<Item = String>) -> usize {
     let (throttle, _) = throttle(4096);
     let mut count = 0;
@@ -122,7 +122,7 @@ fn guesses_until_throttled(networks: impl Iterator<Item = String>) -> usize {
 fn guesses_from_many_networks_stop_at_block_and_allocation_limits_field_s3() {
     assert_eq!(guesses_until_throttled((0..1000).map(|n| format!("2001:db8:1:{n:x}::1"))), 9);
     assert_eq!(guesses_until_throttled((0..256).map(|n| format!("192.0.2.{n}"))), 9);
-    // A hundred times as many from one allocation, whatever the number of its blocks.
+    // The limit of an allocation is 100 times as high.
     assert_eq!(guesses_until_throttled((0..2000).map(|n| format!("2001:db8:{n:x}::1"))), 900);
 }
 
@@ -158,15 +158,15 @@ fn attempt_in_progress_is_counted_and_can_be_repeated_concurrently() {
     let (throttle, _) = throttle(64);
     let alice = keys_from(&throttle, "192.0.2.1", "alice");
     fail_attempts(&throttle, alice, 0..2);
-    let (one, other) = (throttle.start_attempt(alice, 9), throttle.start_attempt(alice, 9));
+    let (first, second) = (throttle.start_attempt(alice, 9), throttle.start_attempt(alice, 9));
     assert!(throttle.retry_after(&alice, Some(10)).is_some());
     assert_eq!(throttle.retry_after(&alice, Some(9)), None);
-    drop(one);
+    drop(first);
     assert_eq!(throttle.retry_after(&alice, Some(9)), None);
-    other.record_success();
+    second.record_success();
     assert_eq!(throttle.retry_after(&alice, Some(10)), None);
     fail_attempts(&throttle, alice, 2..3);
-    assert!(throttle.retry_after(&alice, Some(3)).is_some(), "nobody asks it any more");
+    assert!(throttle.retry_after(&alice, Some(3)).is_some(), "the attempt is no longer in progress");
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn rejection_is_kept_for_one_network_until_expiry_or_clear() {
     let (throttle, clock) = throttle(64);
     let [here, there] = ["192.0.2.1", "192.0.2.2"].map(|address| keys_from(&throttle, address, "alice"));
     throttle.record_rejection(&here, 1, Moment::from_millis(u64::MAX), throttle.rejection_epoch());
-    assert!(!throttle.is_rejected(&here, 1), "nothing is kept of what was not counted");
+    assert!(!throttle.is_rejected(&here, 1), "a rejection is stored only for a counted attempt");
     fail_attempts(&throttle, here, 0..1);
     throttle.record_rejection(&here, 1, Moment::from_millis(u64::MAX), throttle.rejection_epoch());
     clock.advance(600 * MINUTE);
@@ -184,7 +184,7 @@ fn rejection_is_kept_for_one_network_until_expiry_or_clear() {
     throttle.clear_rejections();
     assert!(!throttle.is_rejected(&here, 1));
     throttle.record_rejection(&here, 1, Moment::from_millis(u64::MAX), before);
-    assert!(!throttle.is_rejected(&here, 1), "it was asked before");
+    assert!(!throttle.is_rejected(&here, 1), "the check started before the rejections were cleared");
     throttle.record_rejection(&here, 1, clock.now().plus(MINUTE), throttle.rejection_epoch());
     assert!(throttle.is_rejected(&here, 1));
     clock.advance(MINUTE);
@@ -195,8 +195,8 @@ fn rejection_is_kept_for_one_network_until_expiry_or_clear() {
 fn success_removes_the_record_of_its_attempt() {
     let (throttle, _) = throttle(64);
     let alice = keys_from(&throttle, "2001:db8::1", "alice");
-    let ticket = throttle.start_attempt(alice, 1);
+    let attempt = throttle.start_attempt(alice, 1);
     assert!(!throttle.is_empty());
-    ticket.record_success();
+    attempt.record_success();
     assert!(throttle.is_empty());
 }

@@ -1,5 +1,5 @@
-//! The registry's token protocol at the gate: who asks for a token and what he is given, by the same way as
-//! any other request; and a token that is shown to doorward itself, where it stands before the registry.
+//! The registry token protocol in the pipeline: authentication and scopes for `/token`, with the same steps as for
+//! `/auth`, and verification of tokens that clients send to `/auth`.
 
 use std::sync::Arc;
 
@@ -13,69 +13,68 @@ use super::verdict::{Limited, Verdict};
 use crate::authn::Identity;
 use crate::clock::Moment;
 use crate::identity::{Membership, Username};
-use crate::network::ClientNetwork;
-use crate::permissions::Actions;
+use crate::permissions::actions::Actions;
 use crate::policy::AllowedRequest;
 use crate::policy::denial::Denied;
-use crate::policy::{GrantedAccess, TokenRefusal};
+use crate::policy::token::{GrantedAccess, TokenRefusal};
+use crate::request::endpoint::RegistryTarget;
 use crate::request::grammar::is_repository_name;
 use crate::request::header::RequestHeader;
 use crate::request::registry::CATALOG_SCOPE;
-use crate::request::registry::RegistryTarget;
 use crate::request::subrequest::Subrequest;
 use crate::token::claims::Claims;
 use crate::token::issuer::{IssueError, IssuedToken, NewToken, TokenIssuer};
 use crate::token::scope::TokenScope;
-use crate::token::signing_key::{TokenVerifyError, check_validity_period};
+use crate::token::signing_key::verify::{TokenVerifyError, check_validity_period};
 
-/// Under which user name forged tokens are counted: one that nobody can have.
+/// The user name under which the throttle counts forged tokens. No user can have it, because it contains a NUL.
 const FORGED_TOKEN_USER: &[u8] = b"\0bearer";
 
-/// By whom somebody is vouched for who has shown a token.
+/// The name of the authenticator in the identity of a client with a registry token.
 const TOKEN_AUTHENTICATOR: &str = "token";
 
-/// Who asks for a token.
+/// The result of the authentication at `/token`, without waiting.
 pub enum Authentication {
-    /// Somebody, or nobody who would say.
+    /// The authenticated identity; `None` for an anonymous request.
     Complete(Option<Arc<Identity>>),
-    /// A password has to be checked.
+    /// The credentials must be checked by an authenticator first.
     CheckNeeded(Box<PendingCheck>),
-    /// He is refused.
+    /// The client is not authenticated.
     Failed(Verdict),
 }
 
-/// Why no token is issued to a client that may have one.
+/// An error of [`Pipeline::sign_token`].
 #[derive(Debug)]
 pub enum SignTokenError {
-    /// It has to come again later, or is refused.
+    /// The client must retry later, or its address is invalid.
     Rejected(Verdict),
-    /// There can be no such token.
+    /// The token cannot be issued.
     Issue(IssueError),
 }
 
 impl Pipeline {
-    /// Who asks, as far as that can be told without waiting.
+    /// Identifies the client of a token request as far as possible without waiting.
     pub fn authenticate(self: &Arc<Self>, request: &Subrequest<'_>) -> Authentication {
         match self.identify(request) {
             Ok(IdentifyStep::Cached { answer, .. } | IdentifyStep::SeenFromNetwork(answer)) => {
                 Authentication::Complete(Some(answer.identity()))
             }
-            Ok(IdentifyStep::Key(identity)) => Authentication::Complete(Some(identity)),
+            Ok(IdentifyStep::ApiKey(identity)) => Authentication::Complete(Some(identity)),
             Ok(IdentifyStep::CheckNeeded(check)) => Authentication::CheckNeeded(check),
-            // A blank header is somebody who failed to say who he is.
+            // Only a missing header is anonymous. An empty one is a failed login.
             Err(Verdict::Challenge(ChallengeReason::NoCredentials))
                 if request.authorization == RequestHeader::Absent =>
             {
                 Authentication::Complete(None)
             }
-            Err(refusal) => Authentication::Failed(refusal),
+            Err(verdict) => Authentication::Failed(verdict),
         }
     }
 
-    /// What he is given of what he asks for; see [`crate::policy::Policy::access`].
+    /// Evaluates the policy for the requested scopes, see [`crate::policy::Policy::evaluate_scopes`].
     ///
     /// # Errors
-    /// If the proxy does not say what is needed.
+    /// If a required proxy header is missing or invalid.
     pub fn grant_scopes(
         &self,
         identity: Option<&Identity>,
@@ -85,104 +84,100 @@ impl Pipeline {
         self.policy.evaluate_scopes(identity, request, scopes)
     }
 
-    /// Signs a token: at once, or in turn where that takes long.
+    /// Signs a token. A slow algorithm is run by the signing pool.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The reason why there is no token.
     pub async fn sign_token(
         &self,
-        tokens: &Arc<TokenIssuer>,
-        new: NewToken,
+        issuer: &Arc<TokenIssuer>,
+        token: NewToken,
         request: &Subrequest<'_>,
     ) -> Result<IssuedToken, SignTokenError> {
-        if !tokens.is_signing_slow() {
-            return tokens.issue(new).map_err(SignTokenError::Issue);
+        if !issuer.is_signing_slow() {
+            return issuer.issue(token).map_err(SignTokenError::Issue);
         }
-        let client =
-            request.client_address().map_err(|incomplete| SignTokenError::Rejected(incomplete.into()))?;
-        let asker = self
-            .throttle
-            .keys_for(ClientNetwork::from_address(client, self.prefixes), &new.user)
-            .requester_id();
-        let class = if new.user.is_empty() { SigningClass::Anonymous } else { SigningClass::Authenticated };
-        let tokens = Arc::clone(tokens);
-        match self.signing_pool.run(asker, class, move || tokens.issue(new)).await {
+        let client = request.client_address().map_err(|error| SignTokenError::Rejected(error.into()))?;
+        let requester = self.throttle_keys(client, &token.user).requester_id();
+        let class = if token.user.is_empty() { SigningClass::Anonymous } else { SigningClass::Authenticated };
+        let issuer = Arc::clone(issuer);
+        match self.signing_pool.run(requester, class, move || issuer.issue(token)).await {
             Ok(issued) => issued.map_err(SignTokenError::Issue),
             Err(limited) => Err(SignTokenError::Rejected(Verdict::Limited(limited))),
         }
     }
 
-    /// The tokens, where any are given out.
+    /// Returns the issuer of registry tokens; `None` if no signing keys are configured.
     pub fn token_issuer(&self) -> Option<&Arc<TokenIssuer>> {
         self.token_issuer.as_ref()
     }
 
-    /// Decides on a request with a token of ours; `None` if it came with something else.
+    /// Evaluates a request with a bearer token; `None` if there is no issuer or the request has other credentials.
     pub(super) fn evaluate_token(&self, request: &Subrequest<'_>) -> Option<Verdict> {
-        let tokens = self.token_issuer.as_ref()?;
+        let issuer = self.token_issuer.as_ref()?;
         let token = bearer_token(request.authorization)?;
-        let claims = match tokens.lookup_verified(token) {
+        let claims = match issuer.lookup_verified(token) {
             Some(claims) => claims,
-            None => match self.verify_token(tokens, token, request) {
+            None => match self.verify_token(issuer, token, request) {
                 Ok(claims) => claims,
-                Err(refusal) => return Some(refusal),
+                Err(verdict) => return Some(verdict),
             },
         };
         Some(match self.authorize_token(&claims, request) {
-            Ok(grant) => self.attach_upstream_credentials(grant, request),
-            Err(refusal) => {
+            Ok(allowed) => self.attach_upstream_credentials(allowed, request),
+            Err(verdict) => {
                 request.set_user(claims.sub.as_bytes());
-                refusal
+                verdict
             }
         })
     }
 
     fn authorize_token(&self, claims: &Claims, request: &Subrequest<'_>) -> Result<AllowedRequest, Verdict> {
-        let refused = |fault| Verdict::Challenge(ChallengeReason::InvalidToken(fault));
-        check_validity_period(claims, self.clock.unix_seconds()).map_err(refused)?;
-        let identity = identity_from_claims(claims).map_err(|()| refused(TokenVerifyError::InvalidUser))?;
-        self.policy.authorize_token(claims, identity, request).map_err(|lacking| match lacking {
-            TokenRefusal::InsufficientScope(lacks) => {
-                Verdict::Challenge(ChallengeReason::InsufficientScope(lacks))
+        let invalid = |error| Verdict::Challenge(ChallengeReason::InvalidToken(error));
+        check_validity_period(claims, self.clock.unix_seconds()).map_err(invalid)?;
+        let identity = identity_from_claims(claims).map_err(|()| invalid(TokenVerifyError::InvalidUser))?;
+        self.policy.authorize_token(claims, identity, request).map_err(|refusal| match refusal {
+            TokenRefusal::InsufficientScope(missing) => {
+                Verdict::Challenge(ChallengeReason::InsufficientScope(missing))
             }
             TokenRefusal::Denied(denied) => Verdict::Forbid(denied),
         })
     }
 
-    /// Looks at the signature of a token that is not known. A forged one counts as a failure of its client
-    /// network, like a wrong password, and whoever shows too many of them is turned away before that work;
-    /// a token that was good before is not, since it can't be guessed. One whose key is not there any more is no
-    /// forgery: clients go on showing it until they get another.
+    /// Verifies a token that is not in the cache of verified tokens. A forged token counts as a failure of its
+    /// client network, like a wrong password. A client with too many of them is throttled before the signature is
+    /// verified. A token that was verified before is not throttled, because it cannot be guessed. A token whose
+    /// signing key was removed is no forgery: clients send it until they request a new one.
     fn verify_token(
         &self,
-        tokens: &TokenIssuer,
+        issuer: &TokenIssuer,
         token: &str,
         request: &Subrequest<'_>,
     ) -> Result<Arc<Claims>, Verdict> {
         let client = request.client_address()?;
-        let tags =
-            self.throttle.keys_for(ClientNetwork::from_address(client, self.prefixes), FORGED_TOKEN_USER);
-        if let Some(wait) = self.throttle.retry_after(&tags, None) {
+        let throttle_keys = self.throttle_keys(client, FORGED_TOKEN_USER);
+        if let Some(wait) = self.throttle.retry_after(&throttle_keys, None) {
             return Err(Verdict::Limited(Limited::Throttled(wait)));
         }
-        let question = self.cache_key_maker.token_attempt_id(token);
-        if self.throttle.is_rejected(&tags, question) {
+        let attempt_id = self.cache_key_maker.token_attempt_id(token);
+        if self.throttle.is_rejected(&throttle_keys, attempt_id) {
             return Err(Verdict::Challenge(ChallengeReason::InvalidToken(
                 TokenVerifyError::InvalidSignature,
             )));
         }
-        match tokens.verify(token) {
+        match issuer.verify(token) {
             Ok(claims) => Ok(claims),
-            Err(fault @ TokenVerifyError::InvalidSignature) => {
+            Err(error @ TokenVerifyError::InvalidSignature) => {
                 let epoch = self.throttle.rejection_epoch();
-                let ticket = self.throttle.start_attempt(tags, question);
-                // It stays one for good.
-                self.throttle.record_rejection(&tags, question, Moment::from_millis(u64::MAX), epoch);
-                drop(ticket);
-                Err(Verdict::Challenge(ChallengeReason::InvalidToken(fault)))
+                let attempt = self.throttle.start_attempt(throttle_keys, attempt_id);
+                // An invalid signature never becomes valid.
+                let never = Moment::from_millis(u64::MAX);
+                self.throttle.record_rejection(&throttle_keys, attempt_id, never, epoch);
+                drop(attempt);
+                Err(Verdict::Challenge(ChallengeReason::InvalidToken(error)))
             }
             Err(
-                fault @ (TokenVerifyError::TooLong
+                error @ (TokenVerifyError::TooLong
                 | TokenVerifyError::Malformed
                 | TokenVerifyError::InvalidHeader
                 | TokenVerifyError::UnknownKey
@@ -193,7 +188,7 @@ impl Pipeline {
                 | TokenVerifyError::InvalidUser
                 | TokenVerifyError::Expired
                 | TokenVerifyError::NotYetValid),
-            ) => Err(Verdict::Challenge(ChallengeReason::InvalidToken(fault))),
+            ) => Err(Verdict::Challenge(ChallengeReason::InvalidToken(error))),
         }
     }
 }
@@ -212,21 +207,21 @@ fn identity_from_claims(claims: &Claims) -> Result<Option<Arc<Identity>>, ()> {
     })))
 }
 
-/// The scopes that a client needs for a request, as a challenge names them; `None` for what needs none.
+/// Returns the scopes that a token needs for a request, in the form of a challenge. `None` if it needs none.
 pub fn required_scopes(request: &Subrequest<'_>) -> Option<String> {
-    let asked = request.original_request().ok()?.registry_request().ok()?;
-    let one = |name: &str, actions: Actions| {
+    let registry_request = request.original_request().ok()?.registry_request().ok()?;
+    let repository_scope = |name: &str, actions: Actions| {
         format!("repository:{name}:{}", actions.names().collect::<Vec<_>>().join(","))
     };
-    let own = match asked.target {
+    let target_scope = match registry_request.target {
         RegistryTarget::Ping => return None,
         RegistryTarget::Catalog => CATALOG_SCOPE.to_owned(),
-        // No token is for a malformed name, and it could end the challenge's text.
+        // No token can name a malformed repository, and a quote in the name would end the value in the challenge.
         RegistryTarget::Repository(name) if !is_repository_name(name) => return None,
-        RegistryTarget::Repository(name) => one(name, asked.required_actions),
+        RegistryTarget::Repository(name) => repository_scope(name, registry_request.required_actions),
     };
-    Some(match &asked.mount_source {
-        Some(source) => format!("{own} {}", one(&source.repository, Actions::PULL)),
-        None => own,
+    Some(match &registry_request.mount_source {
+        Some(source) => format!("{target_scope} {}", repository_scope(&source.repository, Actions::PULL)),
+        None => target_scope,
     })
 }

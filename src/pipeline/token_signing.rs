@@ -1,9 +1,9 @@
-//! Signatures that take milliseconds (RSA), in turn.
+//! The signing pool: threads for signatures that take milliseconds (RSA).
 //!
-//! A few threads sign. In front of them is a short queue for clients that said who they are and another one for those
-//! that did not: the first goes first, and the second has every eighth turn, so that neither waits for ever. Within
-//! each queue blocks of networks, networks and users take turns, and when it is full, a block with many requests gives
-//! a place to one with few: see [`crate::authn::queue`].
+//! The pool has two short queues, one for authenticated and one for anonymous clients. Authenticated clients have
+//! priority. Every eighth turn is for an anonymous client, so that no client waits indefinitely. Within each queue
+//! blocks, networks and users take turns. If a queue is full, a request of a block with many requests is evicted
+//! for a block with few, see [`crate::authn::queue`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,58 +16,60 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::verdict::Limited;
-use crate::authn::queue::{Job, Queue, QueueLimits, QueueMetrics, RequesterId};
+use crate::authn::queue::Queue;
+use crate::authn::queue::job::{Job, QueueLimits, QueueMetrics, RequesterId};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 
-/// The most threads that sign at one time; no more than there are cores either.
+/// The maximum number of threads. The number of cores is a limit too.
 const THREADS_MAX: usize = 4;
 
-/// The most requests that wait, of clients that said who they are. They are fewer than the connections of the public
-/// listener (512), so that the answer to the next one is at hand, and as many as two cores sign in a second.
+/// The maximum number of authenticated requests in the queue. Two cores sign as many in a second. The limit is
+/// below the 512 connections of the public listener, so that a connection is free for the response to the next
+/// request.
 const AUTHENTICATED_QUEUE_MAX: usize = 256;
 
-/// The same of those that did not say who they are.
+/// The maximum number of anonymous requests in the queue.
 const ANONYMOUS_QUEUE_MAX: usize = 128;
 
-/// How long a request waits for its signature. With the check of its password before it, it stays within the 10 s that
-/// nginx waits.
+/// The time that a request waits for its signature. Together with the password check before it, this is less than the
+/// 10 s timeout of nginx.
 const SIGNING_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// When a client that found no place may come again.
+/// The time after which a client can retry if the queue was full.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// One turn in so many is an anonymous client's, if one waits.
+/// The interval of turns for anonymous clients: every eighth.
 const ANONYMOUS_TURN_INTERVAL: u32 = 8;
 
 type SigningTask = Box<dyn FnOnce() + Send>;
 
-/// Which of the two queues a request waits in.
+/// The class of a request, which selects its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SigningClass {
-    /// Of clients that said who they are.
+    /// A request of an authenticated client.
     Authenticated,
-    /// Of those that did not.
+    /// A request without credentials.
     Anonymous,
 }
 
-/// See the top of this file.
+/// The queues and threads for slow signatures.
 pub(super) struct SigningPool {
     authenticated: Queue<SigningTask>,
     anonymous: Queue<SigningTask>,
     turn_count: AtomicU32,
-    /// Threads that sign now.
+    /// Threads that run now.
     running_thread_count: AtomicUsize,
     threads_max: usize,
     clock: Clock,
 }
 
 impl SigningPool {
-    /// With empty queues.
+    /// Creates the pool with empty queues and no thread.
     pub(super) fn new(clock: Clock, metrics: &Metrics) -> Self {
-        let queue = |places| {
-            // One network may have all places, as long as no other needs them.
-            let limits = QueueLimits { total: places, network_share: usize::MAX, user_share: usize::MAX };
+        let queue = |total| {
+            // One network can fill the queue, until others need the places.
+            let limits = QueueLimits { total, network_share: usize::MAX, user_share: usize::MAX };
             let waiting = metrics.token_signing_queue_length.clone();
             Queue::new(limits, QueueMetrics { waiting, dropped: metrics.token_signing_queue_evicted.clone() })
         };
@@ -82,30 +84,30 @@ impl SigningPool {
         }
     }
 
-    /// Runs `sign` on a thread that answers nobody, when it is its turn.
+    /// Runs `sign` on a thread of the pool.
     ///
     /// # Errors
-    /// There is no place, or its turn did not come in time.
+    /// If the queue is full, or the request was evicted or timed out.
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
-        asker: RequesterId,
+        requester: RequesterId,
         class: SigningClass,
         sign: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Limited> {
-        let (tell, told) = oneshot::channel();
+        let (sender, signed) = oneshot::channel();
         let work: SigningTask = Box::new(move || {
-            // Nothing is signed for a client that has hung up.
-            if !tell.is_closed() {
-                drop(tell.send(sign()));
+            // If the client has disconnected, nothing is signed.
+            if !sender.is_closed() {
+                drop(sender.send(sign()));
             }
         });
-        let deadline = Arc::new(AtomicU64::new(self.clock.now().plus(SIGNING_TIMEOUT).as_millis()));
-        // What is dropped with the work tells the one that waits.
-        let job = Job { requester: asker, deadline_millis: deadline, work, on_complete: Box::new(|_| {}) };
+        let deadline_millis = Arc::new(AtomicU64::new(self.clock.now().plus(SIGNING_TIMEOUT).as_millis()));
+        // If the job is dropped, its sender is dropped, and the receiver below returns an error.
+        let job = Job { requester, deadline_millis, work, on_complete: Box::new(|_| {}) };
         const BUSY: Limited = Limited::Busy(RETRY_AFTER);
         self.queue(class).submit(job).map_err(|_| BUSY)?.notify_dropped();
         self.start_thread();
-        timeout(SIGNING_TIMEOUT, told).await.map_err(|_| BUSY)?.map_err(|_| BUSY)
+        timeout(SIGNING_TIMEOUT, signed).await.map_err(|_| BUSY)?.map_err(|_| BUSY)
     }
 
     fn queue(&self, class: SigningClass) -> &Queue<SigningTask> {
@@ -115,30 +117,30 @@ impl SigningPool {
         }
     }
 
-    /// Has another thread sign, unless there are enough.
+    /// Starts another thread, unless the maximum number runs.
     fn start_thread(self: &Arc<Self>) {
         if self.reserve_thread() {
-            let signing = Arc::clone(self);
-            drop(spawn_blocking(move || signing.run_worker()));
+            let pool = Arc::clone(self);
+            drop(spawn_blocking(move || pool.run_worker()));
         }
     }
 
     fn reserve_thread(&self) -> bool {
-        let more = |running: usize| (running < self.threads_max).then_some(running + 1);
-        self.running_thread_count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
+        let increment = |running: usize| (running < self.threads_max).then_some(running + 1);
+        self.running_thread_count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, increment).is_ok()
     }
 
-    /// Signs until nothing waits.
+    /// Runs jobs until both queues are empty.
     fn run_worker(&self) {
         loop {
             while let Some((class, job)) = self.next_job() {
-                let Job { requester: asker, work, .. } = job;
-                // A panic ends one signature, and not the thread: whoever waits for it is told by the drop.
+                let Job { requester, work, .. } = job;
+                // A panic ends this signature only. It drops the sender, so the waiting request gets an error.
                 let _ = catch_unwind(AssertUnwindSafe(work));
-                self.queue(class).release(asker);
+                self.queue(class).release(requester);
             }
             self.running_thread_count.fetch_sub(1, Ordering::SeqCst);
-            // What came since the look found this thread still running, and started none.
+            // A job that was queued after the last `next_job` found this thread running and started no other.
             let waiting = self.authenticated.waiting_count() + self.anonymous.waiting_count();
             if waiting == 0 || !self.reserve_thread() {
                 return;
@@ -146,7 +148,7 @@ impl SigningPool {
         }
     }
 
-    /// The next request whose time is not up.
+    /// Returns the next job whose deadline has not passed. Expired jobs are removed and counted.
     fn next_job(&self) -> Option<(SigningClass, Job<SigningTask>)> {
         loop {
             let turn = self.turn_count.fetch_add(1, Ordering::Relaxed);

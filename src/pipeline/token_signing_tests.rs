@@ -1,4 +1,4 @@
-//! Whose turn it is to have a token signed, and who is turned away.
+//! Tests of the signing pool: the order of signatures, and full queues.
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -9,60 +9,60 @@ fn requester_in_block(block: u64) -> RequesterId {
     RequesterId { block_tag: block, network_tag: block, network_user_tag: block }
 }
 
-/// A place where one thread signs; nothing is signed before the first signature is let go.
+/// Creates a pool with one thread.
 fn single_thread_pool() -> Arc<SigningPool> {
-    let mut signing = SigningPool::new(Clock::system(), &Metrics::default());
-    signing.threads_max = 1;
-    Arc::new(signing)
+    let mut pool = SigningPool::new(Clock::system(), &Metrics::default());
+    pool.threads_max = 1;
+    Arc::new(pool)
 }
 
-/// Waits until so many wait.
-async fn until_waiting(signing: &SigningPool, class: SigningClass, number: usize) {
-    let end = Instant::now() + SIGNING_TIMEOUT;
-    while signing.queue(class).waiting_count() < number {
-        assert!(Instant::now() < end, "{number} of {class:?}");
+/// Waits until `number` requests of the class are in the queue.
+async fn until_waiting(pool: &SigningPool, class: SigningClass, number: usize) {
+    let deadline = Instant::now() + SIGNING_TIMEOUT;
+    while pool.queue(class).waiting_count() < number {
+        assert!(Instant::now() < deadline, "{number} of {class:?}");
         tokio::task::yield_now().await;
     }
 }
 
-/// Holds the only thread until the sender goes.
+/// Holds the only thread of the pool until the sender is dropped.
 async fn block_signing_thread(
-    signing: &Arc<SigningPool>,
+    pool: &Arc<SigningPool>,
 ) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<Result<(), Limited>>) {
-    let (hold, held) = std::sync::mpsc::channel::<()>();
-    let (began, begins) = oneshot::channel();
-    let first = Arc::clone(signing);
+    let (blocker, blocked) = std::sync::mpsc::channel::<()>();
+    let (start_sender, started) = oneshot::channel();
+    let first = Arc::clone(pool);
     let task = tokio::spawn(async move {
         first
             .run(requester_in_block(0), SigningClass::Authenticated, move || {
-                let _ = began.send(());
-                let _ = held.recv();
+                let _ = start_sender.send(());
+                let _ = blocked.recv();
             })
             .await
     });
-    begins.await.unwrap();
-    (hold, task)
+    started.await.unwrap();
+    (blocker, task)
 }
 
 #[tokio::test]
 async fn authenticated_clients_sign_first_and_anonymous_clients_get_every_eighth_turn_field_r2() {
-    let signing = single_thread_pool();
-    let (hold, first) = block_signing_thread(&signing).await;
+    let pool = single_thread_pool();
+    let (blocker, first) = block_signing_thread(&pool).await;
     let order = Arc::new(Mutex::new(Vec::new()));
     let mut tasks = Vec::new();
     for (class, number, waiting) in (0..20)
         .map(|n| (SigningClass::Anonymous, n, n + 1))
         .chain((0..20).map(|n| (SigningClass::Authenticated, n, n + 1)))
     {
-        let (signing_, order) = (Arc::clone(&signing), Arc::clone(&order));
+        let (requests, order) = (Arc::clone(&pool), Arc::clone(&order));
         tasks.push(tokio::spawn(async move {
-            signing_
+            requests
                 .run(requester_in_block(number + 1), class, move || order.lock().unwrap().push(class))
                 .await
         }));
-        until_waiting(&signing, class, usize::try_from(waiting).unwrap()).await;
+        until_waiting(&pool, class, usize::try_from(waiting).unwrap()).await;
     }
-    drop(hold);
+    drop(blocker);
     for task in tasks {
         assert_eq!(task.await.unwrap(), Ok(()));
     }
@@ -75,31 +75,31 @@ async fn authenticated_clients_sign_first_and_anonymous_clients_get_every_eighth
 
 #[tokio::test]
 async fn flood_from_one_network_is_answered_busy_and_other_networks_get_signatures_field_r2() {
-    let signing = single_thread_pool();
-    let (hold, _first) = block_signing_thread(&signing).await;
+    let pool = single_thread_pool();
+    let (blocker, _first) = block_signing_thread(&pool).await;
     let mut flood = Vec::new();
     for number in 0..2 * ANONYMOUS_QUEUE_MAX {
-        let flooder = Arc::clone(&signing);
+        let flooder = Arc::clone(&pool);
         flood.push(tokio::spawn(async move {
             flooder.run(requester_in_block(1), SigningClass::Anonymous, || ()).await
         }));
-        until_waiting(&signing, SigningClass::Anonymous, (number + 1).min(ANONYMOUS_QUEUE_MAX)).await;
+        until_waiting(&pool, SigningClass::Anonymous, (number + 1).min(ANONYMOUS_QUEUE_MAX)).await;
     }
-    let other = Arc::clone(&signing);
+    let other = Arc::clone(&pool);
     let other =
         tokio::spawn(async move { other.run(requester_in_block(2), SigningClass::Anonymous, || ()).await });
-    let identified = Arc::clone(&signing);
+    let identified = Arc::clone(&pool);
     let identified = tokio::spawn(async move {
         identified.run(requester_in_block(1), SigningClass::Authenticated, || ()).await
     });
-    until_waiting(&signing, SigningClass::Authenticated, 1).await;
-    // The place of another was given up before the first signature.
-    let end = Instant::now() + SIGNING_TIMEOUT;
+    until_waiting(&pool, SigningClass::Authenticated, 1).await;
+    // The request from the other network evicts one of the flood before the first signature.
+    let deadline = Instant::now() + SIGNING_TIMEOUT;
     while flood.iter().filter(|task| task.is_finished()).count() < ANONYMOUS_QUEUE_MAX + 1 {
-        assert!(Instant::now() < end, "{}", flood.iter().filter(|task| task.is_finished()).count());
+        assert!(Instant::now() < deadline, "{}", flood.iter().filter(|task| task.is_finished()).count());
         tokio::task::yield_now().await;
     }
-    drop(hold);
+    drop(blocker);
     assert_eq!(other.await.unwrap(), Ok(()));
     assert_eq!(identified.await.unwrap(), Ok(()));
     let mut signed = 0;
@@ -114,27 +114,27 @@ async fn flood_from_one_network_is_answered_busy_and_other_networks_get_signatur
 
 #[tokio::test]
 async fn disconnected_client_gets_no_signature_and_panic_fails_only_its_own_request() {
-    let signing = single_thread_pool();
-    let (hold, _first) = block_signing_thread(&signing).await;
+    let pool = single_thread_pool();
+    let (blocker, _first) = block_signing_thread(&pool).await;
     let signed = Arc::new(AtomicUsize::new(0));
-    let (gone, count) = (Arc::clone(&signing), Arc::clone(&signed));
+    let (gone, count) = (Arc::clone(&pool), Arc::clone(&signed));
     let gone = tokio::spawn(async move {
         gone.run(requester_in_block(1), SigningClass::Authenticated, move || {
             count.fetch_add(1, Ordering::SeqCst)
         })
         .await
     });
-    until_waiting(&signing, SigningClass::Authenticated, 1).await;
+    until_waiting(&pool, SigningClass::Authenticated, 1).await;
     gone.abort();
     assert!(gone.await.unwrap_err().is_cancelled());
-    let broken = Arc::clone(&signing);
+    let broken = Arc::clone(&pool);
     let broken = tokio::spawn(async move {
         broken.run(requester_in_block(2), SigningClass::Authenticated, || panic!("seeded")).await
     });
-    until_waiting(&signing, SigningClass::Authenticated, 2).await;
-    drop(hold);
+    until_waiting(&pool, SigningClass::Authenticated, 2).await;
+    drop(blocker);
     assert_eq!(broken.await.unwrap(), Err::<(), _>(Limited::Busy(RETRY_AFTER)));
-    assert_eq!(signing.run(requester_in_block(3), SigningClass::Authenticated, || 7).await, Ok(7));
+    assert_eq!(pool.run(requester_in_block(3), SigningClass::Authenticated, || 7).await, Ok(7));
     assert_eq!(signed.load(Ordering::SeqCst), 0);
-    assert_eq!(signing.queue(SigningClass::Authenticated).waiting_count(), 0);
+    assert_eq!(pool.queue(SigningClass::Authenticated).waiting_count(), 0);
 }

@@ -1,4 +1,4 @@
-//! What the gate decides. A refusal is a value, with a [`Reason`] whose name is stable: it stands in
+//! The verdict of the pipeline, and its [`Reason`]. The names of the reasons are stable: they are used in
 //! `X-Auth-Reason`, in the log and in the metrics.
 
 use std::time::Duration;
@@ -10,39 +10,39 @@ use crate::policy::denial::Denied;
 use crate::request::subrequest::ProxyHeaderError;
 use crate::upstream::MissingUpstreamCredentials;
 
-/// The gate's decision on one request. There is no default, and only [`Verdict::Allow`] admits.
+/// The verdict on one request. There is no default, and only [`Verdict::Allow`] admits.
 #[derive(Debug)]
 pub enum Verdict {
-    /// The policy permits it.
+    /// The policy permits the request.
     Allow(AllowedRequest),
-    /// It is not known who asks: the client should present credentials, or others.
+    /// The client must present valid credentials.
     Challenge(ChallengeReason),
-    /// It may not, whoever asks: see the reason.
+    /// The request is not permitted to this client.
     Forbid(Denied),
-    /// It can't be said now: the client should come again later.
+    /// The client must retry later.
     Limited(Limited),
-    /// Nobody could be asked.
+    /// No authenticator was available.
     Unavailable(AuthnError),
-    /// It is permitted, and there are no credentials with which it could go on.
+    /// The request is permitted, and no upstream credentials are available for it.
     NoUpstreamCredentials(MissingUpstreamCredentials),
 }
 
-/// Why there is no answer now, and when to ask again.
+/// The reason for [`Verdict::Limited`], with the time after which the client can retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limited {
     /// Too many different failures from this client network.
     Throttled(Duration),
-    /// The hash queue, or the client's share of it, is full.
+    /// The queue of an authenticator, or the share of the client in it, is full.
     Busy(Duration),
 }
 
 impl Verdict {
-    /// The scope that was not permitted or is not in the token, as the registry's token protocol writes it.
+    /// Returns the scope that is not permitted or not in the token, in the form of the registry token protocol.
     pub fn scope(&self) -> Option<String> {
         match self {
             Self::Forbid(denied) => denied.scope(),
-            Self::Challenge(ChallengeReason::InsufficientScope(lacks)) => {
-                Some(lacks.scope.clone()).filter(|scope| !scope.is_empty())
+            Self::Challenge(ChallengeReason::InsufficientScope(missing)) => {
+                Some(missing.scope.clone()).filter(|scope| !scope.is_empty())
             }
             Self::Challenge(
                 ChallengeReason::NoCredentials
@@ -61,29 +61,31 @@ impl Verdict {
         }
     }
 
-    /// What the log says besides the reason; empty where there is nothing to add.
+    /// Returns the detail for the log; empty if there is none besides the name of the reason.
     pub fn detail(&self) -> String {
         match self {
             Self::Forbid(denied) => denied.detail(),
-            Self::Unavailable(trouble) => trouble.to_string(),
+            Self::Unavailable(error) => error.to_string(),
             Self::NoUpstreamCredentials(missing) => missing.to_string(),
-            Self::Challenge(refusal) => refusal.detail(),
-            Self::Allow(grant) => grant.identity().and_then(Identity::describe_api_key).unwrap_or_default(),
+            Self::Challenge(reason) => reason.detail(),
+            Self::Allow(allowed) => {
+                allowed.identity().and_then(Identity::describe_api_key).unwrap_or_default()
+            }
             Self::Limited(_) => String::new(),
         }
     }
 
-    /// The verdict's stable name.
+    /// Returns the stable name of the verdict.
     pub fn name(&self) -> &'static str {
         self.to_reason().verdict_name()
     }
 
-    /// The reason's stable name, for the log and the metrics; empty where there is none.
+    /// Returns the stable name of the reason; empty for an allowed request.
     pub fn reason_name(&self) -> &'static str {
         self.to_reason().name()
     }
 
-    /// The verdict and its reason, as the log and the metrics have them.
+    /// Returns the reason, for the log and the metrics.
     pub fn to_reason(&self) -> Reason {
         match self {
             Self::Allow(_) => Reason::Allowed,
@@ -98,12 +100,11 @@ impl Verdict {
             Self::Challenge(ChallengeReason::InvalidApiKey(_)) => Reason::InvalidApiKey,
             Self::Challenge(ChallengeReason::InvalidToken(_)) => Reason::InvalidToken,
             Self::Challenge(ChallengeReason::InsufficientScope(_)) => Reason::InsufficientScope,
-            Self::Forbid(Denied::ByPolicy(refused)) if refused.error_code.is_some() => {
+            Self::Forbid(Denied::ByPolicy(denial)) if denial.error_code.is_some() => {
                 Reason::MalformedReference
             }
             Self::Forbid(Denied::ByPolicy(_)) => Reason::Policy,
             Self::Forbid(Denied::InvalidProxyHeaders(_)) => Reason::InvalidProxyHeaders,
-            Self::Forbid(Denied::UntrustedPeer) => Reason::UntrustedPeer,
             Self::Forbid(Denied::ProxySecretMissing) => Reason::ProxySecret,
             Self::Limited(Limited::Throttled(_)) => Reason::Throttled,
             Self::Limited(Limited::Busy(_)) => Reason::Busy,
@@ -113,23 +114,23 @@ impl Verdict {
     }
 }
 
-/// Defines [`Reason`] together with the list of its variants, so that none can be left out of the list.
+/// Defines [`Reason`] and the list of its variants, so that the list is always complete.
 macro_rules! define_reasons {
     ($($(#[$doc:meta])* $reason:ident: $verdict:literal, $name:literal;)*) => {
-        /// A verdict's name together with its reason's. [`Reason::ALL`] has every one of them.
+        /// The reason for a verdict. Each reason belongs to one verdict. [`Reason::ALL`] lists them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Reason { $($(#[$doc])* $reason,)* }
 
         impl Reason {
-            /// Every reason, in the order in which they are documented.
+            /// Every reason, in the order of the documentation.
             pub const ALL: &[Self] = &[$(Self::$reason,)*];
 
-            /// The verdict's name.
+            /// Returns the name of the verdict.
             pub fn verdict_name(self) -> &'static str {
                 match self { $(Self::$reason => $verdict,)* }
             }
 
-            /// The reason's name; empty for an allowed request.
+            /// Returns the name of the reason; empty for an allowed request.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$reason => $name,)* }
             }
@@ -140,48 +141,46 @@ macro_rules! define_reasons {
 define_reasons! {
     /// The policy permits the request.
     Allowed: "allow", "";
-    /// No credentials.
+    /// The request has no credentials.
     NoCredentials: "challenge", "no_credentials";
-    /// Credentials that cannot be read.
+    /// The credentials cannot be parsed.
     MalformedCredentials: "challenge", "malformed_credentials";
-    /// Credentials of another scheme.
+    /// The authentication scheme is not supported.
     UnsupportedScheme: "challenge", "unsupported_scheme";
-    /// An unknown user, or another password.
+    /// The user is unknown, or the password is wrong.
     WrongCredentials: "challenge", "wrong_credentials";
-    /// An API key that is not good.
+    /// The API key is invalid.
     InvalidApiKey: "challenge", "invalid_api_key";
-    /// A token that is not good.
+    /// The registry token is invalid.
     InvalidToken: "challenge", "invalid_token";
-    /// A token that permits less.
+    /// The registry token does not permit the request.
     InsufficientScope: "challenge", "insufficient_scope";
-    /// Not permitted.
+    /// The policy does not permit the request.
     Policy: "forbid", "policy";
-    /// A malformed reference in a repository where all that the request takes is granted.
+    /// The reference is malformed, in a repository where the client is granted all actions of the request.
     MalformedReference: "forbid", "malformed_reference";
-    /// The proxy's headers do not describe the request.
+    /// A proxy header is missing, repeated, invalid or conflicting.
     InvalidProxyHeaders: "forbid", "invalid_proxy_headers";
-    /// The peer may not ask.
-    UntrustedPeer: "forbid", "untrusted_peer";
-    /// The peer does not show the proxy's secret.
+    /// The peer did not send the proxy secret.
     ProxySecret: "forbid", "proxy_secret";
-    /// Too many failures.
+    /// The client has too many failures.
     Throttled: "limited", "throttled";
-    /// A queue is full.
+    /// A queue is full, or the check timed out.
     Busy: "limited", "busy";
-    /// A source of users could not be asked.
+    /// No authenticator was available.
     AuthenticatorUnavailable: "unavailable", "authenticator_unavailable";
-    /// A token could not be signed.
+    /// The registry token could not be signed.
     TokenSigning: "unavailable", "token_signing";
-    /// There are no good upstream credentials.
+    /// No valid upstream credentials are available.
     UpstreamCredentials: "unavailable", "upstream_credentials";
-    /// A request for a token that cannot be read, or is for another registry.
+    /// The token request is malformed, or for another registry.
     TokenRequest: "invalid", "token_request";
-    /// A refresh token, of which there are none.
+    /// The token request has a refresh token, which doorward does not issue.
     RefreshToken: "invalid", "refresh_token";
 }
 
 impl From<ProxyHeaderError> for Verdict {
-    fn from(incomplete: ProxyHeaderError) -> Self {
-        Self::Forbid(Denied::InvalidProxyHeaders(incomplete))
+    fn from(error: ProxyHeaderError) -> Self {
+        Self::Forbid(Denied::InvalidProxyHeaders(error))
     }
 }

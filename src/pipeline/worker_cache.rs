@@ -1,14 +1,12 @@
-//! Each worker's memo: where the answer to an identical request lies.
+//! The worker cache: a reference to the cached answer for identical requests, one cache for each worker.
 //!
-//! A client that pulls an image sends the same `Authorization` from the same address a hundred
-//! times. Decoding it, finding the user's line and naming the question costs several times what is
-//! left if one remembers which cached answer that led to. A note holds no password: the header is
-//! known by its keyed hash.
+//! A client that pulls an image sends the same `Authorization` header from the same address a hundred times. Decoding
+//! it, looking up the user's line and deriving the cache keys costs several times as much as the rest of the
+//! request. An entry contains no password. The header is stored as a keyed hash.
 //!
-//! A note is a shortcut and never a source. It counts only while everything that it was derived
-//! from is as it was: the same header and client, the same state of the local records, no flush
-//! since, the answer not idle for too long. The throttle is asked all the same. Where one of these
-//! fails, the request takes the long way.
+//! An entry is used only if everything that it was derived from is unchanged. That is the header, the client
+//! address, the version of the local records and the number of flushes. The cached answer must still be valid too.
+//! If a condition does not hold, the request takes the full path. The throttle applies in both cases.
 
 use std::sync::Arc;
 
@@ -16,44 +14,44 @@ use super::cache::CachedAnswer;
 use super::cache_key::CacheKey;
 use super::throttle::ThrottleKeys;
 
-/// Notes of one worker; about 60 KiB. A note that is overwritten costs the long way once.
+/// The number of entries of one worker, about 60 KiB. A replaced entry costs its next request the full path.
 const ENTRIES_MAX: usize = 256;
 
-/// The longest text of a client's address: an IPv4 address written as IPv6.
+/// The maximum length of the text of a client address: an IPv4 address written as IPv6.
 const CLIENT_ADDRESS_MAX: usize = 45;
 
-/// The state of what answers are derived from. Another one makes every older note worthless.
+/// The version of the data that answers are derived from. An entry of another version is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheVersion {
-    /// How often the local records were replaced.
+    /// Number of times that the local records were replaced.
     pub records_version: u64,
-    /// How often the cache was flushed.
+    /// Number of flushes of the answer cache.
     pub flush_count: u64,
 }
 
-/// What one request led to.
+/// The cached answer of one request.
 pub struct WorkerCacheEntry {
     header_hash: [u8; 32],
     client_address: ClientAddressText,
     version: CacheVersion,
-    /// Who would be asked first.
+    /// The index of the authenticator that would be called first.
     pub first_authenticator: usize,
-    /// Whom the throttle and the queues count it by.
+    /// The tags by which the throttle and the queues count the client.
     pub throttle_keys: ThrottleKeys,
-    /// The answer's name.
+    /// The key of the answer in the answer cache.
     pub answer_key: CacheKey,
     /// The answer.
     pub answer: Arc<CachedAnswer>,
 }
 
-/// How a request is known again.
+/// The values by which an identical request is recognized.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestFingerprint<'r> {
-    /// The keyed hash of its `Authorization`.
+    /// The keyed hash of the `Authorization` header.
     pub header_hash: [u8; 32],
-    /// Its client's address, as nginx wrote it.
+    /// The client address as the proxy sent it.
     pub client_address: &'r [u8],
-    /// Read before anything was derived from it.
+    /// The version, read before the answer is derived.
     pub version: CacheVersion,
 }
 
@@ -68,7 +66,7 @@ impl ClientAddressText {
     }
 }
 
-/// The notes of one worker.
+/// The entries of one worker.
 pub struct WorkerCache(Box<[Option<WorkerCacheEntry>]>);
 
 impl Default for WorkerCache {
@@ -78,41 +76,42 @@ impl Default for WorkerCache {
 }
 
 impl WorkerCache {
-    fn slot_index(header: &[u8; 32], client: &[u8]) -> usize {
-        let start = header.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    fn slot_index(header_hash: &[u8; 32], client_address: &[u8]) -> usize {
+        let start = header_hash.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
         let mix = |sum: u32, byte: &u8| sum.wrapping_mul(31).wrapping_add(u32::from(*byte));
-        client.iter().fold(start, mix) as usize % ENTRIES_MAX
+        client_address.iter().fold(start, mix) as usize % ENTRIES_MAX
     }
 
-    /// The note of an identical request, if everything it was derived from is as it was.
-    pub fn lookup(&self, sight: &RequestFingerprint<'_>) -> Option<&WorkerCacheEntry> {
-        let note = self.0.get(Self::slot_index(&sight.header_hash, sight.client_address))?.as_ref()?;
-        let same =
-            note.header_hash == sight.header_hash && note.client_address.as_bytes() == sight.client_address;
-        (same && note.version == sight.version).then_some(note)
+    /// Returns the entry of an identical request, if its version is current.
+    pub fn lookup(&self, fingerprint: &RequestFingerprint<'_>) -> Option<&WorkerCacheEntry> {
+        let slot = Self::slot_index(&fingerprint.header_hash, fingerprint.client_address);
+        let entry = self.0.get(slot)?.as_ref()?;
+        let is_same = entry.header_hash == fingerprint.header_hash
+            && entry.client_address.as_bytes() == fingerprint.client_address;
+        (is_same && entry.version == fingerprint.version).then_some(entry)
     }
 
-    /// Notes what a request led to, over the note that has its place.
+    /// Stores the answer of a request, and replaces the entry in its slot.
     pub fn insert(
         &mut self,
-        sight: &RequestFingerprint<'_>,
-        entrance: usize,
-        tags: ThrottleKeys,
-        key: CacheKey,
+        fingerprint: &RequestFingerprint<'_>,
+        first_authenticator: usize,
+        throttle_keys: ThrottleKeys,
+        answer_key: CacheKey,
         answer: Arc<CachedAnswer>,
     ) {
-        let mut client =
-            ClientAddressText { text: [0; CLIENT_ADDRESS_MAX], length: sight.client_address.len() };
-        let Some(text) = client.text.get_mut(..sight.client_address.len()) else { return };
-        text.copy_from_slice(sight.client_address);
-        if let Some(place) = self.0.get_mut(Self::slot_index(&sight.header_hash, sight.client_address)) {
-            *place = Some(WorkerCacheEntry {
-                header_hash: sight.header_hash,
-                client_address: client,
-                version: sight.version,
-                first_authenticator: entrance,
-                throttle_keys: tags,
-                answer_key: key,
+        let address = fingerprint.client_address;
+        let mut client_address = ClientAddressText { text: [0; CLIENT_ADDRESS_MAX], length: address.len() };
+        let Some(text) = client_address.text.get_mut(..address.len()) else { return };
+        text.copy_from_slice(address);
+        if let Some(slot) = self.0.get_mut(Self::slot_index(&fingerprint.header_hash, address)) {
+            *slot = Some(WorkerCacheEntry {
+                header_hash: fingerprint.header_hash,
+                client_address,
+                version: fingerprint.version,
+                first_authenticator,
+                throttle_keys,
+                answer_key,
                 answer,
             });
         }

@@ -1,35 +1,40 @@
-//! The URI that the registry is asked for.
+//! The URI that the registry receives.
 
 use super::denial::PolicyDenial;
 use crate::request::registry::RegistryRequest;
 
-/// The URI to ask the backend for instead, if it has to be another; `mount` says whether the source of a mount
-/// may be pulled. A request that no registry must see is refused here, by whatever credentials it is permitted.
+/// Returns the URI that the registry must receive, if it differs from the client's URI. `mount` is the decision on the
+/// pull from the mount source. `can_rewrite` is true if the proxy sends the returned URI to the registry.
+///
+/// # Errors
+/// Denies a request that no registry must receive, whether the credentials are a password, an API key or a token.
 pub(super) fn rewrite_upstream_uri(
-    asked: &RegistryRequest<'_>,
+    request: &RegistryRequest<'_>,
     host: &str,
     mount: Result<(), Box<PolicyDenial>>,
-    rewrites: bool,
+    can_rewrite: bool,
 ) -> Result<Option<String>, Box<PolicyDenial>> {
-    let unreadable = |why| Box::new(PolicyDenial { request_error: Some(why), ..PolicyDenial::default() });
-    if let Some(malformed) = asked.malformed_reference {
+    let request_error =
+        |message| Box::new(PolicyDenial { request_error: Some(message), ..PolicyDenial::default() });
+    if let Some(malformed) = request.malformed_reference {
         return Err(Box::new(PolicyDenial::for_malformed_reference(malformed)));
     }
-    // At another registry the same name is another repository, which nobody judged.
-    let origin = asked.mount_source.as_ref().and_then(|source| source.origin.as_deref());
+    // At another registry the same name is another repository, which the policy did not evaluate.
+    let origin = request.mount_source.as_ref().and_then(|source| source.origin.as_deref());
     let mount = match origin {
-        Some(origin) if origin != host => Err(unreadable("the mount's origin is another registry")),
+        Some(origin) if origin != host => Err(request_error("the origin of the mount is another registry")),
         Some(_) | None => mount,
     };
-    match (mount.err(), asked.has_parameters_to_strip, rewrites) {
+    match (mount.err(), request.has_parameters_to_strip, can_rewrite) {
         (None, false, _) => Ok(None),
-        (None, true, true) => Ok(Some(asked.stripped_uri())),
-        // The spec has a registry begin an ordinary upload where it can't mount.
-        (Some(_), _, true) => Ok(Some(asked.uri_without_mount())),
-        (Some(refused), _, false) => Err(refused),
-        (None, true, false) => {
-            Err(unreadable("a parameter must not reach the registry, and the proxy does not take it away"))
-        }
+        (None, true, true) => Ok(Some(request.stripped_uri())),
+        // Without the mount parameters the registry starts an ordinary upload, as the specification requires if it
+        // cannot mount the blob.
+        (Some(_), _, true) => Ok(Some(request.uri_without_mount())),
+        (Some(denial), _, false) => Err(denial),
+        (None, true, false) => Err(request_error(
+            "a query parameter must not reach the registry, and the proxy does not rewrite URIs",
+        )),
     }
 }
 
@@ -44,27 +49,27 @@ mod tests {
     #[test]
     fn mount_origin_is_accepted_only_for_the_same_registry_field_c13() {
         let uri = |origin: &str| format!("{UPLOADS}?from=b&mount={DIGEST}&{origin}");
-        let at = |origin: &str, rewrites: bool| {
+        let rewrite = |origin: &str, can_rewrite: bool| {
             let uri = uri(origin);
-            let asked = parse_request("POST", &uri, "").map_err(str::to_owned)?;
-            rewrite_upstream_uri(&asked, "registry.test", Ok(()), rewrites)
-                .map_err(|refused| refused.request_error.unwrap_or_default().to_owned())
+            let request = parse_request("POST", &uri, "").map_err(str::to_owned)?;
+            rewrite_upstream_uri(&request, "registry.test", Ok(()), can_rewrite)
+                .map_err(|denial| denial.request_error.unwrap_or_default().to_owned())
         };
         for origin in
             ["origin=registry.test", "origin=Registry.Test:5000", "%6Frigin=registry.test%3A443", "x"]
         {
-            let passes = at(origin, true);
+            let result = rewrite(origin, true);
             if origin == "x" {
-                assert!(passes.is_err(), "{origin}");
+                assert!(result.is_err(), "{origin}");
             } else {
-                assert_eq!(passes, Ok(None), "{origin}");
-                assert_eq!(at(origin, false), Ok(None), "{origin}");
+                assert_eq!(result, Ok(None), "{origin}");
+                assert_eq!(rewrite(origin, false), Ok(None), "{origin}");
             }
         }
-        // Elsewhere the same name is another repository: an ordinary upload.
+        // A mount from another registry becomes an ordinary upload.
         for origin in ["origin=gcr.io", "origin=registry.test.evil.example", "origin=127.0.0.1:5000"] {
-            assert_eq!(at(origin, true), Ok(Some(UPLOADS.to_owned())), "{origin}");
-            assert!(at(origin, false).is_err(), "{origin}");
+            assert_eq!(rewrite(origin, true), Ok(Some(UPLOADS.to_owned())), "{origin}");
+            assert!(rewrite(origin, false).is_err(), "{origin}");
         }
         for origin in [
             "origin=registry.test&origin=gcr.io",
@@ -75,7 +80,7 @@ mod tests {
             "origin=registry.test/gcr.io",
             "origin=registry.test%00",
         ] {
-            assert!(at(origin, true).is_err(), "{origin}");
+            assert!(rewrite(origin, true).is_err(), "{origin}");
         }
     }
 }

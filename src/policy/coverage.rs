@@ -1,32 +1,35 @@
-//! Push grants that no pull grant covers: a push requires pull as well, so they permit nothing by themselves
-//! (distribution/distribution#2932). The rules are asked about examples of what a grant is on; a warning is never an
-//! error, since an example can miss what is meant.
+//! Warnings for push grants without a pull grant. A push also requires pull, so such a grant permits nothing by itself
+//! (distribution/distribution#2932). The rules are evaluated for examples of the subjects and repositories of a grant.
+//! The result is a warning and not an error, because an example can miss the intention.
 
 use super::groups::GroupMemberships;
 use super::rule::{Effect, Rule, RuleWho, Subject};
 use super::rules::{PolicyRules, RegistryHosts};
+use crate::permissions::actions::Actions;
 use crate::permissions::glob::PlaceholderValues;
 use crate::permissions::host::HostPattern;
-use crate::permissions::{Actions, Resource, ResourcePattern};
+use crate::permissions::resource::{Resource, ResourcePattern};
 
-/// Subjects of one rule that are tried; a group can have a million users.
+/// Maximum number of example subjects of a rule. A group can have a million users.
 const SUBJECTS_MAX: usize = 100;
 
-/// Warnings of one file.
+/// Maximum number of warnings for one file.
 const WARNINGS_MAX: usize = 20;
 
-/// A user and a group that no file names.
+/// The name of an example user that no file contains.
 const EXAMPLE_USER: &[u8] = b"example-user";
+
+/// The name of an example group that no file contains.
 const EXAMPLE_GROUP: &[u8] = b"example-group";
 
-/// The subject of an example.
+/// An example of a subject of a rule.
 struct ExampleSubject {
     user: Option<Vec<u8>>,
     groups: Vec<Vec<u8>>,
 }
 
 impl PolicyRules {
-    /// The lines of grants of push whose subjects nobody grants pull on the same repositories.
+    /// Returns the lines of push grants for subjects that have no pull grant on the same repositories.
     pub fn push_without_pull_lines(&self, groups: &GroupMemberships) -> Vec<usize> {
         let grants = self.rules().iter().filter(|rule| rule.effect == Effect::Grant);
         grants
@@ -38,28 +41,28 @@ impl PolicyRules {
 
     fn has_push_without_pull(&self, rule: &Rule, groups: &GroupMemberships) -> bool {
         let ResourcePattern::Registry { repositories, actions } = &rule.resource else { return false };
-        let pushes = !actions.intersection(Actions::PUSH).is_empty();
-        if !pushes || !actions.intersection(Actions::PULL).is_empty() {
+        let has_push = !actions.intersection(Actions::PUSH).is_empty();
+        if !has_push || !actions.intersection(Actions::PULL).is_empty() {
             return false;
         }
         let host = self.example_host(rule);
-        let client = rule.networks.first().map(|network| network.addr());
+        let client_address = rule.networks.first().map(|network| network.addr());
         let examples = example_subjects(rule, groups);
         examples.iter().take(SUBJECTS_MAX).any(|example| {
             let groups: Vec<&[u8]> = example.groups.iter().map(Vec::as_slice).collect();
             let user = example.user.as_deref();
             let names = PlaceholderValues { user, groups: &groups };
-            let on = if repositories.is_empty() {
+            let example_repositories = if repositories.is_empty() {
                 vec![vec!["example".to_owned()]]
             } else {
                 repositories.iter().map(|glob| glob.example_segments(names)).collect()
             };
-            let subject = Subject { user, groups: &groups, client_address: client, api_key_scope: None };
-            on.iter().any(|segments| self.has_push_but_no_pull(&subject, &host, segments))
+            let subject = Subject { user, groups: &groups, client_address, api_key_scope: None };
+            example_repositories.iter().any(|segments| self.has_push_but_no_pull(&subject, &host, segments))
         })
     }
 
-    /// Whether a subject has push there and not pull.
+    /// Returns true if a subject may push to a repository but not pull from it.
     fn has_push_but_no_pull(&self, subject: &Subject<'_>, host: &str, segments: &[String]) -> bool {
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let both = Actions::PULL.union(Actions::PUSH);
@@ -67,30 +70,35 @@ impl PolicyRules {
         granted == Actions::PUSH
     }
 
-    /// A host that a rule is at.
+    /// Returns an example of a host that a rule applies to.
     fn example_host(&self, rule: &Rule) -> String {
         match (rule.hosts.first(), self.registries()) {
             (Some(HostPattern::Literal(name)), _) => name.to_string(),
             (Some(HostPattern::SubdomainsOf(end)), _) => format!("example{end}"),
             (None, RegistryHosts::Hosts(hosts)) => hosts.first().map(ToString::to_string).unwrap_or_default(),
-            (None, RegistryHosts::All(_) | RegistryHosts::FromProxy | RegistryHosts::FromProxyOrBoth) => {
-                "localhost".to_owned()
-            }
+            (
+                None,
+                RegistryHosts::All
+                | RegistryHosts::None
+                | RegistryHosts::FromProxy
+                | RegistryHosts::FromProxyOrBoth,
+            ) => "localhost".to_owned(),
         }
     }
 }
 
-/// Subjects that a rule is about: those that it names, and of a group its users, or one if none is known.
+/// Returns examples of the subjects of a rule: the users that it names, and the members of its groups. A group without
+/// known members has one example user.
 fn example_subjects(rule: &Rule, groups: &GroupMemberships) -> Vec<ExampleSubject> {
-    let of = |user: &[u8]| ExampleSubject {
+    let known_user = |user: &[u8]| ExampleSubject {
         user: Some(user.to_vec()),
         groups: groups.of_user(user).groups().iter().map(|group| group.to_vec()).collect(),
     };
     let mut examples: Vec<ExampleSubject> =
-        rule.users.iter().take(SUBJECTS_MAX).map(|user| of(user)).collect();
+        rule.users.iter().take(SUBJECTS_MAX).map(|user| known_user(user)).collect();
     for group in &rule.groups {
         let members: Vec<&[u8]> = groups.members(group).take(SUBJECTS_MAX).collect();
-        examples.extend(members.iter().map(|user| of(user)));
+        examples.extend(members.iter().map(|user| known_user(user)));
         if members.is_empty() {
             examples.push(ExampleSubject { user: Some(EXAMPLE_USER.to_vec()), groups: vec![group.to_vec()] });
         }
@@ -128,7 +136,8 @@ mod tests {
         assert_eq!(lines(&push, ""), [1]);
         let pull_all = grant("who = \"authenticated\"\nrepositories = [\"**\"]\nactions = [\"pull\"]");
         assert_eq!(lines(&(push.clone() + &pull_all), ""), [0_usize; 0]);
-        // Elsewhere, for others, at another host, and taken away again.
+        // The pull grants are for other repositories, for another user and for another host. A denial overrides the
+        // last one.
         for other in [
             grant("users = [\"ci\"]\nrepositories = [\"other/**\"]\nactions = [\"pull\"]"),
             grant("users = [\"ann\"]\nrepositories = [\"team/**\"]\nactions = [\"pull\"]"),
@@ -148,7 +157,7 @@ mod tests {
         let each = grant("users = [\"ann\", \"bob\"]\nrepositories = [\"devs/**\"]\nactions = [\"pull\"]");
         assert_eq!(lines(&(push.clone() + &each), "devs: ann bob\n"), [0_usize; 0]);
         assert_eq!(lines(&(push.clone() + &each), "devs: ann bob carl\n"), [1]);
-        assert_eq!(lines(&(push + &each), ""), [1], "of a service's group anybody may be a member");
+        assert_eq!(lines(&(push + &each), ""), [1], "any user can be a member of a group from a service");
         let own = grant("who = \"authenticated\"\nrepositories = [\"home/{user}/**\"]\nactions = [\"push\"]")
             + &grant("who = \"authenticated\"\nrepositories = [\"home/{user}/**\"]\nactions = [\"pull\"]");
         assert_eq!(lines(&own, ""), [0_usize; 0]);

@@ -1,118 +1,115 @@
-//! Why a request is denied (403).
+//! The reasons why a request is denied (403).
 
-use crate::permissions::Actions;
+use crate::permissions::actions::Actions;
 use crate::request::malformed::{MalformedReference, RegistryErrorCode};
 use crate::request::registry::CATALOG_SCOPE;
 use crate::request::subrequest::ProxyHeaderError;
 
-/// What a peer that does not prove to be the proxy lacks.
-const PROXY_SECRET_MISSING: &str = "an [[upstream]] has credentials, so every peer must show the secret of proxy_secret_file, once, in X-Auth-Proxy-Secret";
+/// The detail for a peer that does not send the proxy secret.
+const PROXY_SECRET_MISSING: &str = "X-Auth-Proxy-Secret is missing, repeated or wrong; the proxy must send the secret of proxy_secret_file, because an [[upstream]] has credentials";
 
-/// Why a request is forbidden.
+/// The reason why a request is forbidden.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// The policy does not permit it.
+    /// The policy does not permit the request.
     ByPolicy(Box<PolicyDenial>),
-    /// A header of the proxy's is missing, doubled or can't be read, or one is there that it never sends.
+    /// A header of the proxy is missing, repeated or invalid, or the proxy sent one that it must not send.
     InvalidProxyHeaders(ProxyHeaderError),
-    /// The peer is not one that may ask.
-    UntrustedPeer,
-    /// The peer may ask, and does not show the proxy's secret, which the upstream's credentials require.
+    /// The peer is trusted, but does not send the proxy secret. It is required if an upstream has credentials.
     ProxySecretMissing,
 }
 
 impl Denied {
-    /// A request that two readers could take for two things.
-    pub(crate) fn ambiguous_request(why: &'static str) -> Self {
-        Self::ByPolicy(Box::new(PolicyDenial { request_error: Some(why), ..PolicyDenial::default() }))
+    /// Creates the denial of a request that two programs could read differently.
+    pub(crate) fn ambiguous_request(message: &'static str) -> Self {
+        Self::ByPolicy(Box::new(PolicyDenial { request_error: Some(message), ..PolicyDenial::default() }))
     }
 
-    /// A reference that no registry can have, in a request that is permitted otherwise.
+    /// Creates the denial of an otherwise permitted request with a reference that cannot exist in a registry.
     pub(crate) fn malformed_reference(malformed: MalformedReference) -> Self {
         Self::ByPolicy(Box::new(PolicyDenial::for_malformed_reference(malformed)))
     }
 
-    /// What the log says besides the reason: what was not permitted, or what is wrong with the request.
+    /// Returns the detail for the log: the scope that was denied and by what, or the error in the request.
     pub fn detail(&self) -> String {
-        let refused = match self {
-            Self::ByPolicy(refused) => refused,
+        let denial = match self {
+            Self::ByPolicy(denial) => denial,
             Self::ProxySecretMissing => return PROXY_SECRET_MISSING.to_owned(),
-            Self::InvalidProxyHeaders(what) => return what.to_string(),
-            Self::UntrustedPeer => return String::new(),
+            Self::InvalidProxyHeaders(error) => return error.to_string(),
         };
-        let mut what = match (refused.request_error, self.scope()) {
-            (Some(why), _) => why.to_owned(),
-            (None, Some(scope)) if refused.is_outside_api_key_scope => format!("{scope} is beyond the scope"),
-            (None, None) if refused.is_outside_api_key_scope => "the request is beyond the scope".to_owned(),
-            (None, Some(scope)) => scope,
-            (None, None) if refused.deny_rule_line.is_some() => "the request".to_owned(),
-            (None, None) => "no grant permits it".to_owned(),
+        let scope = || self.scope().unwrap_or_else(|| "the request".to_owned());
+        let detail = match (denial.request_error, denial.deny_rule_line) {
+            (Some(error), _) => error.to_owned(),
+            (None, Some(line)) => {
+                format!("{} is denied by the [[deny]] at line {line} of the policy", scope())
+            }
+            (None, None) if denial.is_outside_api_key_scope => {
+                format!("{} is beyond the API key's scope", scope())
+            }
+            (None, None) if denial.is_denied_by_token => {
+                format!("{} was not granted when the token was issued", scope())
+            }
+            (None, None) => format!("{} is not granted", scope()),
         };
-        if let Some(line) = refused.deny_rule_line {
-            what.push_str(&format!("; the [[deny]] at line {line} of the policy forbids it"));
-        }
-        if refused.is_denied_by_token {
-            what.push_str("; it was not granted when the token was issued");
-        }
-        match &refused.api_key {
-            Some(key) => format!("{what}; {key}"),
-            None => what,
+        match &denial.api_key {
+            Some(key) => format!("{detail}; {key}"),
+            None => detail,
         }
     }
 
-    /// The specification's code for a malformed reference; `None` for every other refusal.
+    /// Returns the error code of the specification for a malformed reference; `None` for every other denial.
     pub fn error_code(&self) -> Option<RegistryErrorCode> {
         match self {
-            Self::ByPolicy(refused) => refused.error_code,
-            Self::InvalidProxyHeaders(_) | Self::UntrustedPeer | Self::ProxySecretMissing => None,
+            Self::ByPolicy(denial) => denial.error_code,
+            Self::InvalidProxyHeaders(_) | Self::ProxySecretMissing => None,
         }
     }
 
-    /// What was not permitted in a registry, as its token protocol writes it (distribution's
-    /// token/scope.md): `repository:team/app:pull,push`.
+    /// Returns the scope that was denied, in the form of the registry token protocol (token/scope.md of distribution):
+    /// `repository:team/app:pull,push`. Returns `None` for a site.
     pub fn scope(&self) -> Option<String> {
-        let Self::ByPolicy(refused) = self else { return None };
-        let actions: Vec<&str> = refused.denied_actions.names().collect();
-        match &refused.repository {
+        let Self::ByPolicy(denial) = self else { return None };
+        let actions: Vec<&str> = denial.denied_actions.names().collect();
+        match &denial.repository {
             Some(name) => Some(format!("repository:{name}:{}", actions.join(","))),
-            None if refused.denied_actions == Actions::CATALOG => Some(CATALOG_SCOPE.to_owned()),
+            None if denial.denied_actions == Actions::CATALOG => Some(CATALOG_SCOPE.to_owned()),
             None => None,
         }
     }
 }
 
-/// Why a request is not permitted.
+/// The reason why the policy does not permit a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyDenial {
-    /// What is wrong with the request itself.
+    /// The error in the request itself.
     pub request_error: Option<&'static str>,
-    /// The specification's code for that. It is set only if all that the request takes is granted.
+    /// The error code of the specification for `request_error`. It is set only if every required action is granted.
     pub error_code: Option<RegistryErrorCode>,
-    /// The rule that forbids it.
+    /// The number of the rule that denies the request.
     pub deny_rule_index: Option<u32>,
     /// The line of that rule in the policy file.
     pub deny_rule_line: Option<usize>,
-    /// It was asked for when the token was issued, and not granted.
+    /// Whether the actions were requested for the token, but not granted.
     pub is_denied_by_token: bool,
-    /// It is granted, and the scope of the key does not go so far.
+    /// Whether the actions are granted, but are outside the scope of the API key.
     pub is_outside_api_key_scope: bool,
-    /// The key that was used, and whose it is, for the log.
+    /// The API key and its owner, for the log.
     pub api_key: Option<String>,
-    /// The repository that it is about, the source of a mount included.
+    /// The repository of the denied actions, which can be the source of a mount.
     pub repository: Option<String>,
-    /// What was asked for there and no grant permits, or what is denied.
+    /// The actions that are denied, or that no grant permits.
     pub denied_actions: Actions,
 }
 
 impl PolicyDenial {
-    /// For a malformed reference, where all that the request takes is granted.
+    /// Creates the denial for a malformed reference. Every required action must be granted.
     pub fn for_malformed_reference(malformed: MalformedReference) -> Self {
         Self { request_error: Some(malformed.message), error_code: Some(malformed.code), ..Self::default() }
     }
 }
 
 impl From<ProxyHeaderError> for Denied {
-    fn from(incomplete: ProxyHeaderError) -> Self {
-        Self::InvalidProxyHeaders(incomplete)
+    fn from(error: ProxyHeaderError) -> Self {
+        Self::InvalidProxyHeaders(error)
     }
 }

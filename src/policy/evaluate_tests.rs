@@ -1,4 +1,4 @@
-//! What the rules say of sites and registries, and of hosts that could be either.
+//! Tests of rules for sites and registries, and of hosts that can be either.
 
 use super::*;
 use crate::policy::read::tests::PolicyFixture;
@@ -45,12 +45,12 @@ fn host_outside_registries_is_evaluated_as_a_site() {
     ));
     assert_eq!(team.allowed_actions("ann", "a"), "p--");
     team.host = "www.example.com";
-    assert_eq!(team.allowed_actions("ann", "a"), "pPd", "there it is just a path");
+    assert_eq!(team.allowed_actions("ann", "a"), "pPd", "a path of a site");
 }
 
 #[test]
 fn encoded_slash_is_allowed_only_if_both_readings_are() {
-    // ingress-nginx#8644 again: nginx itself, and many a site, decodes it and then sees other segments.
+    // ingress-nginx#8644: nginx and many sites decode the slash, and then have other segments.
     let team = PolicyFixture::from_text(concat!(
         "[[grant]]\nwho = \"anyone\"\npaths = [\"/docs/**\"]\n",
         "[[grant]]\nwho = \"authenticated\"\npaths = [\"/*\", \"/x/**\"]\n",
@@ -80,31 +80,31 @@ fn client_host_header_cannot_turn_a_registry_into_a_site() {
         "[[grant]]\nusers = [\"ann\"]\nactions = [\"pull\"]\n",
     );
     let team = PolicyFixture::from_text(text);
-    let judge = |host, rewrites| {
+    let is_allowed = |host, is_registry| {
         let subject = Subject { user: Some(b"carl"), groups: &[], client_address: None, api_key_scope: None };
-        let backend = if rewrites { DeclaredUpstream::Registry } else { DeclaredUpstream::Unspecified };
-        let asking = OriginalRequest::new("GET", "/v2/secret/tags/list", host, "", backend);
-        matches!(team.rules.evaluate(&subject, &asking), PolicyDecision::Allowed { .. })
+        let declared = if is_registry { DeclaredUpstream::Registry } else { DeclaredUpstream::Unspecified };
+        let request = OriginalRequest::new("GET", "/v2/secret/tags/list", host, "", declared);
+        matches!(team.rules.evaluate(&subject, &request), PolicyDecision::Allowed { .. })
     };
-    assert!(!judge("registry.example.com", true));
-    // nginx guards a registry there, whatever the client calls it.
-    assert!(!judge("other.example.com", true) && !judge("_", true));
-    assert!(judge("other.example.com", false));
+    assert!(!is_allowed("registry.example.com", true));
+    // nginx protects a registry, whatever host the client sends.
+    assert!(!is_allowed("other.example.com", true) && !is_allowed("_", true));
+    assert!(is_allowed("other.example.com", false));
 }
 
 #[test]
 fn policy_without_registries_follows_the_proxy_header() {
     let team = PolicyFixture::from_text("[[grant]]\nusers = [\"ann\"]\n");
-    let may = |user: &'static str, uri, rewrites| {
+    let is_allowed = |user: &'static str, uri, is_registry| {
         let subject =
             Subject { user: Some(user.as_bytes()), groups: &[], client_address: None, api_key_scope: None };
-        let backend = if rewrites { DeclaredUpstream::Registry } else { DeclaredUpstream::Unspecified };
-        let asking = OriginalRequest::new("GET", uri, "h", "", backend);
-        matches!(team.rules.evaluate(&subject, &asking), PolicyDecision::Allowed { .. })
+        let declared = if is_registry { DeclaredUpstream::Registry } else { DeclaredUpstream::Unspecified };
+        let request = OriginalRequest::new("GET", uri, "h", "", declared);
+        matches!(team.rules.evaluate(&subject, &request), PolicyDecision::Allowed { .. })
     };
-    assert!(may("ann", "/v2/a/tags/list", true) && may("ann", "/index.html", false));
-    assert!(!may("ann", "/index.html", true), "that is none of a registry's");
-    assert!(!may("carl", "/v2/a/tags/list", true) && !may("carl", "/index.html", false));
+    assert!(is_allowed("ann", "/v2/a/tags/list", true) && is_allowed("ann", "/index.html", false));
+    assert!(!is_allowed("ann", "/index.html", true), "not a path of the registry protocol");
+    assert!(!is_allowed("carl", "/v2/a/tags/list", true) && !is_allowed("carl", "/index.html", false));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Why a request is permitted or not: what [`Rules::judge`] says, and which rule would have had to
-//! say otherwise.
+//! Explains the decision of [`PolicyRules::evaluate`] on a request: the rules that decided, or the grant that is nearest
+//! to permitting the request.
 
 use std::borrow::Cow;
 
@@ -7,61 +7,67 @@ use super::denial::PolicyDenial;
 use super::evaluate::EvaluatedAs;
 use super::rule::{Effect, Rule, RuleWho, Subject};
 use super::rules::{PolicyDecision, PolicyRules};
+use crate::permissions::actions::Actions;
 use crate::permissions::host::HostPattern;
-use crate::permissions::{Actions, Resource, ResourcePattern};
+use crate::permissions::resource::{Resource, ResourcePattern};
+use crate::request::endpoint::RegistryTarget;
 use crate::request::original::OriginalRequest;
-use crate::request::registry::RegistryTarget;
 
-/// What there is to say of one request.
+/// The explanation of the decision on a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// The judgement, as `/auth` comes to it.
+    /// The decision, which is the same as for `/auth`.
     pub decision: PolicyDecision,
-    /// What the request takes, in words; empty if there is no policy.
+    /// A description of the permissions that the request requires; empty if there is no policy.
     pub requirement: String,
-    /// The lines of the rules that decided: all grants that permit a part of it, or the denial.
+    /// The lines of the rules that decided: all grants that permit a part of the request, or the denial.
     pub deciding_rule_lines: Vec<usize>,
-    /// For a refusal for want of a grant: the line of the grant that was nearest, and all that it lacked.
-    pub nearest_grant: Option<(usize, Vec<String>)>,
+    /// The grant that is nearest to permitting the request. It is only set if no grant permits the request.
+    pub nearest_grant: Option<NearestGrant>,
+}
+
+/// A grant that does not permit a request, and the reasons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NearestGrant {
+    /// The line of the grant in the policy file.
+    pub line: usize,
+    /// Every part of the grant that does not match the request.
+    pub mismatches: Vec<String>,
 }
 
 impl Explanation {
-    /// The explanation if there is no policy.
-    pub(super) fn without_policy(judgement: PolicyDecision) -> Self {
-        Self {
-            decision: judgement,
-            requirement: String::new(),
-            deciding_rule_lines: Vec::new(),
-            nearest_grant: None,
-        }
+    /// Returns the explanation if there is no policy.
+    pub(super) fn without_policy(decision: PolicyDecision) -> Self {
+        Self { decision, requirement: String::new(), deciding_rule_lines: Vec::new(), nearest_grant: None }
     }
 }
 
 impl PolicyRules {
-    /// Judges a request as `/auth` does, and says why.
+    /// Evaluates a request in the same way as `/auth`, and explains the decision.
     pub fn explain(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> Explanation {
-        let judgement = self.evaluate(subject, request);
-        let (mut lines, mut nearest) = (Vec::new(), None);
-        match &judgement {
-            PolicyDecision::Allowed { .. } => lines = self.granting_rule_lines(subject, request),
-            PolicyDecision::Denied(refused) => {
-                let denied = refused
-                    .deny_rule_index
-                    .and_then(|number| self.rules().get(usize::try_from(number).ok()?));
-                lines.extend(denied.map(|rule| rule.line));
-                if refused.deny_rule_index.is_none()
-                    && refused.request_error.is_none()
-                    && !refused.is_outside_api_key_scope
+        let decision = self.evaluate(subject, request);
+        let (mut deciding_rule_lines, mut nearest_grant) = (Vec::new(), None);
+        match &decision {
+            PolicyDecision::Allowed { .. } => {
+                deciding_rule_lines = self.granting_rule_lines(subject, request);
+            }
+            PolicyDecision::Denied(denial) => {
+                let deny_rule =
+                    denial.deny_rule_index.and_then(|number| self.rules().get(usize::try_from(number).ok()?));
+                deciding_rule_lines.extend(deny_rule.map(|rule| rule.line));
+                if denial.deny_rule_index.is_none()
+                    && denial.request_error.is_none()
+                    && !denial.is_outside_api_key_scope
                 {
-                    nearest = self.find_nearest_grant(subject, request, refused);
+                    nearest_grant = self.find_nearest_grant(subject, request, denial);
                 }
             }
         }
         Explanation {
             requirement: self.describe_requirement(request),
-            decision: judgement,
-            deciding_rule_lines: lines,
-            nearest_grant: nearest,
+            decision,
+            deciding_rule_lines,
+            nearest_grant,
         }
     }
 
@@ -69,141 +75,142 @@ impl PolicyRules {
         let site = || format!("{} of {} at {}", request.method, request.uri, request.host);
         match (self.request_evaluated_as(request), request.registry_request()) {
             (EvaluatedAs::Site, _) | (EvaluatedAs::Either, Err(_)) => site(),
-            (EvaluatedAs::Registry, Err(why)) => format!("it can't be told: {why}"),
-            (EvaluatedAs::Registry | EvaluatedAs::Either, Ok(asked)) => {
-                let mut needs = match asked.target {
-                    RegistryTarget::Ping => "a user".to_owned(),
+            (EvaluatedAs::Registry, Err(error)) => format!("unknown: {error}"),
+            (EvaluatedAs::Registry | EvaluatedAs::Either, Ok(registry)) => {
+                let mut requirement = match registry.target {
+                    RegistryTarget::Ping => "an authenticated user".to_owned(),
                     RegistryTarget::Catalog => "catalog".to_owned(),
                     RegistryTarget::Repository(name) => {
-                        format!("{} in {name}", join_action_names(asked.required_actions))
+                        format!("{} in {name}", join_action_names(registry.required_actions))
                     }
                 };
-                if let Some(source) = &asked.mount_source {
-                    needs.push_str(&format!(", and pull in {} for the mount", source.repository));
+                if let Some(source) = &registry.mount_source {
+                    requirement.push_str(&format!(", and pull in {} for the mount", source.repository));
                 }
-                if let Some(malformed) = &asked.malformed_reference {
-                    needs.push_str(&format!("; {}", malformed.message));
+                if let Some(malformed) = &registry.malformed_reference {
+                    requirement.push_str(&format!("; {}", malformed.message));
                 }
-                needs
+                requirement
             }
         }
     }
 
-    /// As what the request is judged; as a site's if the host is not one.
+    /// Returns the protocol by which a request is evaluated; [`EvaluatedAs::Site`] if the host is invalid.
     fn request_evaluated_as(&self, request: &OriginalRequest<'_>) -> EvaluatedAs {
         request
             .host_name()
             .map_or(EvaluatedAs::Site, |host| self.evaluated_as(host, request.declared_upstream))
     }
 
-    /// Every grant that permits a part of what is asked.
+    /// Returns the lines of all grants that permit a part of the request.
     fn granting_rule_lines(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> Vec<usize> {
-        let found = with_requested_resource(self, request, None, |host, object, wanted| {
+        let lines = with_requested_resource(self, request, None, |host, resource, required| {
             let grants = self.rules().iter().filter(|rule| rule.effect == Effect::Grant);
             let permits = |rule: &&Rule| {
-                rule.applicable_actions(subject, host, object)
-                    .is_ok_and(|actions| !actions.intersection(wanted).is_empty())
+                rule.applicable_actions(subject, host, resource)
+                    .is_ok_and(|actions| !actions.intersection(required).is_empty())
             };
             grants.filter(permits).map(|rule| rule.line).collect()
         });
-        found.unwrap_or_default()
+        lines.unwrap_or_default()
     }
 
-    /// The grant that lacks least. Of two that lack as much, one of the wanted actions is nearer than one of others,
-    /// and one about this subject nearer than one about others.
+    /// Returns the grant with the fewest mismatches. If several have as few, a grant of the required actions is
+    /// preferred, then a grant that applies to this subject, then the first one in the file.
     fn find_nearest_grant(
         &self,
         subject: &Subject<'_>,
         request: &OriginalRequest<'_>,
-        refused: &PolicyDenial,
-    ) -> Option<(usize, Vec<String>)> {
-        with_requested_resource(self, request, refused.repository.as_deref(), |host, object, _| {
+        denial: &PolicyDenial,
+    ) -> Option<NearestGrant> {
+        with_requested_resource(self, request, denial.repository.as_deref(), |host, resource, _| {
             let grants = self.rules().iter().filter(|rule| rule.effect == Effect::Grant);
-            // Of several the first.
             let nearest = grants
-                .map(|rule| (rule, list_mismatches(rule, subject, host, object, refused.denied_actions)))
-                .min_by_key(|(rule, lacks)| {
-                    let is_of_others = !has_requested_action(rule, object, refused.denied_actions);
-                    (2 * lacks.len() + usize::from(is_of_others), !rule.matches_subject(subject))
+                .map(|rule| (rule, list_mismatches(rule, subject, host, resource, denial.denied_actions)))
+                .min_by_key(|(rule, mismatches)| {
+                    let has_other_actions = !has_requested_action(rule, resource, denial.denied_actions);
+                    let mismatch_score = 2 * mismatches.len() + usize::from(has_other_actions);
+                    (mismatch_score, !rule.matches_subject(subject))
                 });
-            nearest.map(|(rule, lacks)| (rule.line, lacks))
+            nearest.map(|(rule, mismatches)| NearestGrant { line: rule.line, mismatches })
         })?
     }
 }
 
-/// Calls `with` with the host, what is asked for there, and the actions that it takes. `repository` is the
-/// one that matters, where it is not the request's own: the source of a mount.
+/// Calls `visit` with the host, the requested resource and the required actions. `repository` replaces the repository
+/// of the request: it is the one that was denied, which can be the source of a mount.
 fn with_requested_resource<T>(
     rules: &PolicyRules,
     request: &OriginalRequest<'_>,
     repository: Option<&str>,
-    with: impl FnOnce(&str, &Resource<'_>, Actions) -> T,
+    visit: impl FnOnce(&str, &Resource<'_>, Actions) -> T,
 ) -> Option<T> {
     let host = request.host_name().ok()?;
-    let asked = match (rules.request_evaluated_as(request), request.registry_request()) {
-        (EvaluatedAs::Registry | EvaluatedAs::Either, Ok(asked)) => asked,
+    let registry = match (rules.request_evaluated_as(request), request.registry_request()) {
+        (EvaluatedAs::Registry | EvaluatedAs::Either, Ok(registry)) => registry,
         (EvaluatedAs::Registry, Err(_)) => return None,
         (EvaluatedAs::Site, _) | (EvaluatedAs::Either, Err(_)) => {
-            let parts: Vec<&str> = request.path_segments().ok()?.iter().map(Cow::as_ref).collect();
-            return Some(with(host, &Resource::Path(&parts, request.method), Actions::PULL));
+            let segments: Vec<&str> = request.path_segments().ok()?.iter().map(Cow::as_ref).collect();
+            return Some(visit(host, &Resource::Path(&segments, request.method), Actions::PULL));
         }
     };
-    Some(match (repository, asked.target) {
+    Some(match (repository, registry.target) {
         (Some(name), _) | (None, RegistryTarget::Repository(name)) => {
-            let parts: Vec<&str> = name.split('/').collect();
-            with(host, &Resource::Repository(&parts), asked.required_actions)
+            let segments: Vec<&str> = name.split('/').collect();
+            visit(host, &Resource::Repository(&segments), registry.required_actions)
         }
-        (None, RegistryTarget::Catalog) => with(host, &Resource::Catalog, asked.required_actions),
-        // No grant is needed, and none would help.
+        (None, RegistryTarget::Catalog) => visit(host, &Resource::Catalog, registry.required_actions),
+        // A ping requires a user and no grant.
         (None, RegistryTarget::Ping) => return None,
     })
 }
 
-/// Whether a grant is of the kind that is wanted: one of the actions, or for a site any.
-fn has_requested_action(rule: &Rule, object: &Resource<'_>, wanted: Actions) -> bool {
-    match (&rule.resource, object) {
+/// Returns true if a grant has one of the required actions of a registry, or the method of a request to a site.
+fn has_requested_action(rule: &Rule, resource: &Resource<'_>, required: Actions) -> bool {
+    match (&rule.resource, resource) {
         (ResourcePattern::Everything, _) => true,
         (ResourcePattern::Registry { .. }, Resource::Path(..)) => false,
         (
             ResourcePattern::Registry { actions, .. },
             Resource::Ping | Resource::Catalog | Resource::Repository(_),
-        ) => !actions.intersection(wanted).is_empty(),
+        ) => !actions.intersection(required).is_empty(),
         (ResourcePattern::Site { methods, .. }, Resource::Path(_, method)) => {
-            methods.is_empty() || methods.iter().any(|one| **one == **method)
+            methods.is_empty() || methods.iter().any(|known| **known == **method)
         }
         (ResourcePattern::Site { .. }, Resource::Ping | Resource::Catalog | Resource::Repository(_)) => false,
     }
 }
 
+/// Describes every part of a grant that does not match a request.
 fn list_mismatches(
     rule: &Rule,
     subject: &Subject<'_>,
     host: &str,
-    object: &Resource<'_>,
+    resource: &Resource<'_>,
     missing: Actions,
 ) -> Vec<String> {
-    let mut lacks = Vec::new();
+    let mut mismatches = Vec::new();
     if !rule.matches_subject(subject) {
-        lacks.push(format!("it is for {}", describe_rule_subjects(rule)));
+        mismatches.push(format!("it applies to {}", describe_rule_subjects(rule)));
     }
     if !rule.matches_network(subject.client_address) {
         let networks: Vec<String> = rule.networks.iter().map(ToString::to_string).collect();
-        lacks.push(format!("it is for clients from {}", networks.join(", ")));
+        mismatches.push(format!("it applies to clients in {}", networks.join(", ")));
     }
     if !rule.matches_host(host) {
         let hosts: Vec<String> = rule.hosts.iter().map(format_host_pattern).collect();
-        lacks.push(format!("it is for the hosts {}", hosts.join(", ")));
+        mismatches.push(format!("it applies to the hosts {}", hosts.join(", ")));
     }
-    match rule.actions_on(subject, object) {
-        None => lacks.push("it is on something else".to_owned()),
+    match rule.actions_on(subject, resource) {
+        None => mismatches.push("it applies to other resources".to_owned()),
         Some(actions) => {
             let missing = missing.difference(actions);
             if !missing.is_empty() {
-                lacks.push(format!("it does not grant {}", join_action_names(missing)));
+                mismatches.push(format!("it does not grant {}", join_action_names(missing)));
             }
         }
     }
-    lacks
+    mismatches
 }
 
 fn format_host_pattern(host: &HostPattern) -> String {
@@ -214,17 +221,17 @@ fn format_host_pattern(host: &HostPattern) -> String {
 }
 
 fn describe_rule_subjects(rule: &Rule) -> String {
-    let shown = |kind: &str, names: &[Box<[u8]>]| {
+    let listed = |kind: &str, names: &[Box<[u8]>]| {
         let names: Vec<String> =
             names.iter().map(|name| crate::identity::sanitize_for_display(name)).collect();
         (!names.is_empty()).then(|| format!("{kind} {}", names.join(", ")))
     };
-    let everybody = match rule.who {
+    let unnamed = match rule.who {
         RuleWho::NamedOnly => None,
-        RuleWho::Authenticated => Some("whoever is authenticated".to_owned()),
+        RuleWho::Authenticated => Some("every authenticated user".to_owned()),
         RuleWho::Anyone => Some("anyone".to_owned()),
     };
-    let all = [shown("users", &rule.users), shown("groups", &rule.groups), everybody];
+    let all = [listed("users", &rule.users), listed("groups", &rule.groups), unnamed];
     all.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 

@@ -1,7 +1,7 @@
-//! The group file, as Apache reads it (mod_authz_groupfile): `group: user user …`, one a line.
+//! The group file, in the format of Apache (mod_authz_groupfile): one `group: user user …` in each line.
 //!
-//! It is joined after the cache, on every request: who is taken out of a group has lost its rights
-//! at the next request, and no password is checked anew for it.
+//! Groups are looked up after the cache, on every request. A user who is removed from a group loses its permissions
+//! with the next request, without another password check.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,19 @@ use hashbrown::HashMap;
 
 use crate::identity::{GROUPS_OF_USER_MAX, Membership, Username, check_group_name};
 
-/// The most faults that are told of one file.
+/// Maximum number of errors that are reported for one file.
 const ERRORS_MAX: usize = 100;
 
-/// What is wrong with a line.
+/// An error in a line of a group file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupFileError {
-    /// From 1.
+    /// The line, starting at 1.
     pub line: usize,
-    /// What, and what to do.
+    /// The error and its remedy.
     pub message: String,
 }
 
-/// All users' groups.
+/// The groups of all users.
 #[derive(Debug, Default)]
 pub struct GroupMemberships {
     by_user: HashMap<Box<[u8]>, Membership>,
@@ -29,85 +29,89 @@ pub struct GroupMemberships {
 }
 
 impl GroupMemberships {
-    /// Reads a file's text.
+    /// Parses the text of a group file.
     ///
     /// # Errors
-    /// Every fault. A file with one is not taken at all: half of a group would be worse than the
-    /// groups of a minute ago.
+    /// Returns the errors. Parsing stops after `ERRORS_MAX`. A file with an error is rejected as a whole: an incomplete
+    /// group would be worse than the groups that were active before.
     pub fn parse(text: &[u8]) -> Result<Self, Vec<GroupFileError>> {
-        let mut faults = Vec::new();
-        let mut found: BTreeMap<&[u8], Vec<&[u8]>> = BTreeMap::new();
+        let mut errors = Vec::new();
+        let mut groups_by_user: BTreeMap<&[u8], Vec<&[u8]>> = BTreeMap::new();
         for (at, line) in text.split(|byte| *byte == b'\n').enumerate() {
             let line = line.trim_ascii();
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
-            if faults.len() >= ERRORS_MAX {
+            if errors.len() >= ERRORS_MAX {
                 break;
             }
-            let mut fault = |what: String| faults.push(GroupFileError { line: at + 1, message: what });
+            let mut report = |message: String| errors.push(GroupFileError { line: at + 1, message });
             let Some(colon) = line.iter().position(|byte| *byte == b':') else {
-                fault(format!("the line of {} bytes has no colon; write GROUP: USER USER", line.len()));
+                report(format!("no colon in the line of {} bytes; write GROUP: USER USER", line.len()));
                 continue;
             };
             let (group, users) = line.split_at(colon);
-            if let Err(what) = check_group_name(group.trim_ascii_end()) {
-                fault(what);
+            if let Err(error) = check_group_name(group.trim_ascii_end()) {
+                report(error);
                 continue;
             }
             let words = users.split(u8::is_ascii_whitespace).map(|u| u.strip_prefix(b":").unwrap_or(u));
-            // The words are not quoted: the line may be one of another file, with a password.
+            // The message does not quote the line, which can be a line of another file with a password.
             for (number, user) in (1..).zip(words.filter(|user| !user.is_empty())) {
-                if let Err(why) = check_user(user) {
-                    fault(format!("user {number} of the line: {why}"));
+                if let Err(error) = check_user(user) {
+                    report(format!("user {number}: {error}"));
                     continue;
                 }
-                let groups = found.entry(user).or_default();
+                let groups = groups_by_user.entry(user).or_default();
                 let group = group.trim_ascii_end();
                 if groups.contains(&group) {
                     continue;
                 }
                 groups.push(group);
                 if groups.len() > GROUPS_OF_USER_MAX {
-                    fault(format!("user {number} of the line is in more than {GROUPS_OF_USER_MAX} groups"));
+                    report(format!(
+                        "user {number}: more than {GROUPS_OF_USER_MAX} groups; remove the user from some"
+                    ));
                 }
             }
         }
-        if !faults.is_empty() {
-            return Err(faults);
+        if !errors.is_empty() {
+            return Err(errors);
         }
-        let of = found.into_iter().map(|(user, groups)| (user.into(), Membership::new(groups))).collect();
-        Ok(Self { by_user: of, empty: Membership::default() })
+        let by_user =
+            groups_by_user.into_iter().map(|(user, groups)| (user.into(), Membership::new(groups))).collect();
+        Ok(Self { by_user, empty: Membership::default() })
     }
 
-    /// The groups of a user.
+    /// Returns the groups of a user.
     pub fn of_user(&self, user: &[u8]) -> &Membership {
         self.by_user.get(user).unwrap_or(&self.empty)
     }
 
-    /// The users of a group, in no order.
+    /// Returns the users of a group, in no particular order.
     pub fn members<'g>(&'g self, group: &'g [u8]) -> impl Iterator<Item = &'g [u8]> {
-        let is_in = |of: &Membership| of.groups().iter().any(|known| **known == *group);
-        self.by_user.iter().filter(move |(_, of)| is_in(of)).map(|(user, _)| &**user)
+        let is_member = |groups: &Membership| groups.groups().iter().any(|known| **known == *group);
+        self.by_user.iter().filter(move |(_, groups)| is_member(groups)).map(|(user, _)| &**user)
     }
 
-    /// Whether anybody is in this group.
+    /// Returns true if the group has a member.
     pub fn has_members(&self, group: &[u8]) -> bool {
-        self.by_user.values().any(|of| of.groups().iter().any(|known| **known == *group))
+        self.members(group).next().is_some()
     }
 
-    /// How many users are in any group.
+    /// Returns the number of users who are in at least one group.
     pub fn user_count(&self) -> usize {
         self.by_user.len()
     }
 }
 
-/// Apache takes quotes around names with spaces; what is quoted here would be a denial that never applies.
+/// Checks a user name of a line. Apache accepts quotes around names with spaces. Here they are rejected: a quoted name
+/// would match no user, and a denial for the group would not apply.
 fn check_user(user: &[u8]) -> Result<(), String> {
     if user.iter().any(|b| matches!(b, b'"' | b'\'' | b'\\')) {
-        return Err("quotes and backslashes are not taken; each word is a user".into());
+        return Err("quotes and backslashes are not supported; write names without spaces".into());
     }
-    Username::check(user).map_err(|fault| fault.to_string())
+    Username::check(user).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -131,13 +135,13 @@ mod tests {
 
     #[test]
     fn group_file_with_errors_is_rejected_and_each_error_has_its_line() {
-        let faults = GroupMemberships::parse(
+        let errors = GroupMemberships::parse(
             b"devs ann\nok: ann\na,b: ann\n: ann\nx y: ann\nops: a:b\nq: \"john doe\"\n",
         )
         .unwrap_err();
-        assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 3, 4, 5, 6, 7, 7]);
-        assert!(faults[0].message.contains("GROUP: USER"), "{faults:?}");
-        assert!(faults[4].message.contains("colon"), "{faults:?}");
+        assert_eq!(errors.iter().map(|error| error.line).collect::<Vec<_>>(), [1, 3, 4, 5, 6, 7, 7]);
+        assert!(errors[0].message.contains("GROUP: USER"), "{errors:?}");
+        assert!(errors[4].message.contains("colon"), "{errors:?}");
         let many: String = (0..=GROUPS_OF_USER_MAX).map(|n| format!("g{n}: ann\n")).collect();
         assert_eq!(GroupMemberships::parse(many.as_bytes()).unwrap_err().len(), 1);
         assert!(GroupMemberships::parse("devs: ann\n".repeat(GROUPS_OF_USER_MAX + 1).as_bytes()).is_ok());

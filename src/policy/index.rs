@@ -1,9 +1,8 @@
-//! Which of many rules can be about a request, without looking at the others.
+//! The index of the rules, which finds the candidates for a request without a check of all rules.
 //!
-//! A rule is filed under whom it is about, its host if it has one, and the literal segments that
-//! its pattern begins with. A request is looked up under each of its users and groups and each
-//! beginning of what it asks for: a number of look-ups that does not grow with the number of rules.
-//! What is found is only a candidate; the rule itself decides.
+//! The key of an entry consists of a user or group, a host if the rule has one, and the literal segments at the start of
+//! a pattern. A request is looked up under its user, each of its groups and each prefix of its resource. The number of
+//! lookups does not grow with the number of rules. A rule that is found is only a candidate; its own check decides.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
@@ -11,44 +10,43 @@ use hashbrown::{DefaultHashBuilder, HashMap};
 
 use super::rule::{Effect, Rule, RuleWho, Subject};
 use crate::permissions::host::HostPattern;
-use crate::permissions::{Resource, ResourcePattern};
+use crate::permissions::resource::{Resource, ResourcePattern};
 
-/// The most places that rules may be filed under, together: a rule with a thousand users and a
-/// thousand patterns has a million of them.
+/// Maximum number of entries in the index. A rule with a thousand users and a thousand patterns has a million.
 pub const INDEX_ENTRIES_MAX: usize = 1 << 20;
 
-/// Whom a place is for.
+/// The part of an entry's key that identifies the subject.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum SubjectKey<'w> {
-    User(&'w [u8]),
-    Group(&'w [u8]),
+enum SubjectKey<'n> {
+    User(&'n [u8]),
+    Group(&'n [u8]),
     Authenticated,
     Anyone,
 }
 
-/// What a place is about.
+/// The part of an entry's key that separates rules for registries from rules for sites.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum ResourceType {
     Registry,
     Site,
 }
 
-/// The places, by their hash. Two that share one are candidates for both.
+/// The rules by the hash of their keys. If two keys have the same hash, their rules are candidates for both.
 #[derive(Debug, Default)]
 pub struct RuleIndex {
     hasher: DefaultHashBuilder,
     buckets: HashMap<u64, Vec<u32>>,
     entry_count: usize,
-    /// The longest literal beginning of any pattern, in segments.
+    /// The maximum number of literal segments at the start of a pattern.
     max_prefix_segments: usize,
     has_host_rules: bool,
 }
 
 impl RuleIndex {
-    /// Files the rules.
+    /// Builds the index of the rules.
     ///
     /// # Errors
-    /// The line of the rule with which there are more than [`PLACES_MAX`] places.
+    /// Returns the line of the rule that exceeds [`INDEX_ENTRIES_MAX`].
     pub fn build(rules: &[Rule]) -> Result<Self, usize> {
         let mut index = Self::default();
         for (number, rule) in (0u32..).zip(rules) {
@@ -60,7 +58,7 @@ impl RuleIndex {
     fn insert(&mut self, number: u32, rule: &Rule) -> Option<()> {
         let users = rule.users.iter().map(|user| SubjectKey::User(user));
         let groups = rule.groups.iter().map(|group| SubjectKey::Group(group));
-        let everybody = match rule.who {
+        let unnamed = match rule.who {
             RuleWho::NamedOnly => None,
             RuleWho::Authenticated => Some(SubjectKey::Authenticated),
             RuleWho::Anyone => Some(SubjectKey::Anyone),
@@ -74,16 +72,16 @@ impl RuleIndex {
             hosts = vec![None];
         }
         self.has_host_rules |= hosts != [None];
-        let places = index_prefixes(rule);
-        for whom in users.chain(groups).chain(everybody) {
+        let prefixes = index_prefixes(rule);
+        for subject in users.chain(groups).chain(unnamed) {
             for host in &hosts {
-                for (space, prefix) in &places {
+                for (resource_type, prefix) in &prefixes {
                     self.entry_count += 1;
                     if self.entry_count > INDEX_ENTRIES_MAX {
                         return None;
                     }
                     self.max_prefix_segments = self.max_prefix_segments.max(prefix.len());
-                    let mut hasher = self.start_hash(*space, whom, host.as_deref());
+                    let mut hasher = self.start_hash(*resource_type, subject, host.as_deref());
                     prefix.iter().for_each(|segment| segment.hash(&mut hasher));
                     self.buckets.entry(hasher.finish()).or_default().push(number);
                 }
@@ -94,24 +92,24 @@ impl RuleIndex {
 
     fn start_hash(
         &self,
-        space: ResourceType,
-        whom: SubjectKey<'_>,
+        resource_type: ResourceType,
+        subject: SubjectKey<'_>,
         host: Option<&str>,
     ) -> impl Hasher + Clone + use<> {
         let mut hasher = self.hasher.build_hasher();
-        (space, whom, host).hash(&mut hasher);
+        (resource_type, subject, host).hash(&mut hasher);
         hasher
     }
 
-    /// Calls `visit` with the numbers of all rules that can be about a request; with some twice.
+    /// Calls `visit` with the numbers of all rules that can apply to a request. A number can be repeated.
     pub fn for_each_candidate(
         &self,
         subject: &Subject<'_>,
         host: &str,
-        object: &Resource<'_>,
+        resource: &Resource<'_>,
         mut visit: impl FnMut(u32),
     ) {
-        let (space, segments): (_, &[&str]) = match object {
+        let (resource_type, segments): (_, &[&str]) = match resource {
             Resource::Ping | Resource::Catalog => (ResourceType::Registry, &[]),
             Resource::Repository(segments) => (ResourceType::Registry, segments),
             Resource::Path(segments, _) => (ResourceType::Site, segments),
@@ -119,38 +117,38 @@ impl RuleIndex {
         let user =
             subject.user.into_iter().flat_map(|user| [SubjectKey::User(user), SubjectKey::Authenticated]);
         let groups = subject.groups.iter().map(|group| SubjectKey::Group(group));
-        for whom in user.chain(groups).chain([SubjectKey::Anyone]) {
+        for subject_key in user.chain(groups).chain([SubjectKey::Anyone]) {
             for host in [None, self.has_host_rules.then_some(host)]
                 .into_iter()
                 .take(1 + usize::from(self.has_host_rules))
             {
-                let mut hasher = self.start_hash(space, whom, host);
-                let mut look =
+                let mut hasher = self.start_hash(resource_type, subject_key, host);
+                let mut visit_bucket =
                     |hash: u64| self.buckets.get(&hash).into_iter().flatten().for_each(|n| visit(*n));
-                look(hasher.clone().finish());
+                visit_bucket(hasher.clone().finish());
                 for segment in segments.iter().take(self.max_prefix_segments) {
                     segment.hash(&mut hasher);
-                    look(hasher.clone().finish());
+                    visit_bucket(hasher.clone().finish());
                 }
             }
         }
     }
 }
 
-/// Where a rule is filed: each space and each beginning once.
+/// Returns the resource types and literal prefixes under which a rule is in the index, without duplicates.
 fn index_prefixes(rule: &Rule) -> Vec<(ResourceType, Vec<&str>)> {
-    let (space, globs) = match &rule.resource {
+    let (resource_type, globs) = match &rule.resource {
         ResourcePattern::Everything => {
             return vec![(ResourceType::Registry, Vec::new()), (ResourceType::Site, Vec::new())];
         }
         ResourcePattern::Registry { repositories, .. } => (ResourceType::Registry, repositories),
         ResourcePattern::Site { paths, .. } => (ResourceType::Site, paths),
     };
-    // A denial is of a path with and without a slash at its end.
-    let whole = |segment: &&str| rule.effect == Effect::Grant || !segment.is_empty();
+    // A denial applies to a path with and without a trailing slash.
+    let is_in_prefix = |segment: &&str| rule.effect == Effect::Grant || !segment.is_empty();
     let mut prefixes: Vec<Vec<&str>> =
-        globs.iter().map(|glob| glob.literal_prefix().take_while(whole).collect()).collect();
-    // A rule on the catalogue may name repositories too, for its other actions.
+        globs.iter().map(|glob| glob.literal_prefix().take_while(is_in_prefix).collect()).collect();
+    // A rule with the catalog action can also name repositories, for its other actions.
     if prefixes.is_empty()
         || matches!(&rule.resource, ResourcePattern::Registry { actions, .. } if actions.has_catalog())
     {
@@ -158,5 +156,5 @@ fn index_prefixes(rule: &Rule) -> Vec<(ResourceType, Vec<&str>)> {
     }
     prefixes.sort_unstable();
     prefixes.dedup();
-    prefixes.into_iter().map(|prefix| (space, prefix)).collect()
+    prefixes.into_iter().map(|prefix| (resource_type, prefix)).collect()
 }

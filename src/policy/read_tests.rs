@@ -1,4 +1,4 @@
-//! The policy file: what it means, and what it says of what means nothing.
+//! Tests of the policy file: the meaning of valid files, and the errors of invalid ones.
 
 use std::net::IpAddr;
 
@@ -6,16 +6,15 @@ use super::*;
 use crate::policy::rule::Subject;
 use crate::policy::rules::PolicyDecision;
 use crate::request::original::{DeclaredUpstream, OriginalRequest};
-use crate::request::site;
 
-/// A policy, and requests to it.
+/// A policy with a host and a client address for requests.
 pub(crate) struct PolicyFixture {
     pub(crate) rules: PolicyRules,
     pub(crate) host: &'static str,
     client_address: Option<IpAddr>,
 }
 
-/// ann is in devs, bob in ops and devs, and carl in nothing.
+/// Returns the groups of a user: ann is in devs, bob is in devs and ops, and carl is in none.
 fn groups(user: &str) -> &'static [&'static [u8]] {
     match user {
         "ann" => &[b"devs"],
@@ -26,11 +25,11 @@ fn groups(user: &str) -> &'static [&'static [u8]] {
 
 impl PolicyFixture {
     pub(crate) fn from_text(text: &str) -> Self {
-        let rules = read_policy(text).unwrap_or_else(|faults| panic!("{faults:?}"));
+        let rules = read_policy(text).unwrap_or_else(|errors| panic!("{errors:?}"));
         Self { rules, host: "registry.example.com", client_address: Some([10, 0, 0, 7].into()) }
     }
 
-    /// `user` may be `-` for nobody.
+    /// Evaluates a request; the user `-` means an anonymous request.
     fn evaluate(&self, user: &str, method: &str, uri: &str) -> PolicyDecision {
         let subject = Subject {
             user: (user != "-").then_some(user.as_bytes()),
@@ -41,23 +40,22 @@ impl PolicyFixture {
         self.rules.evaluate(&subject, &self.original_request(method, uri))
     }
 
-    /// As nginx puts it: a registry's configuration rewrites.
+    /// Returns the request as nginx describes it: its configuration for a registry declares one.
     fn original_request<'r>(&self, method: &'r str, uri: &'r str) -> OriginalRequest<'r> {
-        let is_registry =
-            site::normalize_host(self.host).is_ok_and(|host| self.rules.is_registry(&host, true));
-        let backend = if is_registry { DeclaredUpstream::Registry } else { DeclaredUpstream::Unspecified };
-        OriginalRequest::new(method, uri, self.host, "", backend)
+        let is_registry = normalize_host(self.host).is_ok_and(|host| self.rules.is_registry(&host, true));
+        let declared = if is_registry { DeclaredUpstream::Registry } else { DeclaredUpstream::Unspecified };
+        OriginalRequest::new(method, uri, self.host, "", declared)
     }
 
     pub(crate) fn is_allowed(&self, user: &str, method: &str, uri: &str) -> bool {
         matches!(self.evaluate(user, method, uri), PolicyDecision::Allowed { .. })
     }
 
-    /// Whether `user` may pull, push and delete in a repository: `pPd`, with `-` for what he may not.
+    /// Returns the allowed actions of a user in a repository: `pPd` for pull, push and delete, with `-` for a denied one.
     pub(crate) fn allowed_actions(&self, user: &str, name: &str) -> String {
-        let each = [("GET", 'p'), ("PUT", 'P'), ("DELETE", 'd')];
-        let may = |method| self.is_allowed(user, method, &format!("/v2/{name}/manifests/x"));
-        each.map(|(method, sign)| if may(method) { sign } else { '-' }).into_iter().collect()
+        let actions = [("GET", 'p'), ("PUT", 'P'), ("DELETE", 'd')];
+        let is_allowed = |method| self.is_allowed(user, method, &format!("/v2/{name}/manifests/x"));
+        actions.map(|(method, letter)| if is_allowed(method) { letter } else { '-' }).into_iter().collect()
     }
 }
 
@@ -73,7 +71,7 @@ fn request_without_a_matching_grant_is_denied() {
     assert_eq!(team.allowed_actions("-", "team/app"), "---");
     assert!(
         team.is_allowed("ann", "GET", "/v2/") && team.is_allowed("carl", "GET", "/v2/"),
-        "the password was right"
+        "every authenticated user may ping"
     );
     assert!(!team.is_allowed("-", "GET", "/v2/"));
     assert!(!team.is_allowed("ann", "GET", "/v2/_catalog"));
@@ -114,14 +112,14 @@ fn anyone_grant_covers_anonymous_and_user_names_are_never_patterns() {
     assert_eq!(team.allowed_actions("ann", "home/bob/x"), "---");
     assert_eq!(team.allowed_actions("-", "home/ann/x"), "---");
     assert_eq!(team.allowed_actions("**", "home/bob/x"), "---");
-    // bob is in ops too, but the rule is about devs.
+    // bob is also in ops, but the rule names only devs.
     assert_eq!(team.allowed_actions("bob", "of/devs/x"), "p--");
     assert_eq!(team.allowed_actions("bob", "of/ops/x"), "---");
     assert_eq!(team.allowed_actions("carl", "of/devs/x"), "---");
     assert!(
         team.is_allowed("bob", "GET", "/v2/_catalog") && team.is_allowed("bob", "GET", "/v2/_catalog?n=5")
     );
-    assert!(!team.is_allowed("-", "GET", "/v2/"), "docker would send no credentials any more (pitfall P12)");
+    assert!(!team.is_allowed("-", "GET", "/v2/"), "docker would stop sending credentials (pitfall P12)");
 }
 
 #[test]
@@ -132,16 +130,16 @@ fn rule_with_networks_or_hosts_applies_only_there() {
         "[[deny]]\nusers = [\"bob\"]\nnetworks = [\"192.0.2.0/24\"]\n",
     );
     let mut team = PolicyFixture::from_text(text);
-    let rights =
+    let actions =
         |team: &PolicyFixture| [team.allowed_actions("ann", "a"), team.allowed_actions("bob", "a")].concat();
-    assert_eq!(rights(&team), "p--p--");
+    assert_eq!(actions(&team), "p--p--");
     team.client_address = Some("::ffff:10.1.2.3".parse().unwrap());
-    assert_eq!(rights(&team), "p--p--");
+    assert_eq!(actions(&team), "p--p--");
     team.client_address = Some([192, 0, 2, 1].into());
-    assert_eq!(rights(&team), "------");
-    assert!(!team.is_allowed("bob", "GET", "/v2/"), "all is denied to him from there");
+    assert_eq!(actions(&team), "------");
+    assert!(!team.is_allowed("bob", "GET", "/v2/"), "the denial for this network has no resource");
     team.client_address = None;
-    assert_eq!(rights(&team), "------", "who came from nowhere gets no grant, and every denial");
+    assert_eq!(actions(&team), "------", "without an address no grant applies, and the denial does");
     team.client_address = Some([10, 0, 0, 1].into());
     for (host, expected) in [
         ("REGISTRY.example.com:5000", "p--"),
@@ -164,20 +162,25 @@ fn mount_without_pull_on_its_source_becomes_an_upload_pitfall_p18() {
     let mount = |from: &str| {
         team.evaluate("ann", "POST", &format!("/v2/a/x/blobs/uploads/?mount={digest}&from={from}"))
     };
-    let uri = |judgement| match judgement {
-        PolicyDecision::Allowed { upstream_uri: uri, .. } => uri,
-        PolicyDecision::Denied(refused) => panic!("{refused:?}"),
+    let uri = |decision| match decision {
+        PolicyDecision::Allowed { upstream_uri } => upstream_uri,
+        PolicyDecision::Denied(denial) => panic!("{denial:?}"),
     };
     assert_eq!(uri(mount("b/y")), None);
     assert_eq!(uri(mount("c/y")), Some("/v2/a/x/blobs/uploads/".to_owned()));
     assert!(!team.is_allowed("ann", "POST", &format!("/v2/b/x/blobs/uploads/?mount={digest}&from=a/y")));
 
-    // A proxy that does not ask for what it is told gets no half of a yes.
+    // A proxy that does not use the returned URI must not get permission for the mount.
     let subject = Subject { user: Some(b"ann"), groups: &[], client_address: None, api_key_scope: None };
     let uri = format!("/v2/a/x/blobs/uploads/?mount={digest}&from=c/y");
-    let asking = OriginalRequest::new("POST", &uri, "h", "", DeclaredUpstream::Unspecified);
-    let PolicyDecision::Denied(refused) = team.rules.evaluate(&subject, &asking) else { panic!() };
-    assert_eq!((refused.repository.as_deref(), refused.denied_actions), (Some("c/y"), Actions::PULL));
+    let request = OriginalRequest::new("POST", &uri, "h", "", DeclaredUpstream::Unspecified);
+    let PolicyDecision::Denied(denial) = team.rules.evaluate(&subject, &request) else { panic!() };
+    assert_eq!((denial.repository.as_deref(), denial.denied_actions), (Some("c/y"), Actions::PULL));
+}
+
+/// Returns the errors in the form `line:column: message`.
+fn located(errors: &[PolicyFileError]) -> Vec<String> {
+    errors.iter().map(|error| format!("{}:{}: {}", error.line, error.column, error.message)).collect()
 }
 
 #[test]
@@ -199,38 +202,32 @@ actions = ["pull"]
 hosts = ["*"]
 methods = ["get"]
 "#;
-    let faults = read_policy(text).unwrap_err();
-    let told: Vec<String> =
-        faults.iter().map(|f| format!("{}:{}: {}", f.line, f.column, f.message)).collect();
+    let errors = located(&read_policy(text).unwrap_err());
     for (place, part) in [
-        ("1:1", "grants: there is no such key; you may mean grant"),
+        ("1:1", "unknown key \"grants\"; did you mean \"grant\"?"),
         ("3:10", "users: the user name has a colon"),
-        ("3:17", "it takes texts"),
-        ("4:1", "action: there is no such key; you may mean actions"),
-        ("5:1", "to whom?"),
-        ("5:1", "which actions?"),
-        ("6:17", "no repository has the character 'T'"),
+        ("3:17", "users: not a string; write strings"),
+        ("4:1", "unknown key \"action\"; did you mean \"actions\"?"),
+        ("5:1", "the grant names no users; add users"),
+        ("5:1", "the grant has no actions; add actions"),
+        ("6:17", "a repository name cannot contain 'T'"),
         ("8:7", "\"authenticated\" or \"anyone\""),
-        ("9:13", "neither an IP address nor a network"),
+        ("9:13", "networks: not an IP address or network"),
         ("10:12", "pull, push, delete and catalog"),
-        ("12:1", "users is empty"),
+        ("12:1", "users: no values; add one"),
         ("11:1", "write two rules"),
     ] {
         assert!(
-            told.iter().any(|line| line.starts_with(&format!("{place}: ")) && line.contains(part)),
-            "{place} {part}: {told:#?}"
+            errors.iter().any(|line| line.starts_with(&format!("{place}: ")) && line.contains(part)),
+            "{place} {part}: {errors:#?}"
         );
     }
     for text in ["", "[[deny]]\nusers = [\"ann\"]\n", "[[grant]", "grant = 1", "[grant]\nusers=[\"ann\"]"] {
         assert!(read_policy(text).is_err(), "{text}");
     }
     let misspelt = read_policy("[[grant]]\nuser = [\"ann\"]\nactions = [\"pull\"]\n").unwrap_err();
-    assert!(misspelt.iter().all(|fault| !fault.message.contains("there is no [[grant]]")), "{misspelt:?}");
-    assert!(
-        read_policy("[[deny]]\nusers = [\"ann\"]\n").unwrap_err()[0]
-            .message
-            .contains("there is no [[grant]]")
-    );
+    assert!(misspelt.iter().all(|error| !error.message.contains("no [[grant]]")), "{misspelt:?}");
+    assert!(read_policy("[[deny]]\nusers = [\"ann\"]\n").unwrap_err()[0].message.contains("no [[grant]]"));
     let mixed = "[[grant]]\nusers=[\"a\"]\nactions=[\"pull\"]\n[[grant]]\nusers=[\"a\"]\npaths=[\"/\"]\n";
     assert!(read_policy(mixed).unwrap_err()[0].message.contains("registries ="));
 }
@@ -238,30 +235,27 @@ methods = ["get"]
 #[test]
 fn unknown_key_error_suggests_the_nearest_key() {
     for (key, part) in [
-        ("user", "user: there is no such key; you may mean users"),
-        ("Repos", "Repos: there is no such key; you may mean repositories"),
-        ("\"reposotories\"", "reposotories: there is no such key; you may mean repositories"),
-        ("cidr", "cidr: there is no such key; you may mean networks"),
-        ("registries", "registries: there is no such key here; it stands before the first rule"),
-        ("zzz", "zzz: there is no such key; there are users, groups, who,"),
-        // What is no word may be anything, such as a hash in the wrong file.
-        ("\"$2y$05$abc\"", "2:1: there is no such key; there are users"),
+        ("user", "2:1: unknown key \"user\"; did you mean \"users\"?"),
+        ("repos", "2:1: unknown key \"repos\"; did you mean \"repositories\"?"),
+        ("Repos", "unknown key \"Repos\"; did you mean \"repositories\"?"),
+        ("\"reposotories\"", "unknown key \"reposotories\"; did you mean \"repositories\"?"),
+        ("cidr", "unknown key \"cidr\"; did you mean \"networks\"?"),
+        ("registries", "misplaced key \"registries\"; move it before the first rule"),
+        ("zzz", "unknown key \"zzz\"; the keys are users, groups, who,"),
+        // A text that does not look like a key is not quoted: it can be a hash in the wrong file.
+        ("\"$2y$05$abc\"", "2:1: unknown key; the keys are users"),
     ] {
-        let faults = read_policy(&format!("[[grant]]\n{key} = [\"a\"]\n")).unwrap_err();
-        let told: Vec<String> = faults
-            .iter()
-            .map(|fault| format!("{}:{}: {}", fault.line, fault.column, fault.message))
-            .collect();
-        assert!(told.iter().any(|line| line.contains(part)), "{key}: {told:?}");
-        assert!(!told.iter().any(|line| line.contains("$2y")), "{told:?}");
+        let errors = located(&read_policy(&format!("[[grant]]\n{key} = [\"a\"]\n")).unwrap_err());
+        assert!(errors.iter().any(|line| line.contains(part)), "{key}: {errors:?}");
+        assert!(!errors.iter().any(|line| line.contains("$2y")), "{errors:?}");
     }
     for (line, part) in [
-        ("registry = [\"a\"]", "registry: there is no such key; you may mean registries"),
-        ("users = [\"ann\"]", "users: there is no such key here; it belongs into a [[grant]] or a [[deny]]"),
-        ("[[allow]]\nusers = [\"ann\"]", "allow: there is no such key; you may mean grant"),
+        ("registry = [\"a\"]", "unknown key \"registry\"; did you mean \"registries\"?"),
+        ("users = [\"ann\"]", "misplaced key \"users\"; move it into a [[grant]] or a [[deny]]"),
+        ("[[allow]]\nusers = [\"ann\"]", "unknown key \"allow\"; did you mean \"grant\"?"),
     ] {
-        let faults = read_policy(line).unwrap_err();
-        assert!(faults.iter().any(|fault| fault.message == part), "{line}: {faults:?}");
+        let errors = read_policy(line).unwrap_err();
+        assert!(errors.iter().any(|error| error.message == part), "{line}: {errors:?}");
     }
 }
 
@@ -282,14 +276,14 @@ fn policy_with_ten_thousand_rules_is_evaluated_correctly() {
 fn deny_rule_that_can_never_match_is_rejected() {
     for (line, part) in [
         ("networks = [\"::ffff:192.0.2.0/120\"]", "write it as IPv4"),
-        ("groups = [\"devs, ops\"]", "no name of a group"),
+        ("groups = [\"devs, ops\"]", "not a group name"),
         ("paths = [\"//\"]", "empty segment"),
     ] {
         let text = format!("[[grant]]\nusers = [\"ann\"]\n[[deny]]\n{line}\n");
-        let faults = read_policy(&text).unwrap_err();
+        let errors = read_policy(&text).unwrap_err();
         assert!(
-            faults.iter().any(|fault| fault.line == 4 && fault.message.contains(part)),
-            "{line}: {faults:?}"
+            errors.iter().any(|error| error.line == 4 && error.message.contains(part)),
+            "{line}: {errors:?}"
         );
     }
     let many = "[[grant]]\nx = 1\n".repeat(10 * ERRORS_MAX);

@@ -1,63 +1,65 @@
-//! The policy's two files as ones that are kept in force: see [`crate::reload::reloader`].
+//! The policy file and the group file, which are reloaded when they change (see [`crate::reload::reloader`]).
 
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use super::Policy;
-use super::groups::GroupMemberships;
-use super::read;
+use super::groups::{GroupFileError, GroupMemberships};
+use super::read::{PolicyFileError, read_policy};
+use super::rules::PolicyRules;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::reload::utf8_bom::{UTF8_BOM, strip_utf8_bom};
 use crate::reload::wrong_format;
 use crate::reload::{ReadError, ReloadEvent, Reloadable, SourceFile, UnstableFileMode};
 
-/// The most bytes of either file. A hundred thousand rules have some ten million.
+/// Maximum size of either file, in bytes. One hundred thousand rules have about ten million bytes.
 pub const FILE_BYTES_MAX: u64 = 16 << 20;
 
-/// What is said of a group file without groups, in the log, by `check` and on `/readyz`. It is in force like any
+/// The message for a group file without groups, in the log, in `check` and on `/readyz`. Such a file is used like any
 /// other.
-pub const NO_GROUPS_MESSAGE: &str = "the group file has no groups, so nobody is in one";
+pub const NO_GROUPS_MESSAGE: &str = "the group file has no groups, so no user is in a group";
 
-/// The line by which a group file says itself that it has no groups.
+/// The line by which a group file declares that it intentionally has no groups.
 pub const NO_GROUPS_LINE: &[u8] = b"# no groups";
 
-/// Which of the two files.
+/// The kind of a policy file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyFileKind {
-    /// The rules.
+    /// The policy file, with the rules.
     Rules,
-    /// The groups.
+    /// The group file.
     Groups,
 }
 
-/// Whether somebody says who is in which group.
+/// The sources of group memberships in the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupSource {
-    /// Nobody does.
+    /// No source returns groups.
     Absent,
-    /// Somebody does.
+    /// A source returns groups for every user.
     Present,
-    /// A service does, but not of an owner of whom there is only a key.
+    /// A service returns groups, but it is not called for the owner of an API key.
     PresentExceptForApiKeys,
 }
 
-/// Why a file can't be used.
+/// The reason why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyLoadError {
-    /// It can't be read.
+    /// The file cannot be read.
     #[error(transparent)]
     Unreadable(#[from] ReadError),
-    /// It has these faults, each with its place.
+    /// The file has these errors, each with its place.
     #[error("{}", .0.join("\n"))]
     Invalid(Vec<String>),
 }
 
-/// What a file holds.
+/// The parsed content of a file.
 pub enum PolicyContent {
-    /// Rules.
-    Rules(crate::policy::rules::PolicyRules),
-    /// Groups.
+    /// The rules of a policy file.
+    Rules(PolicyRules),
+    /// The groups of a group file.
     Groups(GroupMemberships),
 }
 
@@ -71,56 +73,63 @@ impl PolicyFileKind {
 
     fn readiness_message(self) -> &'static str {
         match self {
-            Self::Rules => "the policy file can't be used",
-            Self::Groups => "the group file can't be used",
+            Self::Rules => "the policy file cannot be used",
+            Self::Groups => "the group file cannot be used",
         }
     }
 
-    /// Reads what was read from the file at `path`. A rule on groups means nothing where nobody says who is
-    /// in one, and a denial would then never apply.
+    /// Parses the content of the file at `path`. A rule for groups is rejected if `group_source` has no groups, because a
+    /// denial for a group would then never apply.
     ///
     /// # Errors
-    /// Every fault, as `path:line:column: what`.
-    pub fn parse(self, path: &str, text: &[u8], known: GroupSource) -> Result<PolicyContent, Vec<String>> {
+    /// Returns the errors in the form `path:line:column: message`.
+    pub fn parse(
+        self,
+        path: &str,
+        text: &[u8],
+        group_source: GroupSource,
+    ) -> Result<PolicyContent, Vec<String>> {
         match self {
-            Self::Rules => {
-                if let Some(what) = wrong_format::detect_other_format(text) {
-                    return Err(vec![format!("{path}: it is no policy but {what}")]);
-                }
-                let text = std::str::from_utf8(text).map_err(|_| vec![format!("{path}: it is not UTF-8")])?;
-                let rules = read::read_policy(text.strip_prefix('\u{feff}').unwrap_or(text));
-                let said =
-                    |f: read::PolicyFileError| format!("{path}:{}:{}: {}", f.line, f.column, f.message);
-                let rules = rules.map_err(|faults| faults.into_iter().map(said).collect::<Vec<_>>())?;
-                if known == GroupSource::Absent && !rules.referenced_groups().is_empty() {
-                    return Err(vec![format!(
-                        "{path}: it names groups, and there is no group file: set groups = \"FILE\""
-                    )]);
-                }
-                if known == GroupSource::PresentExceptForApiKeys
-                    && let Some(line) = rules.first_group_deny_line()
-                {
-                    return Err(vec![format!(
-                        "{path}:{line}: it denies to a group that a service names, and of who comes with a key the service is not asked: deny by users, or put the htpasswd file before the service with api_keys.owners = \"htpasswd\""
-                    )]);
-                }
-                Ok(PolicyContent::Rules(rules))
-            }
-            Self::Groups => {
-                if let Some(what) = wrong_format::detect_other_format(text) {
-                    return Err(vec![format!("{path}: it is no group file but {what}")]);
-                }
-                let groups = GroupMemberships::parse(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
-                let said = |fault: crate::policy::groups::GroupFileError| {
-                    format!("{path}:{}: {}", fault.line, fault.message)
-                };
-                groups.map(PolicyContent::Groups).map_err(|faults| faults.into_iter().map(said).collect())
-            }
+            Self::Rules => parse_rules(path, text, group_source).map(PolicyContent::Rules),
+            Self::Groups => parse_groups(path, text).map(PolicyContent::Groups),
         }
     }
 }
 
-/// One of the files.
+fn parse_rules(path: &str, text: &[u8], group_source: GroupSource) -> Result<PolicyRules, Vec<String>> {
+    if let Some(format) = wrong_format::detect_other_format(text) {
+        return Err(vec![format!("{path}: not a policy file but {format}")]);
+    }
+    let text =
+        std::str::from_utf8(text).map_err(|_| vec![format!("{path}: not UTF-8; save the file as UTF-8")])?;
+    let located =
+        |error: PolicyFileError| format!("{path}:{}:{}: {}", error.line, error.column, error.message);
+    let rules = read_policy(text.strip_prefix(UTF8_BOM).unwrap_or(text))
+        .map_err(|errors| errors.into_iter().map(located).collect::<Vec<_>>())?;
+    if group_source == GroupSource::Absent && !rules.referenced_groups().is_empty() {
+        return Err(vec![format!(
+            "{path}: rules name groups, but there is no group file; set groups.file = \"FILE\""
+        )]);
+    }
+    if group_source == GroupSource::PresentExceptForApiKeys
+        && let Some(line) = rules.first_group_deny_line()
+    {
+        return Err(vec![format!(
+            "{path}:{line}: a service names the group of this [[deny]], but is not called for API keys; deny by users, or list the htpasswd file first with api_keys.owners = \"htpasswd\""
+        )]);
+    }
+    Ok(rules)
+}
+
+fn parse_groups(path: &str, text: &[u8]) -> Result<GroupMemberships, Vec<String>> {
+    if let Some(format) = wrong_format::detect_other_format(text) {
+        return Err(vec![format!("{path}: not a group file but {format}")]);
+    }
+    let located = |error: GroupFileError| format!("{path}:{}: {}", error.line, error.message);
+    GroupMemberships::parse(strip_utf8_bom(text)).map_err(|errors| errors.into_iter().map(located).collect())
+}
+
+/// A policy file or group file that is reloaded.
 pub struct PolicyFile {
     kind: PolicyFileKind,
     group_source: GroupSource,
@@ -130,15 +139,15 @@ pub struct PolicyFile {
 }
 
 impl PolicyFile {
-    /// A file that is not read yet.
+    /// Creates the file without reading it.
     pub fn new(
-        file: PolicyFileKind,
-        groups_known: GroupSource,
+        kind: PolicyFileKind,
+        group_source: GroupSource,
         policy: Arc<Policy>,
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { kind: file, group_source: groups_known, policy, clock, metrics }
+        Self { kind, group_source, policy, clock, metrics }
     }
 }
 
@@ -150,12 +159,14 @@ impl Reloadable for PolicyFile {
         self.kind.log_name()
     }
 
-    /// A policy that is cut behind a `[[grant]]` lacks the `[[deny]]`, and a group file that lacks a line lacks the
-    /// user whom a `[[deny]]` of a group is about.
+    /// Keeps the active content while the file is incomplete, if the missing part could be a denial. A policy that is cut
+    /// after a `[[grant]]` lacks the next `[[deny]]`. A group file that lacks a line can lack a user of a group that a
+    /// `[[deny]]` names.
     fn unstable_mode(&self) -> UnstableFileMode {
-        let denies = || self.policy.rules().is_some_and(|rules| rules.first_group_deny_line().is_some());
+        let has_group_deny =
+            || self.policy.rules().is_some_and(|rules| rules.first_group_deny_line().is_some());
         match self.kind {
-            PolicyFileKind::Groups if !denies() => UnstableFileMode::UseWholeLines,
+            PolicyFileKind::Groups if !has_group_deny() => UnstableFileMode::UseWholeLines,
             PolicyFileKind::Rules | PolicyFileKind::Groups => UnstableFileMode::KeepActive,
         }
     }
@@ -190,10 +201,10 @@ impl Reloadable for PolicyFile {
         }
     }
 
-    fn error_lines(&self, fault: &PolicyLoadError) -> Vec<String> {
-        match fault {
-            PolicyLoadError::Unreadable(fault) => vec![fault.to_string()],
-            PolicyLoadError::Invalid(faults) => faults.clone(),
+    fn error_lines(&self, error: &PolicyLoadError) -> Vec<String> {
+        match error {
+            PolicyLoadError::Unreadable(error) => vec![error.to_string()],
+            PolicyLoadError::Invalid(errors) => errors.clone(),
         }
     }
 

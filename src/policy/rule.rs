@@ -1,91 +1,92 @@
-//! One rule: who, from where, and on what.
+//! A rule of the policy: the users, networks, hosts and resources that it applies to.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::permissions::actions::Actions;
 use crate::permissions::api_key_scope::ApiKeyScope;
 use crate::permissions::glob::{Glob, PlaceholderValues};
 use crate::permissions::host::HostPattern;
-use crate::permissions::{Actions, Resource, ResourcePattern};
+use crate::permissions::resource::{Resource, ResourcePattern};
 
-/// What a rule does.
+/// The effect of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// It permits. Grants add up.
+    /// The rule permits actions. Grants add up.
     Grant,
-    /// It forbids, whatever is granted.
+    /// The rule denies actions, even if a grant permits them.
     Deny,
 }
 
-/// Whom a rule is about, besides those that it names.
+/// The users that a rule applies to in addition to those that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleWho {
-    /// Only those that it names.
+    /// The rule applies only to the users and groups that it names.
     NamedOnly,
-    /// Whoever has proved who he is.
+    /// The rule applies to every authenticated user.
     Authenticated,
-    /// Also who has not.
+    /// The rule applies to every request, also without credentials.
     Anyone,
 }
 
-/// One `[[grant]]` or `[[deny]]` of the file.
+/// A `[[grant]]` or `[[deny]]` of the policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Where it begins in the file.
+    /// The line in the file where the rule starts.
     pub line: usize,
-    /// What it does.
+    /// The effect of the rule.
     pub effect: Effect,
-    /// Sorted.
+    /// The user names, sorted.
     pub users: Box<[Box<[u8]>]>,
-    /// Sorted.
+    /// The group names, sorted.
     pub groups: Box<[Box<[u8]>]>,
-    /// Whom else it is about.
+    /// The users that the rule applies to in addition to `users` and `groups`.
     pub who: RuleWho,
-    /// None of them means from anywhere.
+    /// The networks of clients. An empty list means every network.
     pub networks: Box<[IpNet]>,
-    /// None of them means at any.
+    /// The hosts. An empty list means every host.
     pub hosts: Box<[HostPattern]>,
-    /// What it is on.
+    /// The resources.
     pub resource: ResourcePattern,
 }
 
-/// Who asks, and from where.
+/// The subject of a request: the user and the address of the client.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'s> {
-    /// `None` for who has not proved to be anybody.
+    /// The authenticated user; `None` for an anonymous request.
     pub user: Option<&'s [u8]>,
-    /// The user's groups.
+    /// The groups of the user.
     pub groups: &'s [&'s [u8]],
-    /// `None` where the proxy could not say.
+    /// The address of the client; `None` if the proxy does not send it.
     pub client_address: Option<IpAddr>,
-    /// All that may be permitted, whatever is granted; `None` is everything.
+    /// The scope of the API key, which limits the grants; `None` means no limit.
     pub api_key_scope: Option<&'s ApiKeyScope>,
 }
 
-/// What may be wrong between a rule and a request, in the order in which it is looked at.
+/// The first part of a rule that does not match a request. The variants are in the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleMismatch {
-    /// It is about others.
+    /// The rule applies to other users.
     Subject,
-    /// It is for other networks.
+    /// The rule applies to other networks.
     Network,
-    /// It is for other hosts.
+    /// The rule applies to other hosts.
     Host,
-    /// It is on something else.
+    /// The rule applies to other resources.
     Resource,
 }
 
 impl Rule {
-    /// The actions that the rule is about in this request; a site knows one action only.
+    /// Returns the actions of the rule if it applies to a request. For a site, the only action is [`Actions::PULL`].
     ///
     /// # Errors
-    /// All that keeps the rule from being about this request.
+    /// Returns the first part of the rule that does not match.
     pub fn applicable_actions(
         &self,
         subject: &Subject<'_>,
         host: &str,
-        object: &Resource<'_>,
+        resource: &Resource<'_>,
     ) -> Result<Actions, RuleMismatch> {
         if !self.matches_subject(subject) {
             return Err(RuleMismatch::Subject);
@@ -96,19 +97,19 @@ impl Rule {
         if !self.matches_host(host) {
             return Err(RuleMismatch::Host);
         }
-        self.actions_on(subject, object).ok_or(RuleMismatch::Resource)
+        self.actions_on(subject, resource).ok_or(RuleMismatch::Resource)
     }
 
-    /// Whether it is about this subject.
+    /// Returns true if the rule applies to this subject, regardless of its network.
     pub fn matches_subject(&self, subject: &Subject<'_>) -> bool {
-        let everybody = match self.who {
+        let applies_to_all = match self.who {
             RuleWho::Anyone => true,
             RuleWho::Authenticated => subject.user.is_some(),
             RuleWho::NamedOnly => false,
         };
-        let named = |user: &[u8]| self.users.binary_search_by(|known| (**known).cmp(user)).is_ok();
-        everybody
-            || subject.user.is_some_and(named)
+        let is_listed = |user: &[u8]| self.users.binary_search_by(|known| (**known).cmp(user)).is_ok();
+        applies_to_all
+            || subject.user.is_some_and(is_listed)
             || subject.groups.iter().any(|group| self.has_group(group))
     }
 
@@ -116,10 +117,10 @@ impl Rule {
         self.groups.binary_search_by(|known| (**known).cmp(group)).is_ok()
     }
 
-    /// A client whose address is not known gets no grant that is tied to a network, and is hit by
-    /// every such denial.
-    pub fn matches_network(&self, client: Option<IpAddr>) -> bool {
-        match client {
+    /// Returns true if the rule applies to clients with this address. If the address is unknown, no grant with networks
+    /// applies, and every denial with networks does.
+    pub fn matches_network(&self, client_address: Option<IpAddr>) -> bool {
+        match client_address {
             _ if self.networks.is_empty() => true,
             Some(address) => {
                 let address = address.to_canonical();
@@ -129,18 +130,18 @@ impl Rule {
         }
     }
 
-    /// Whether it is for this host, which is in lower case.
+    /// Returns true if the rule applies to this host, which must be in lower case.
     pub fn matches_host(&self, host: &str) -> bool {
         self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(host))
     }
 
-    /// The actions that it is about on this object, if it is on it.
-    pub(super) fn actions_on(&self, subject: &Subject<'_>, object: &Resource<'_>) -> Option<Actions> {
+    /// Returns the actions of the rule on this resource; `None` if it applies to other resources.
+    pub(super) fn actions_on(&self, subject: &Subject<'_>, resource: &Resource<'_>) -> Option<Actions> {
         let all = Actions::PULL.union(Actions::PUSH).union(Actions::DELETE).union(Actions::CATALOG);
-        match (&self.resource, object) {
+        match (&self.resource, resource) {
             (ResourcePattern::Everything, Resource::Path(..)) => Some(Actions::PULL),
             (ResourcePattern::Everything, _) => Some(all),
-            // To find out whether one's credentials are good takes none of these.
+            // A ping requires no action of a registry rule.
             (ResourcePattern::Registry { .. }, Resource::Ping | Resource::Path(..)) => None,
             (ResourcePattern::Registry { actions, .. }, Resource::Catalog) => {
                 Some(actions.intersection(Actions::CATALOG)).filter(|actions| !actions.is_empty())
@@ -149,14 +150,15 @@ impl Rule {
                 self.matches_any_glob(repositories, |_| true, segments, subject).then_some(*actions)
             }
             (ResourcePattern::Site { paths, methods }, Resource::Path(segments, method)) => {
-                let known = methods.is_empty() || methods.iter().any(|one| **one == **method);
-                (known && self.matches_path(paths, segments, subject)).then_some(Actions::PULL)
+                let is_method = methods.is_empty() || methods.iter().any(|known| **known == **method);
+                (is_method && self.matches_path(paths, segments, subject)).then_some(Actions::PULL)
             }
             (ResourcePattern::Site { .. }, _) => None,
         }
     }
 
-    /// Many a site serves `/closed/` as it does `/closed`, so a denial is of both.
+    /// Returns true if the rule applies to this path. Many sites serve `/closed/` and `/closed` as one resource, so a
+    /// denial of one also applies to the other.
     fn matches_path(&self, globs: &[Glob], segments: &[&str], subject: &Subject<'_>) -> bool {
         if self.matches_any_glob(globs, |_| true, segments, subject) {
             return true;
@@ -173,24 +175,24 @@ impl Rule {
     fn matches_any_glob(
         &self,
         globs: &[Glob],
-        which: fn(&Glob) -> bool,
+        include: fn(&Glob) -> bool,
         segments: &[&str],
         subject: &Subject<'_>,
     ) -> bool {
         if globs.is_empty() {
             return true;
         }
-        // `{group}` is one by which the rule is about him, where it names any.
-        let by: Vec<&[u8]>;
+        // If the rule names groups, `{group}` represents only those.
+        let named_groups: Vec<&[u8]>;
         let groups = if self.groups.is_empty() || subject.groups.is_empty() {
             subject.groups
         } else {
-            by = subject.groups.iter().copied().filter(|group| self.has_group(group)).collect();
-            &by
+            named_groups = subject.groups.iter().copied().filter(|group| self.has_group(group)).collect();
+            &named_groups
         };
         globs
             .iter()
-            .filter(|glob| which(glob))
+            .filter(|glob| include(glob))
             .any(|glob| glob.matches(segments, PlaceholderValues { user: subject.user, groups }))
     }
 }

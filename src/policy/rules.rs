@@ -1,4 +1,4 @@
-//! The compiled policy: from who asks for what to yes or no, and to the rule that said so.
+//! The compiled rules of a policy, and their evaluation for a subject and a resource.
 
 use std::collections::BTreeSet;
 
@@ -6,38 +6,42 @@ use super::backend_uri::rewrite_upstream_uri;
 use super::denial::PolicyDenial;
 use super::index::RuleIndex;
 use super::rule::{Effect, Rule, RuleWho, Subject};
-use crate::permissions::{Actions, Resource, ResourcePattern};
+use crate::permissions::actions::Actions;
+use crate::permissions::resource::{Resource, ResourcePattern};
+use crate::request::endpoint::RegistryTarget;
 use crate::request::grammar::is_repository_name;
-use crate::request::registry::{RegistryRequest, RegistryTarget};
+use crate::request::registry::RegistryRequest;
 use crate::request::site;
 
-/// Which hosts are registries; the others are sites.
+/// The hosts that are registries. All other hosts are sites.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegistryHosts {
-    /// All of them, or none.
-    All(bool),
-    /// Nothing tells: those of which the proxy says so.
+    /// Every host.
+    All,
+    /// No host.
+    None,
+    /// The hosts for which the proxy declares a registry.
     FromProxy,
-    /// There is no policy: those of which the proxy says so. If it says nothing, a request is judged both as a
-    /// registry's and as a site's, and one of the two must be permitted.
+    /// The hosts for which the proxy declares a registry, if there is no policy. If the proxy declares nothing, a
+    /// request is evaluated both as a registry request and as a site request, and one of the two must be permitted.
     FromProxyOrBoth,
-    /// These, in lower case.
+    /// The listed hosts, in lower case.
     Hosts(Box<[Box<str>]>),
 }
 
-/// What the rules say of a request.
+/// The decision of the rules on a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyDecision {
-    /// It is permitted.
+    /// The request is permitted.
     Allowed {
-        /// What the backend must be asked for instead.
+        /// The URI that the upstream must receive, if it differs from the client's URI.
         upstream_uri: Option<String>,
     },
-    /// It is not.
+    /// The request is denied.
     Denied(Box<PolicyDenial>),
 }
 
-/// Rules that were read without a fault.
+/// The rules of a valid policy file, with their index.
 #[derive(Debug)]
 pub struct PolicyRules {
     rules: Vec<Rule>,
@@ -45,21 +49,23 @@ pub struct PolicyRules {
     registries: RegistryHosts,
 }
 
+/// The actions that the matching rules grant and deny.
 struct MatchedActions {
     granted: Actions,
+    /// The number of the first matching denial, and the actions that it denies.
     denied: Option<(u32, Actions)>,
 }
 
 impl PolicyRules {
-    /// Compiles them.
+    /// Compiles the rules.
     ///
     /// # Errors
-    /// The line of the rule with which there are too many, see [`crate::policy::index::PLACES_MAX`].
+    /// Returns the line of the rule that exceeds [`crate::policy::index::INDEX_ENTRIES_MAX`].
     pub fn new(rules: Vec<Rule>, registries: RegistryHosts) -> Result<Self, usize> {
         Ok(Self { index: RuleIndex::build(&rules)?, rules, registries })
     }
 
-    /// What is in force without a policy: every user may do everything.
+    /// Returns the rules that apply without a policy: every user may do everything.
     pub fn allow_authenticated() -> Self {
         let rule = Rule {
             line: 0,
@@ -71,31 +77,33 @@ impl PolicyRules {
             hosts: Box::default(),
             resource: ResourcePattern::Everything,
         };
-        // One rule has two places.
+        // One rule has two index entries, so the build cannot fail.
         let index = RuleIndex::build(std::slice::from_ref(&rule)).unwrap_or_default();
         Self { rules: vec![rule], index, registries: RegistryHosts::FromProxyOrBoth }
     }
 
-    /// In the order of the file.
+    /// Returns the rules in the order of the file.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
     }
 
-    /// Which hosts are registries.
+    /// Returns the hosts that are registries.
     pub fn registries(&self) -> &RegistryHosts {
         &self.registries
     }
 
-    /// Whether a host is a registry; `said` is what the proxy says.
-    pub fn is_registry(&self, host: &str, said: bool) -> bool {
+    /// Returns true if a host is a registry. `is_declared` is true if the proxy declares one.
+    pub fn is_registry(&self, host: &str, is_declared: bool) -> bool {
         match &self.registries {
-            RegistryHosts::All(all) => *all,
-            RegistryHosts::FromProxy | RegistryHosts::FromProxyOrBoth => said,
+            RegistryHosts::All => true,
+            RegistryHosts::None => false,
+            RegistryHosts::FromProxy | RegistryHosts::FromProxyOrBoth => is_declared,
             RegistryHosts::Hosts(hosts) => hosts.iter().any(|known| **known == *host),
         }
     }
 
-    /// Both readings of an encoded slash have to be permitted.
+    /// Evaluates a request for a path of a site. If a segment has an encoded slash, the path must be permitted with the
+    /// slash both encoded and decoded.
     pub(super) fn evaluate_path(
         &self,
         subject: &Subject<'_>,
@@ -103,67 +111,71 @@ impl PolicyRules {
         segments: &[&str],
         method: &str,
     ) -> PermissionResult {
-        let judge =
+        let evaluate =
             |segments| self.evaluate_actions(subject, host, &Resource::Path(segments, method), Actions::PULL);
-        judge(segments)?;
+        evaluate(segments)?;
         if !segments.iter().any(|segment| segment.contains(site::ENCODED_SLASH)) {
             return Ok(());
         }
-        let parted: Vec<&str> =
+        let decoded: Vec<&str> =
             segments.iter().flat_map(|segment| segment.split(site::ENCODED_SLASH)).collect();
-        judge(&parted)
+        evaluate(&decoded)
     }
 
-    /// The URI to ask for instead, if it has to be another.
+    /// Evaluates a request to a registry. Returns the URI that the registry must receive, if it differs from the
+    /// client's URI.
     pub(super) fn evaluate_registry(
         &self,
         subject: &Subject<'_>,
         host: &str,
-        asked: &RegistryRequest<'_>,
-        rewrites: bool,
+        request: &RegistryRequest<'_>,
+        can_rewrite: bool,
     ) -> Result<Option<String>, Box<PolicyDenial>> {
-        match asked.target {
+        match request.target {
             RegistryTarget::Ping => self.evaluate_ping(subject, host)?,
             RegistryTarget::Catalog => {
-                self.evaluate_actions(subject, host, &Resource::Catalog, asked.required_actions)?
+                self.evaluate_actions(subject, host, &Resource::Catalog, request.required_actions)?
             }
             RegistryTarget::Repository(name) => {
-                self.evaluate_repository(subject, host, name, asked.required_actions)?
+                self.evaluate_repository(subject, host, name, request.required_actions)?
             }
         }
-        let mount = match &asked.mount_source {
+        let mount = match &request.mount_source {
             Some(source) => self.evaluate_repository(subject, host, &source.repository, Actions::PULL),
             None => Ok(()),
         };
-        rewrite_upstream_uri(asked, host, mount, rewrites)
+        rewrite_upstream_uri(request, host, mount, can_rewrite)
     }
 
-    /// The denial that is about this, whatever is granted.
-    pub(super) fn deny_header(
+    /// Checks that no `[[deny]]` applies to a request, regardless of the grants.
+    pub(super) fn check_not_denied(
         &self,
         subject: &Subject<'_>,
         host: &str,
-        on: &Resource<'_>,
-        wanted: Actions,
+        resource: &Resource<'_>,
+        required: Actions,
     ) -> PermissionResult {
-        let Some((rule, actions)) = self.match_rules(subject, host, on, wanted).denied else { return Ok(()) };
-        Err(self.denial_by_rule(rule, actions))
+        match self.match_rules(subject, host, resource, required).denied {
+            Some((rule, actions)) => Err(self.denial_by_rule(rule, actions)),
+            None => Ok(()),
+        }
     }
 
-    /// What of `wanted` would be permitted, each action by itself, as it is judged for a request.
+    /// Returns the actions of `requested` that are permitted. Each action is evaluated as for a request.
     pub fn permitted_actions(
         &self,
         subject: &Subject<'_>,
         host: &str,
-        object: &Resource<'_>,
-        wanted: Actions,
+        resource: &Resource<'_>,
+        requested: Actions,
     ) -> Actions {
         if !self.is_registry(host, true) {
             return Actions::default();
         }
-        let alone = Actions::NAMES.into_iter().map(|(action, _)| action.intersection(wanted));
-        alone
-            .filter(|action| self.evaluate_actions(subject, host, object, *action).is_ok())
+        Actions::NAMES
+            .into_iter()
+            .map(|(action, _)| action.intersection(requested))
+            .filter(|action| self.evaluate_actions(subject, host, resource, *action).is_ok())
             .fold(Actions::default(), Actions::union)
     }
 
@@ -176,19 +188,18 @@ impl PolicyRules {
     ) -> PermissionResult {
         let segments: Vec<&str> = name.split('/').collect();
         self.evaluate_actions(subject, host, &Resource::Repository(&segments), actions).map_err(
-            |mut refused| {
-                // A malformed name could not stand in a scope.
-                refused.repository = is_repository_name(name).then(|| name.to_owned());
-                refused
+            |mut denial| {
+                // A malformed name cannot be part of a scope.
+                denial.repository = is_repository_name(name).then(|| name.to_owned());
+                denial
             },
         )
     }
 
-    /// Whether the credentials are good is told to all who have any, but for those to whom all is
-    /// denied.
+    /// Evaluates a request for `/v2/`. Every authenticated user is permitted, unless a denial without a resource applies.
     fn evaluate_ping(&self, subject: &Subject<'_>, host: &str) -> PermissionResult {
-        let sum = self.match_rules(subject, host, &Resource::Ping, Actions::PULL);
-        match sum.denied {
+        let matched = self.match_rules(subject, host, &Resource::Ping, Actions::PULL);
+        match matched.denied {
             Some((rule, _)) => Err(self.denial_by_rule(rule, Actions::default())),
             None if subject.user.is_none() => Err(Box::default()),
             None => Ok(()),
@@ -196,10 +207,10 @@ impl PolicyRules {
     }
 
     fn denial_by_rule(&self, rule: u32, actions: Actions) -> Box<PolicyDenial> {
-        let denied_at = usize::try_from(rule).ok().and_then(|at| self.rules.get(at)).map(|rule| rule.line);
+        let line = usize::try_from(rule).ok().and_then(|at| self.rules.get(at)).map(|rule| rule.line);
         Box::new(PolicyDenial {
             deny_rule_index: Some(rule),
-            deny_rule_line: denied_at,
+            deny_rule_line: line,
             denied_actions: actions,
             ..PolicyDenial::default()
         })
@@ -209,24 +220,24 @@ impl PolicyRules {
         &self,
         subject: &Subject<'_>,
         host: &str,
-        object: &Resource<'_>,
-        wanted: Actions,
+        resource: &Resource<'_>,
+        required: Actions,
     ) -> PermissionResult {
-        let sum = self.match_rules(subject, host, object, wanted);
-        if let Some((rule, actions)) = sum.denied {
+        let matched = self.match_rules(subject, host, resource, required);
+        if let Some((rule, actions)) = matched.denied {
             return Err(self.denial_by_rule(rule, actions));
         }
-        let missing = wanted.difference(sum.granted);
-        // Without an action there is nothing that could have been granted.
-        if wanted.is_empty() || !missing.is_empty() {
+        let missing = required.difference(matched.granted);
+        // An empty set of actions would otherwise be permitted without a grant.
+        if required.is_empty() || !missing.is_empty() {
             return Err(Box::new(PolicyDenial { denied_actions: missing, ..PolicyDenial::default() }));
         }
-        let beyond = subject
+        let outside_scope = subject
             .api_key_scope
-            .map_or(Actions::default(), |scope| wanted.difference(scope.permitted_actions(object)));
-        if !beyond.is_empty() {
+            .map_or(Actions::default(), |scope| required.difference(scope.permitted_actions(resource)));
+        if !outside_scope.is_empty() {
             return Err(Box::new(PolicyDenial {
-                denied_actions: beyond,
+                denied_actions: outside_scope,
                 is_outside_api_key_scope: true,
                 ..PolicyDenial::default()
             }));
@@ -238,48 +249,46 @@ impl PolicyRules {
         &self,
         subject: &Subject<'_>,
         host: &str,
-        object: &Resource<'_>,
-        wanted: Actions,
+        resource: &Resource<'_>,
+        requested: Actions,
     ) -> MatchedActions {
-        let mut sum = MatchedActions { granted: Actions::default(), denied: None };
-        self.index.for_each_candidate(subject, host, object, |number| {
+        let mut matched = MatchedActions { granted: Actions::default(), denied: None };
+        self.index.for_each_candidate(subject, host, resource, |number| {
             let Some(rule) = usize::try_from(number).ok().and_then(|at| self.rules.get(at)) else { return };
-            let Ok(actions) = rule.applicable_actions(subject, host, object) else { return };
-            let actions = actions.intersection(wanted);
+            let Ok(actions) = rule.applicable_actions(subject, host, resource) else { return };
+            let actions = actions.intersection(requested);
             match rule.effect {
                 _ if actions.is_empty() => {}
-                Effect::Grant => sum.granted = sum.granted.union(actions),
-                Effect::Deny => sum.denied = sum.denied.or(Some((number, actions))),
+                Effect::Grant => matched.granted = matched.granted.union(actions),
+                Effect::Deny => matched.denied = matched.denied.or(Some((number, actions))),
             }
         });
-        sum
+        matched
     }
 
-    /// Whether anything is granted to who has not proved to be anybody.
+    /// Returns true if a grant applies to anonymous requests.
     pub fn has_anonymous_grant(&self) -> bool {
-        let open =
-            |rule: &Rule| rule.effect == Effect::Grant && rule.who == crate::policy::rule::RuleWho::Anyone;
-        self.rules.iter().any(open)
+        self.rules.iter().any(|rule| rule.effect == Effect::Grant && rule.who == RuleWho::Anyone)
     }
 
-    /// The line of a denial that names a group, if there is one.
+    /// Returns the line of the first denial that names a group.
     pub fn first_group_deny_line(&self) -> Option<usize> {
-        let denies = |rule: &&Rule| rule.effect == Effect::Deny && !rule.groups.is_empty();
-        self.rules.iter().find(denies).map(|rule| rule.line)
+        let is_group_deny = |rule: &&Rule| rule.effect == Effect::Deny && !rule.groups.is_empty();
+        self.rules.iter().find(is_group_deny).map(|rule| rule.line)
     }
 
-    /// Every group that a rule names, once.
+    /// Returns the groups that rules name, without duplicates.
     pub fn referenced_groups(&self) -> BTreeSet<&[u8]> {
         self.rules.iter().flat_map(|rule| rule.groups.iter().map(|group| &**group)).collect()
     }
 
-    /// Whether a rule about this subject asks where he is.
+    /// Returns true if a rule with networks applies to this subject.
     pub fn has_network_rule_for(&self, subject: &Subject<'_>) -> bool {
         self.rules.iter().any(|rule| !rule.networks.is_empty() && rule.matches_subject(subject))
     }
 }
 
-/// Permitted, or not.
+/// The permission for a part of a request, or the denial.
 pub(super) type PermissionResult = Result<(), Box<PolicyDenial>>;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What the policy makes of the registry's tokens: what goes into one, and what one permits that is shown to
-//! doorward itself.
+//! The policy for registry tokens: the access that a token grants when it is issued, and the requests that a presented
+//! token permits.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,48 +10,50 @@ use super::rule::Subject;
 use super::rules::PolicyRules;
 use super::{ALLOW_AUTHENTICATED, AllowedRequest, Policy, effective_rules, user_memberships, with_subject};
 use crate::authn::Identity;
-use crate::permissions::{Actions, Resource};
+use crate::permissions::actions::Actions;
+use crate::permissions::resource::Resource;
+use crate::request::endpoint::RegistryTarget;
 use crate::request::grammar::is_repository_name;
-use crate::request::registry::{CATALOG_SCOPE, RegistryRequest, RegistryTarget};
+use crate::request::registry::{CATALOG_SCOPE, RegistryRequest};
 use crate::request::subrequest::Subrequest;
 use crate::token::claims::{AccessEntry, Claims};
 use crate::token::scope::{ScopeResource, TokenScope};
 
-/// Why a token does not do for a request.
+/// The reason why a token does not permit a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenRefusal {
-    /// The request is not let through, with another token either.
+    /// The request is denied, and another token would not change that.
     Denied(Denied),
-    /// A token that permits more would do.
+    /// A token with more access could permit the request.
     InsufficientScope(InsufficientScope),
 }
 
-/// What a token lacks for a request.
+/// The access that a token lacks for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InsufficientScope {
-    /// The scope, as the registry's token protocol writes it; empty for `/v2/`, which needs none.
+    /// The missing scope, in the form of the registry token protocol; empty for `/v2/`, which requires none.
     pub scope: String,
-    /// Whether the token is for another host, where all of it may be permitted.
+    /// Whether the token is for another host. It can permit the same actions there.
     pub is_for_other_host: bool,
-    /// Whether the token names a user. A client without a user is asked to log in.
+    /// Whether the token names a user. A client whose token names none must log in.
     pub has_user: bool,
 }
 
-/// What is granted of what was asked for.
+/// The requested access, separated by the decision of the policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GrantedAccess {
-    /// What a token may say.
+    /// The access that the policy grants.
     pub granted: Vec<AccessEntry>,
-    /// What is not granted of it. What no request can be about is left out.
+    /// The access that the policy does not grant. Access that no request can require is not included.
     pub denied: Vec<AccessEntry>,
 }
 
 impl Policy {
-    /// What `identity`, or nobody, is given of what is asked for: never more than a request would be
-    /// permitted.
+    /// Evaluates the scopes that an identity requests for a token; `None` is an anonymous request. A scope is granted only
+    /// if a request with it would be permitted.
     ///
     /// # Errors
-    /// If the proxy does not say where the client is, or which host it asked.
+    /// Returns an error if the header with the client's address or the host is missing, repeated or invalid.
     pub fn evaluate_scopes(
         &self,
         identity: Option<&Identity>,
@@ -59,95 +61,83 @@ impl Policy {
         scopes: &[TokenScope<'_>],
     ) -> Result<GrantedAccess, Denied> {
         let host = request.host_name()?;
-        let (file, rules) = (self.groups.load(), self.rules.load());
-        // Without a policy every user may do everything, and nobody else anything.
-        let open = identity.map(|_| &*ALLOW_AUTHENTICATED);
-        let rules = effective_rules(rules.as_deref(), identity).or(open);
-        with_subject(user_memberships(&file, identity), identity, request, |subject| {
-            let granted = |on: &ScopeResource<'_>, wanted| match (rules, on) {
+        let (file_groups, rules) = (self.groups.load(), self.rules.load());
+        // Without a policy, every user may do everything, and an anonymous request is denied.
+        let without_policy = identity.map(|_| &*ALLOW_AUTHENTICATED);
+        let rules = effective_rules(rules.as_deref(), identity).or(without_policy);
+        with_subject(user_memberships(&file_groups, identity), identity, request, |subject| {
+            let granted_actions = |resource: &ScopeResource<'_>, requested| match (rules, resource) {
                 (None, _) => Actions::default(),
                 (Some(rules), ScopeResource::Catalog) => {
-                    rules.permitted_actions(subject, &host, &Resource::Catalog, wanted)
+                    rules.permitted_actions(subject, &host, &Resource::Catalog, requested)
                 }
                 (Some(rules), ScopeResource::Repository(name)) => {
-                    permitted_repository_actions(rules, subject, &host, name, wanted)
+                    permitted_repository_actions(rules, subject, &host, name, requested)
                 }
             };
-            let mut all = GrantedAccess::default();
-            for (scope, wanted) in scopes.iter().filter_map(|scope| Some((scope, scope.requested.as_ref()?)))
-            {
-                let actions = granted(&wanted.resource, wanted.actions);
-                all.granted.extend(access_entry(scope, &wanted.resource, actions));
-                if is_requestable(&wanted.resource) {
-                    all.denied.extend(access_entry(
-                        scope,
-                        &wanted.resource,
-                        wanted.actions.difference(actions),
-                    ));
+            let mut access = GrantedAccess::default();
+            for scope in scopes {
+                let Some(requested) = &scope.requested else { continue };
+                let resource = &requested.resource;
+                let granted = granted_actions(resource, requested.actions);
+                access.granted.extend(access_entry(scope, resource, granted));
+                if is_requestable(resource) {
+                    let denied = requested.actions.difference(granted);
+                    access.denied.extend(access_entry(scope, resource, denied));
                 }
             }
-            Ok(all)
+            Ok(access)
         })
     }
 
-    /// What a token permits of a request that came with it. The policy was asked when it was issued, for one
-    /// host; what it denies by now is denied all the same.
+    /// Evaluates a request that a token was presented with. The policy granted the access of the token when it was
+    /// issued, for one host. A `[[deny]]` that applies now still denies the request.
+    ///
+    /// # Errors
+    /// Returns the reason if the token does not permit the request.
     pub fn authorize_token(
         &self,
         claims: &Claims,
         identity: Option<Arc<Identity>>,
         request: &Subrequest<'_>,
     ) -> Result<AllowedRequest, TokenRefusal> {
-        let (file, rules) = (self.groups.load(), self.rules.load());
-        let original =
-            request.original_request().map_err(|incomplete| TokenRefusal::Denied(incomplete.into()))?;
-        let host = original.host_name().map_err(unreadable_request)?;
+        let (file_groups, rules) = (self.groups.load(), self.rules.load());
+        let original = request.original_request().map_err(|error| TokenRefusal::Denied(error.into()))?;
+        let host = original.host_name().map_err(ambiguous_request)?;
         let rules: &PolicyRules = rules.as_deref().unwrap_or(&ALLOW_AUTHENTICATED);
         if !rules.is_registry(host, original.has_uri_rewrite()) {
-            return Err(unreadable_request("a token is for a registry, and this host is none"));
+            return Err(ambiguous_request("a token is only valid for a registry, and this host is a site"));
         }
-        let asked = original.registry_request().map_err(unreadable_request)?;
-        check_repository_name(asked)?;
+        let registry = original.registry_request().map_err(ambiguous_request)?;
+        check_repository_name(registry)?;
         let token =
             PresentedToken { claims, is_current: self.is_current(claims), is_for_host: claims.host == host };
-        token.check(asked)?;
-        let who = identity.as_deref();
-        let mount = with_subject(user_memberships(&file, who), who, request, |subject| {
-            let of = |name: &str, wanted| {
+        token.check(registry)?;
+        let user = identity.as_deref();
+        let mount_source = registry.mount_source.as_ref().map(|source| &*source.repository);
+        let mount = with_subject(user_memberships(&file_groups, user), user, request, |subject| {
+            let check_not_denied =
+                |resource: &Resource<'_>, actions| rules.check_not_denied(subject, host, resource, actions);
+            let check_repository = |name: &str, actions| {
                 let segments: Vec<&str> = name.split('/').collect();
-                let denied = rules.deny_header(subject, host, &Resource::Repository(&segments), wanted);
-                denied.map_err(|refused| {
-                    Box::new(PolicyDenial { repository: Some(name.to_owned()), ..*refused })
-                })
+                check_not_denied(&Resource::Repository(&segments), actions)
+                    .map_err(|denial| Box::new(PolicyDenial { repository: Some(name.to_owned()), ..*denial }))
             };
-            let denied = match asked.target {
-                RegistryTarget::Ping => rules.deny_header(subject, host, &Resource::Ping, Actions::PULL),
-                RegistryTarget::Catalog => {
-                    rules.deny_header(subject, host, &Resource::Catalog, asked.required_actions)
-                }
-                RegistryTarget::Repository(name) => of(name, asked.required_actions),
+            let result = match registry.target {
+                RegistryTarget::Ping => check_not_denied(&Resource::Ping, Actions::PULL),
+                RegistryTarget::Catalog => check_not_denied(&Resource::Catalog, registry.required_actions),
+                RegistryTarget::Repository(name) => check_repository(name, registry.required_actions),
             };
-            denied.map_err(Denied::ByPolicy)?;
-            // What may not be pulled any more may not be mounted from either.
-            Ok(match asked.mount_source.as_ref().map(|source| &*source.repository) {
-                None => MountDecision::Decided(Ok(())),
-                Some(source) if token.has_granted(source, Actions::PULL) => {
-                    MountDecision::Decided(of(source, Actions::PULL))
-                }
-                Some(source)
-                    if !token.has_denied(source, Actions::PULL)
-                        && !permitted_repository_actions(rules, subject, host, source, Actions::PULL)
-                            .is_empty() =>
-                {
-                    MountDecision::NeedsAnotherToken(source)
-                }
-                Some(source) => MountDecision::Decided(Err(Box::new(PolicyDenial {
-                    repository: Some(source.to_owned()),
-                    denied_actions: Actions::PULL,
-                    is_denied_by_token: token.has_denied(source, Actions::PULL),
-                    ..PolicyDenial::default()
-                }))),
-            })
+            result.map_err(Denied::ByPolicy)?;
+            let Some(source) = mount_source else {
+                return Ok(MountDecision::Decided(Ok(())));
+            };
+            // A repository that the policy now denies to pull from cannot be a mount source either.
+            if token.has_granted(source, Actions::PULL) {
+                return Ok(MountDecision::Decided(check_repository(source, Actions::PULL)));
+            }
+            let permitted = permitted_repository_actions(rules, subject, host, source, Actions::PULL);
+            Ok(token.decide_mount_without_pull(source, permitted))
         })
         .map_err(TokenRefusal::Denied)?;
         let mount = match mount {
@@ -156,68 +146,65 @@ impl Policy {
                 return Err(token.insufficient_scope(Some(source), Actions::PULL));
             }
         };
-        let uri =
-            rewrite_upstream_uri(asked, host, mount, original.has_uri_rewrite()).map_err(|refused| {
-                if refused.request_error.is_some()
-                    || refused.is_denied_by_token
-                    || refused.deny_rule_index.is_some()
+        let upstream_uri =
+            rewrite_upstream_uri(registry, host, mount, original.has_uri_rewrite()).map_err(|denial| {
+                if denial.request_error.is_some()
+                    || denial.is_denied_by_token
+                    || denial.deny_rule_index.is_some()
                 {
-                    return TokenRefusal::Denied(Denied::ByPolicy(refused));
+                    return TokenRefusal::Denied(Denied::ByPolicy(denial));
                 }
-                token.insufficient_scope(
-                    asked.mount_source.as_ref().map(|source| &*source.repository),
-                    Actions::PULL,
-                )
+                token.insufficient_scope(mount_source, Actions::PULL)
             })?;
         Ok(AllowedRequest {
             identity,
             groups_header: Box::default(),
-            upstream_uri: uri,
+            upstream_uri,
             is_stale: false,
             upstream_authorization: None,
         })
     }
 
-    /// Whether a token was issued under the rules and groups in force.
+    /// Returns true if the rules and groups have not changed since the token was issued.
     fn is_current(&self, claims: &Claims) -> bool {
         let changed = self.changed_at.load(Ordering::Acquire);
         changed == 0 || claims.iat > changed
     }
 }
 
-/// What becomes of a mount.
+/// The decision on a mount.
 enum MountDecision<'r> {
-    /// It goes on, or goes on as an upload.
+    /// The mount is permitted, or it is denied and can become an ordinary upload.
     Decided(Result<(), Box<PolicyDenial>>),
-    /// The policy grants this user a pull on the source, and the token does not say so.
+    /// The policy grants the user pull on this source, but the token does not contain it.
     NeedsAnotherToken(&'r str),
 }
 
-/// A token that came with a request.
+/// A token that was presented with a request.
 struct PresentedToken<'t> {
     claims: &'t Claims,
-    /// Whether it was issued under the rules in force.
+    /// Whether the rules and groups have not changed since the token was issued.
     is_current: bool,
-    /// Whether it is for the host that was asked.
+    /// Whether the token is for the host of the request.
     is_for_host: bool,
 }
 
 impl PresentedToken<'_> {
-    /// Checks that the token permits what is asked for, the source of a mount aside.
+    /// Checks that the token permits the request, apart from the source of a mount.
     ///
     /// # Errors
-    /// What it lacks. If just this was not granted when the token was issued, another token would lack it too: the
-    /// client is denied, rather than sent to `/token` for ever.
-    fn check(&self, asked: &RegistryRequest<'_>) -> Result<(), TokenRefusal> {
-        let (name, granted) = match asked.target {
-            // Whoever has a token has been there.
+    /// Returns the missing access. If this access was requested for the token and not granted, another token would not
+    /// have it either. Then the request is denied, because a challenge would send the client to `/token` without end.
+    fn check(&self, request: &RegistryRequest<'_>) -> Result<(), TokenRefusal> {
+        let (name, granted) = match request.target {
+            // A ping requires only a token for this host.
             RegistryTarget::Ping if self.is_for_host => return Ok(()),
             RegistryTarget::Ping => (None, Actions::default()),
             RegistryTarget::Catalog => (None, catalog_actions(&self.claims.access)),
             RegistryTarget::Repository(name) => (Some(name), repository_actions(&self.claims.access, name)),
         };
         let granted = if self.is_for_host { granted } else { Actions::default() };
-        let missing = asked.required_actions.difference(granted);
+        let missing = request.required_actions.difference(granted);
         if missing.is_empty() && self.is_for_host {
             return Ok(());
         }
@@ -229,30 +216,46 @@ impl PresentedToken<'_> {
             return Err(self.insufficient_scope(name, missing));
         }
         let repository = name.map(str::to_owned);
-        let refused = PolicyDenial {
+        let denial = PolicyDenial {
             repository,
             denied_actions: denied,
             is_denied_by_token: true,
             ..PolicyDenial::default()
         };
-        Err(TokenRefusal::Denied(Denied::ByPolicy(Box::new(refused))))
+        Err(TokenRefusal::Denied(Denied::ByPolicy(Box::new(denial))))
     }
 
     fn has_user(&self) -> bool {
         !self.claims.sub.is_empty()
     }
 
-    fn has_granted(&self, repository: &str, wanted: Actions) -> bool {
-        wanted.difference(repository_actions(&self.claims.access, repository)).is_empty()
+    fn has_granted(&self, repository: &str, actions: Actions) -> bool {
+        actions.difference(repository_actions(&self.claims.access, repository)).is_empty()
     }
 
-    /// Whether one of these actions was not granted when the token was issued, under the rules in force.
-    fn has_denied(&self, repository: &str, wanted: Actions) -> bool {
+    /// Returns true if one of these actions was requested for the token and not granted, and the policy has not changed
+    /// since.
+    fn has_denied(&self, repository: &str, actions: Actions) -> bool {
         self.is_current
-            && !repository_actions(&self.claims.denied, repository).intersection(wanted).is_empty()
+            && !repository_actions(&self.claims.denied, repository).intersection(actions).is_empty()
     }
 
-    /// The answer to a client that lacks these actions in a repository, or else in the list of all of them.
+    /// Returns the decision on a mount if the token does not contain pull on its source. `permitted` are the actions
+    /// that the policy permits on the source now.
+    fn decide_mount_without_pull<'r>(&self, source: &'r str, permitted: Actions) -> MountDecision<'r> {
+        let is_denied_by_token = self.has_denied(source, Actions::PULL);
+        if !is_denied_by_token && !permitted.is_empty() {
+            return MountDecision::NeedsAnotherToken(source);
+        }
+        MountDecision::Decided(Err(Box::new(PolicyDenial {
+            repository: Some(source.to_owned()),
+            denied_actions: Actions::PULL,
+            is_denied_by_token,
+            ..PolicyDenial::default()
+        })))
+    }
+
+    /// Returns the refusal for missing actions on a repository, or on the list of all repositories if it is `None`.
     fn insufficient_scope(&self, repository: Option<&str>, missing: Actions) -> TokenRefusal {
         let scope = match repository {
             Some(name) => format!("repository:{name}:{}", missing.names().collect::<Vec<_>>().join(",")),
@@ -267,18 +270,18 @@ impl PresentedToken<'_> {
     }
 }
 
-/// Refuses a malformed repository name: no token is for one.
-fn check_repository_name(asked: &RegistryRequest<'_>) -> Result<(), TokenRefusal> {
-    match (asked.target, asked.malformed_reference) {
+/// Rejects a malformed repository name, because a token can never contain it.
+fn check_repository_name(request: &RegistryRequest<'_>) -> Result<(), TokenRefusal> {
+    match (request.target, request.malformed_reference) {
         (RegistryTarget::Repository(name), Some(malformed)) if !is_repository_name(name) => {
-            Err(unreadable_request(malformed.message))
+            Err(ambiguous_request(malformed.message))
         }
         (RegistryTarget::Ping | RegistryTarget::Catalog | RegistryTarget::Repository(_), _) => Ok(()),
     }
 }
 
-fn unreadable_request(why: &'static str) -> TokenRefusal {
-    TokenRefusal::Denied(Denied::ambiguous_request(why))
+fn ambiguous_request(message: &'static str) -> TokenRefusal {
+    TokenRefusal::Denied(Denied::ambiguous_request(message))
 }
 
 fn permitted_repository_actions(
@@ -286,48 +289,57 @@ fn permitted_repository_actions(
     subject: &Subject<'_>,
     host: &str,
     name: &str,
-    wanted: Actions,
+    requested: Actions,
 ) -> Actions {
     if !is_repository_name(name) {
         return Actions::default();
     }
     let segments: Vec<&str> = name.split('/').collect();
-    rules.permitted_actions(subject, host, &Resource::Repository(&segments), wanted)
+    rules.permitted_actions(subject, host, &Resource::Repository(&segments), requested)
 }
 
-/// Whether a request can be about this.
-fn is_requestable(on: &ScopeResource<'_>) -> bool {
-    match on {
+/// Returns true if a valid request can require access to the resource.
+fn is_requestable(resource: &ScopeResource<'_>) -> bool {
+    match resource {
         ScopeResource::Catalog => true,
         ScopeResource::Repository(name) => is_repository_name(name),
     }
 }
 
-fn access_entry(scope: &TokenScope<'_>, on: &ScopeResource<'_>, actions: Actions) -> Option<AccessEntry> {
+fn access_entry(
+    scope: &TokenScope<'_>,
+    resource: &ScopeResource<'_>,
+    actions: Actions,
+) -> Option<AccessEntry> {
     if actions.is_empty() {
         return None;
     }
-    let actions = match on {
-        // Registries look for this word, and no other.
+    let actions = match resource {
+        // Registries require exactly this action for the catalog.
         ScopeResource::Catalog => vec!["*".to_owned()],
         ScopeResource::Repository(_) => actions.names().map(str::to_owned).collect(),
     };
     Some(AccessEntry { kind: scope.kind.to_owned(), name: scope.name.to_owned(), actions })
 }
 
-/// What `access` has of the list of all repositories.
+/// Returns the actions on the list of all repositories in `access`.
 fn catalog_actions(access: &[AccessEntry]) -> Actions {
-    let is_all = |one: &AccessEntry| {
-        one.kind == "registry" && one.name == "catalog" && one.actions.iter().any(|action| action == "*")
+    let is_catalog = |entry: &AccessEntry| {
+        entry.kind == "registry"
+            && entry.name == "catalog"
+            && entry.actions.iter().any(|action| action == "*")
     };
-    if access.iter().any(is_all) { Actions::CATALOG } else { Actions::default() }
+    if access.iter().any(is_catalog) { Actions::CATALOG } else { Actions::default() }
 }
 
-/// What `access` has of a repository.
+/// Returns the actions on a repository in `access`.
 fn repository_actions(access: &[AccessEntry], repository: &str) -> Actions {
-    let of = access.iter().filter(|access| access.kind == "repository" && access.name == repository);
-    let known = of.flat_map(|access| &access.actions).filter_map(|action| Actions::from_name(action));
-    known.fold(Actions::default(), Actions::union)
+    access
+        .iter()
+        .filter(|entry| entry.kind == "repository" && entry.name == repository)
+        .flat_map(|entry| &entry.actions)
+        .filter_map(|action| Actions::from_name(action))
+        .fold(Actions::default(), Actions::union)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What goes into a token against what a request would be permitted, for policies, people and scopes of chance.
+//! Compares the access of tokens with the requests that the policy permits, for random policies, users and scopes.
 
 use std::sync::Arc;
 
@@ -7,60 +7,38 @@ use crate::authn::api_key::ApiKey;
 use crate::identity::{Membership, Username};
 use crate::permissions::api_key_scope;
 use crate::policy::reload::{GroupSource, PolicyFileKind};
+use crate::policy::test_random::TestRandom;
 use crate::request::header::RequestHeader;
 use crate::request::original::DeclaredUpstream;
 use crate::request::subrequest::ClientAddress;
 use crate::token::scope::parse_scopes;
 
-/// Numbers that look random, and are the same each time.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn below(&mut self, most: usize) -> usize {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % most as u64).unwrap()
-    }
-
-    fn pick<'t>(&mut self, of: &[&'t str]) -> &'t str {
-        of[self.below(of.len())]
-    }
-
-    fn toml_list(&mut self, of: &[&str]) -> String {
-        let chosen: Vec<String> =
-            of.iter().filter(|_| self.below(2) == 0).map(|text| format!("\"{text}\"")).collect();
-        if chosen.is_empty() { format!("\"{}\"", self.pick(of)) } else { chosen.join(", ") }
-    }
-}
-
 const NAMES: [&str; 5] = ["team/app", "team/lib", "ann/app", "base", "team/app/more"];
 const PATTERNS: [&str; 7] = ["team/*", "team/**", "**", "base", "{user}/**", "team/app", "*/app"];
 const ACTIONS: [&str; 3] = ["pull", "push", "delete"];
 
-fn policy(chance: &mut SplitMix64) -> Option<Policy> {
+fn random_policy(random: &mut TestRandom) -> Option<Policy> {
     let mut text = String::new();
-    for _ in 0..=chance.below(5) {
-        let effect = if chance.below(4) == 0 { "deny" } else { "grant" };
+    for _ in 0..=random.below(5) {
+        let effect = if random.one_in(4) { "deny" } else { "grant" };
         text.push_str(&format!("[[{effect}]]\n"));
-        match chance.below(4) {
+        match random.below(4) {
             0 => text.push_str("who = \"anyone\"\n"),
             1 => text.push_str("who = \"authenticated\"\n"),
-            2 => text.push_str(&format!("users = [{}]\n", chance.toml_list(&["ann", "bob"]))),
-            _ => text.push_str(&format!("groups = [{}]\n", chance.toml_list(&["red", "blue"]))),
+            2 => text.push_str(&format!("users = {}\n", random.toml_list(&["ann", "bob"]))),
+            _ => text.push_str(&format!("groups = {}\n", random.toml_list(&["red", "blue"]))),
         }
-        if chance.below(4) == 0 {
+        if random.one_in(4) {
             text.push_str("networks = [\"192.0.2.0/24\"]\n");
         }
-        if chance.below(4) == 0 {
-            text.push_str(&format!("hosts = [{}]\n", chance.toml_list(&["registry.test", "other.test"])));
+        if random.one_in(4) {
+            text.push_str(&format!("hosts = {}\n", random.toml_list(&["registry.test", "other.test"])));
         }
-        if chance.below(6) == 0 {
+        if random.one_in(6) {
             text.push_str("actions = [\"catalog\"]\n");
         } else {
-            text.push_str(&format!("repositories = [{}]\n", chance.toml_list(&PATTERNS)));
-            text.push_str(&format!("actions = [{}]\n", chance.toml_list(&ACTIONS)));
+            text.push_str(&format!("repositories = {}\n", random.toml_list(&PATTERNS)));
+            text.push_str(&format!("actions = {}\n", random.toml_list(&ACTIONS)));
         }
     }
     let policy = Policy::default();
@@ -68,12 +46,12 @@ fn policy(chance: &mut SplitMix64) -> Option<Policy> {
     Some(policy)
 }
 
-fn identity(chance: &mut SplitMix64) -> Option<Arc<Identity>> {
-    let name = chance.pick(&["ann", "bob", ""]);
+fn random_identity(random: &mut TestRandom) -> Option<Arc<Identity>> {
+    let name = random.pick(&["ann", "bob", ""]);
     let user = Username::parse(name.as_bytes()).ok()?;
     let scopes = ["pull:team/**", "pull,push:**", "catalog", "delete:base"];
-    let key = (chance.below(3) == 0).then(|| {
-        let texts = [chance.pick(&scopes), chance.pick(&scopes)];
+    let key = (random.one_in(3)).then(|| {
+        let texts = [random.pick(&scopes), random.pick(&scopes)];
         let scope = api_key_scope::ApiKeyScope::parse(texts.into_iter()).unwrap();
         let id = crate::authn::api_key::format::ApiKeyId::parse("0123456789").unwrap();
         Arc::new(ApiKey {
@@ -84,7 +62,7 @@ fn identity(chance: &mut SplitMix64) -> Option<Arc<Identity>> {
             usage: Arc::default(),
         })
     });
-    let groups: Vec<&[u8]> = [&b"red"[..], b"blue"].into_iter().filter(|_| chance.below(2) == 0).collect();
+    let groups: Vec<&[u8]> = [&b"red"[..], b"blue"].into_iter().filter(|_| random.one_in(2)).collect();
     let membership = Membership::new(groups);
     Some(Arc::new(Identity {
         user,
@@ -95,11 +73,11 @@ fn identity(chance: &mut SplitMix64) -> Option<Arc<Identity>> {
     }))
 }
 
-/// Whether a request of this method would be permitted.
+/// Returns true if a request with this method would be permitted.
 fn is_allowed(
     policy: &Policy,
     identity: Option<&Arc<Identity>>,
-    asker: &Subrequest<'_>,
+    token_request: &Subrequest<'_>,
     method: &str,
     uri: &str,
 ) -> bool {
@@ -108,8 +86,8 @@ fn is_allowed(
         uri: RequestHeader::Once(uri.as_bytes()),
         content_type: RequestHeader::Once(b""),
         declared_upstream: DeclaredUpstream::Registry,
-        host: asker.host,
-        client: asker.client,
+        host: token_request.host,
+        client: token_request.client,
         ..Subrequest::default()
     };
     policy.authorize(identity.cloned(), &request).is_ok()
@@ -117,47 +95,49 @@ fn is_allowed(
 
 #[test]
 fn token_grants_exactly_what_the_policy_allows() {
-    let mut chance = SplitMix64(7);
-    let (mut compared, mut given) = (0, 0);
+    let mut random = TestRandom::new(7);
+    let (mut compared, mut granted_count) = (0, 0);
     for _ in 0..4000 {
-        let Some(policy) = policy(&mut chance) else { continue };
-        let identity = identity(&mut chance);
-        let host = chance.pick(&["registry.test", "other.test"]);
-        let client = chance.pick(&["192.0.2.7", "198.51.100.7"]);
-        let asker = Subrequest {
+        let Some(policy) = random_policy(&mut random) else { continue };
+        let identity = random_identity(&mut random);
+        let host = random.pick(&["registry.test", "other.test"]);
+        let client = random.pick(&["192.0.2.7", "198.51.100.7"]);
+        let token_request = Subrequest {
             host: RequestHeader::Once(host.as_bytes()),
             client: ClientAddress::Text(client.as_bytes()),
             ..Subrequest::default()
         };
         let texts: Vec<String> = NAMES.iter().map(|name| format!("repository:{name}:*")).collect();
         let texts = texts.iter().map(String::as_str).chain(["registry:catalog:*"]);
-        let GrantedAccess { granted: access, denied } =
-            policy.evaluate_scopes(identity.as_deref(), &asker, &parse_scopes(texts).unwrap()).unwrap();
-        let count = |all: &[AccessEntry]| all.iter().map(|one| one.actions.len()).sum::<usize>();
-        assert_eq!(count(&access) + count(&denied), 3 * NAMES.len() + 1, "each is granted or denied");
+        let GrantedAccess { granted: access, denied } = policy
+            .evaluate_scopes(identity.as_deref(), &token_request, &parse_scopes(texts).unwrap())
+            .unwrap();
+        let count = |all: &[AccessEntry]| all.iter().map(|entry| entry.actions.len()).sum::<usize>();
+        assert_eq!(count(&access) + count(&denied), 3 * NAMES.len() + 1, "each action is granted or denied");
         let has = |name: &str, action: &str| {
-            access.iter().any(|one| one.name == name && one.actions.iter().any(|known| known == action))
+            access.iter().any(|entry| entry.name == name && entry.actions.iter().any(|known| known == action))
         };
-        let may = |method: &str, uri: &str| is_allowed(&policy, identity.as_ref(), &asker, method, uri);
+        let is_allowed =
+            |method: &str, uri: &str| is_allowed(&policy, identity.as_ref(), &token_request, method, uri);
         for name in NAMES {
             let manifest = format!("/v2/{name}/manifests/v1");
-            // A registry wants both for a push.
+            // A registry requires both for a push.
             let push = has(name, "pull") && has(name, "push");
             for (in_token, method) in
                 [(has(name, "pull"), "GET"), (push, "PUT"), (has(name, "delete"), "DELETE")]
             {
                 assert_eq!(
                     in_token,
-                    may(method, &manifest),
+                    is_allowed(method, &manifest),
                     "{method} {name}: {access:?} {identity:?} {policy:?}"
                 );
                 compared += 1;
-                given += usize::from(in_token);
+                granted_count += usize::from(in_token);
             }
         }
-        assert_eq!(has("catalog", "*"), may("GET", "/v2/_catalog"));
+        assert_eq!(has("catalog", "*"), is_allowed("GET", "/v2/_catalog"));
     }
-    assert!(compared > 40_000 && given > 5_000, "{given} of {compared}");
+    assert!(compared > 40_000 && granted_count > 5_000, "{granted_count} of {compared}");
 }
 
 #[test]
@@ -171,14 +151,15 @@ fn token_grants_no_more_than_requested() {
         facts: Box::default(),
         api_key: None,
     };
-    let asker = Subrequest { host: RequestHeader::Once(b"registry.test"), ..Subrequest::default() };
+    let token_request = Subrequest { host: RequestHeader::Once(b"registry.test"), ..Subrequest::default() };
     let access = |identity, texts: &[&'static str]| {
-        let granted =
-            policy.evaluate_scopes(identity, &asker, &parse_scopes(texts.iter().copied()).unwrap()).unwrap();
+        let granted = policy
+            .evaluate_scopes(identity, &token_request, &parse_scopes(texts.iter().copied()).unwrap())
+            .unwrap();
         granted
             .granted
             .into_iter()
-            .map(|one| format!("{}:{}", one.name, one.actions.join(",")))
+            .map(|entry| format!("{}:{}", entry.name, entry.actions.join(",")))
             .collect::<Vec<_>>()
     };
     assert_eq!(access(Some(&ann), &["repository:a:pull"]), ["a:pull"]);
@@ -186,6 +167,6 @@ fn token_grants_no_more_than_requested() {
     assert_eq!(access(Some(&ann), &["repository:localhost:5000/a:pull", "key:x:y"]), Vec::<String>::new());
     assert_eq!(access(Some(&ann), &["repository:A:pull", "repository:a/../b:pull"]), Vec::<String>::new());
     assert_eq!(access(Some(&ann), &[]), Vec::<String>::new());
-    // Without a policy nobody may do anything who does not say who he is.
+    // Without a policy, an anonymous request is denied.
     assert_eq!(access(None, &["repository:a:pull"]), Vec::<String>::new());
 }

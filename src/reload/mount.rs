@@ -1,9 +1,11 @@
-//! Files that are mounted by themselves, and places where something should be mounted.
+//! Files that are mounted as single files, and mount points without a mount.
 //!
-//! A container engine mounts the file that has a name when the container starts. If another file is given that name
-//! outside (by renaming, as editors, `sed -i` and `htpasswd` do), the mount still shows the old one, so a removed user
-//! stays admitted. The kernel tells that the mounted file lost its name: in `/proc/self/mountinfo` its root ends in
-//! `//deleted`, or is the name that the file has now; and its count of links is 0.
+//! A container engine mounts the file that has a name when the container starts. If another file gets this name outside
+//! the container, the mount still shows the old file, and a removed user stays admitted. Editors, `sed -i` and
+//! `htpasswd` replace files in this way.
+//!
+//! The kernel reports that the mounted file lost its name. In `/proc/self/mountinfo` its root ends with `//deleted`, or
+//! it is the new name of the old file, and the link count of the file is 0.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -15,51 +17,60 @@ use std::path::{Path, PathBuf};
 /// The mounts of this process (proc_pid_mountinfo(5)).
 const MOUNTINFO: &str = "/proc/self/mountinfo";
 
-/// What should be mounted on this machine (fstab(5)).
+/// The mounts that this machine should have (fstab(5)).
 const FSTAB: &str = "/etc/fstab";
 
-/// The most bytes of either that are read: some ten thousand mounts.
+/// Maximum number of bytes that are read of either file: about ten thousand mounts.
 const TABLE_BYTES_MAX: u64 = 4 << 20;
 
-/// What is said of a file that is mounted by itself.
-pub(super) const SINGLE_FILE_MOUNT_WARNING: &str = "is mounted by itself: a file that takes its place where it is mounted from is not seen; mount its folder instead";
+/// End of the log message for a file that is mounted as a single file.
+pub(super) const SINGLE_FILE_MOUNT_STATE: &str =
+    "mounted as a single file, replacements outside the mount not detected";
 
-/// What is said of one that was replaced.
-pub(super) const MOUNTED_FILE_REPLACED: &str = "was replaced or moved where it is mounted from, and the old file is still in force; mount its folder instead, and start doorward again";
+/// Remedy in the log for a file that is mounted as a single file.
+pub(super) const SINGLE_FILE_MOUNT_REMEDY: &str = "mount its folder instead";
 
-/// A watched file that is mounted by itself.
+/// End of the message in the log and on `/readyz` for a mounted file that was replaced outside its mount.
+pub(super) const REPLACED_MOUNT_STATE: &str = "replaced outside its mount, old file still active";
+
+/// Remedy in the log and on `/readyz` for a mounted file that was replaced outside its mount.
+pub(super) const REPLACED_MOUNT_REMEDY: &str = "mount its folder instead, and restart doorward";
+
+/// A watched file that is mounted as a single file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FileMount {
-    /// Where it is mounted.
+    /// The path at which the file is mounted.
     mount_point: PathBuf,
-    /// The file's path in its own file system, as it was when it was mounted.
+    /// The path of the file in its file system at the time of the mount.
     root: OsString,
 }
 
 impl FileMount {
-    /// Returns the mount of the file that `path` leads to; `None` if it is not mounted by itself, or cannot be found.
+    /// Returns the mount of the file at `path`; `None` if the file is not mounted as a single file, or is missing.
     pub(super) fn find(path: &Path) -> Option<Self> {
-        let point = fs::canonicalize(path).ok()?;
-        let root = mount_root(&read_table(MOUNTINFO)?, &point)?;
-        Some(Self { mount_point: point, root })
+        let mount_point = fs::canonicalize(path).ok()?;
+        let root = mount_root(&read_table(MOUNTINFO)?, &mount_point)?;
+        Some(Self { mount_point, root })
     }
 
-    /// Returns whether the mounted file is not the one any more that has its name where it is mounted from.
+    /// Returns true if another file got the name of the mounted file outside the mount.
     pub(super) fn is_replaced(&self) -> bool {
-        // Some file systems do not tell it in one way, and some not in the other.
+        // Some file systems report this only by the link count, and some only by the root.
         let is_unlinked = fs::metadata(&self.mount_point).is_ok_and(|metadata| metadata.nlink() == 0);
         is_unlinked
             || self.is_moved(read_table(MOUNTINFO).and_then(|mounts| mount_root(&mounts, &self.mount_point)))
     }
 
-    /// Compares the root with what it is now. If the mount is gone, the path shows another file, which is watched.
+    /// Compares the root with the current one. Without a mount, the path leads to another file, which is watched.
     fn is_moved(&self, now: Option<OsString>) -> bool {
         now.is_some_and(|root| root != self.root || root.as_bytes().ends_with(b"//deleted"))
     }
 }
 
-/// Returns the innermost folder above `path` (which has no links) that is a mount point by fstab, and on which nothing
-/// is mounted. What is made there would be hidden by the mount, or stand in for the files that it has.
+/// Returns the innermost folder above `path` that is a mount point by fstab and has no mount. `path` must not contain
+/// links.
+///
+/// A file that is created in such a folder would be hidden by the mount, or would be used instead of the mounted file.
 pub fn find_unmounted_folder(path: &Path) -> Option<PathBuf> {
     let (fstab, mounts) = (read_table(FSTAB)?, read_table(MOUNTINFO)?);
     find_unmounted_folder_in(path, &fstab, &mounts)
@@ -69,34 +80,33 @@ fn find_unmounted_folder_in(path: &Path, fstab: &[u8], mounts: &[u8]) -> Option<
     let points = |table, field: usize| -> Vec<PathBuf> {
         rows(table).filter_map(|row| row.get(field).map(|point| PathBuf::from(unescape(point)))).collect()
     };
-    let (wanted, there) = (points(fstab, 1), points(mounts, 4));
+    let (expected, mounted) = (points(fstab, 1), points(mounts, 4));
     let folders = path.ancestors().skip(1);
-    // `/` is mounted, whatever the tables say.
+    // `/` is always mounted.
     let found = folders.filter(|folder| folder.parent().is_some()).find(|folder| {
-        // Of `/mnt/share/`, too.
-        // Swap has none.
-        let is_point = |point: &&PathBuf| point.is_absolute() && point.components().eq(folder.components());
-        let is_wanted = wanted.iter().any(|point| is_point(&point));
-        is_wanted && !there.iter().any(|point| point == folder)
+        // Comparing components also matches `/mnt/share/`. The mount point of swap is not a path.
+        let is_folder = |point: &&PathBuf| point.is_absolute() && point.components().eq(folder.components());
+        let is_expected = expected.iter().any(|point| is_folder(&point));
+        is_expected && !mounted.iter().any(|point| point == folder)
     });
     found.map(Path::to_owned)
 }
 
-/// The root of what is mounted at a point; of several mounts there the last one, which hides the others.
-fn mount_root(mounts: &[u8], point: &Path) -> Option<OsString> {
-    let at = |row: &Vec<&[u8]>| row.get(4).is_some_and(|field| unescape(field) == point.as_os_str());
-    rows(mounts).filter(at).last().and_then(|row| row.get(3).map(|root| unescape(root)))
+/// Returns the root of the mount at a mount point. The last of several mounts hides the others.
+fn mount_root(mounts: &[u8], mount_point: &Path) -> Option<OsString> {
+    let is_at = |row: &Vec<&[u8]>| row.get(4).is_some_and(|field| unescape(field) == mount_point.as_os_str());
+    rows(mounts).filter(is_at).last().and_then(|row| row.get(3).map(|root| unescape(root)))
 }
 
-/// The fields of each line that is no comment.
+/// Returns the fields of each line that is not a comment.
 fn rows(table: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
-    let fields = |line: &'_ [u8]| line.first() != Some(&b'#');
-    table.split(|byte| *byte == b'\n').filter(move |line| fields(line)).map(|line| {
+    let is_row = |line: &'_ [u8]| line.first() != Some(&b'#');
+    table.split(|byte| *byte == b'\n').filter(move |line| is_row(line)).map(|line| {
         line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|field| !field.is_empty()).collect()
     })
 }
 
-/// A field without its escapes: a blank is written `\040`.
+/// Replaces the octal escapes of a field; a space is written as `\040`.
 fn unescape(field: &[u8]) -> OsString {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -117,7 +127,7 @@ fn unescape(field: &[u8]) -> OsString {
     OsString::from_vec(bytes)
 }
 
-/// Reads a table; `None` if it is not there, as where /proc is not mounted.
+/// Reads a table; `None` if the file is missing, for example because /proc is not mounted.
 fn read_table(table: impl AsRef<OsStr>) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     File::open(Path::new(table.as_ref())).ok()?.take(TABLE_BYTES_MAX).read_to_end(&mut text).ok()?;
@@ -151,7 +161,7 @@ mod tests {
         for root in ["/srv/x//deleted", "/srv/x.old", "/srv/.nfs0001", "//deleted"] {
             assert!(mount.is_moved(Some(root.into())), "{root}");
         }
-        // One that was replaced before it was looked at.
+        // A file that was replaced before the first check.
         let late = FileMount { mount_point: "/etc/x".into(), root: "/srv/x//deleted".into() };
         assert!(late.is_moved(Some("/srv/x//deleted".into())));
     }

@@ -1,5 +1,5 @@
-//! Whether what is in force is what is on disk, and what is said of it: in the log once for each new reason, and on
-//! `/readyz` as long as it lasts.
+//! The state of a watched file: whether its active content is the content on disk. A change of this state is logged once
+//! for each reason, and `/readyz` reports it as long as it lasts.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,97 +7,103 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
 
-use super::mount::MOUNTED_FILE_REPLACED;
+use super::mount::{REPLACED_MOUNT_REMEDY, REPLACED_MOUNT_STATE};
 
-/// Faults that are logged one by one; `doorward check` lists all.
+/// Maximum number of errors of one file that are logged one by one. `doorward check` reports all of them.
 const LOGGED_ERRORS_MAX: usize = 20;
 
-/// The health of one file, as `/readyz` tells it.
+/// The health of one file for `/readyz`.
 #[derive(Debug, Default)]
 pub struct FileHealth(ArcSwapOption<DegradedHealth>);
 
-/// What is not as it should be.
+/// The reason for which a file is degraded.
 #[derive(Debug)]
 struct DegradedHealth {
     message: String,
-    /// Whether what is in force is not what is on disk.
+    /// The active content is not the content on disk.
     is_stale: bool,
-    /// By a clock that nobody sets.
+    /// A monotonic time, which a change of the system clock does not affect.
     degraded_at: Instant,
 }
 
 impl FileHealth {
-    /// What is not as it should be, and since when; it does not tell where the file is.
+    /// Returns the reason for which the file is degraded, with the time since when. It does not contain the path.
     pub fn degraded_message(&self) -> Option<String> {
         let degraded = self.0.load();
-        let DegradedHealth { message: what, degraded_at: since, .. } = degraded.as_deref()?;
-        let date = SystemTime::now().checked_sub(since.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
-        Some(format!("{what} (since {})", humantime::format_rfc3339_seconds(date)))
+        let DegradedHealth { message, degraded_at, .. } = degraded.as_deref()?;
+        let date = SystemTime::now().checked_sub(degraded_at.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
+        Some(format!("{message} (since {})", humantime::format_rfc3339_seconds(date)))
     }
-}
 
-impl FileHealth {
-    /// Why what is in force is not what is on disk, if it is not.
+    /// Returns the reason for which the active content is not the content on disk.
     pub fn stale_message(&self) -> Option<String> {
         self.0.load().as_deref().filter(|degraded| degraded.is_stale).map(|degraded| degraded.message.clone())
     }
 }
 
-/// Why what is in force is not what is on disk.
+/// The reason for which the active content is not the content on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StaleReason {
-    /// It can't be used: the hash of what was logged.
+    /// The content is invalid; with the hash of the logged errors.
     Rejected(blake3::Hash),
-    /// It is not in force in time.
+    /// The content was not activated in time.
     Overdue,
 }
 
-/// Why a change is not in force in time.
+/// The reason for which a change was not activated in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OverdueReason {
-    /// It has been changing for too long.
+    /// The content never becomes stable.
     KeepsChanging,
-    /// It takes long to be read.
+    /// Reading and parsing take too long.
     SlowToLoad,
 }
 
 impl OverdueReason {
-    /// The reason, for the log and `/readyz`; and what to do about it.
-    fn reason_and_remedy(self) -> (&'static str, &'static str) {
+    /// Returns the reason as a predicate for the log and `/readyz`.
+    fn predicate(self) -> &'static str {
         match self {
-            Self::KeepsChanging => ("is being written all the time", "; write it beside and rename it"),
-            Self::SlowToLoad => ("takes long to be read", ""),
+            Self::KeepsChanging => "keeps changing",
+            Self::SlowToLoad => "takes long to load",
+        }
+    }
+
+    /// Returns what an administrator can do.
+    fn remedy(self) -> Option<&'static str> {
+        match self {
+            Self::KeepsChanging => Some("write a new file beside it and rename it"),
+            Self::SlowToLoad => None,
         }
     }
 }
 
-/// What [`ReloadState::refuse`] found.
+/// The result of [`ReloadState::mark_rejected`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RejectedReload {
-    /// Whether it was not refused for this reason before.
+    /// The content was not rejected for the same reason before.
     pub(super) is_new_reason: bool,
-    /// Whether what was in force was what was on disk before.
+    /// The active content was the content on disk before.
     pub(super) was_current: bool,
 }
 
-/// See the top of this file.
+/// The state of one file; see the module documentation.
 #[derive(Debug)]
 pub(super) struct ReloadState {
-    /// The file, as it is called in the log.
+    /// The name of the file in the log.
     label: &'static str,
     health: Arc<FileHealth>,
     stale_reason: Option<StaleReason>,
-    /// What is said of a file in force that has no entries, and since when it is.
+    /// The message for an active file without entries, and the time of its activation.
     empty_file: Option<(&'static str, Instant)>,
-    /// Since when a file that is mounted by itself is replaced where it is mounted from.
+    /// The time at which a file that is mounted as a single file was found replaced outside its mount.
     replaced_outside_at: Option<Instant>,
 }
 
 impl ReloadState {
-    /// Of a file that was just read, and found good.
-    pub(super) fn new(name: &'static str) -> Self {
+    /// Creates the state of a file whose content was just activated.
+    pub(super) fn new(label: &'static str) -> Self {
         Self {
-            label: name,
+            label,
             health: Arc::default(),
             stale_reason: None,
             empty_file: None,
@@ -109,63 +115,71 @@ impl ReloadState {
         Arc::clone(&self.health)
     }
 
-    /// Another file was put in force. `emptied` is what is said of it if it has no entries.
-    pub(super) fn content_activated(&mut self, path: &Path, emptied: Option<&'static str>) {
-        match (emptied, self.empty_file) {
+    /// Records that other content was activated. `empty_message` is the message for content without entries.
+    pub(super) fn content_activated(&mut self, path: &Path, empty_message: Option<&'static str>) {
+        match (empty_message, self.empty_file) {
             (Some(_), Some(_)) => {}
-            (Some(what), None) => {
-                tracing::warn!(file = %path.display(), "{what}");
-                self.empty_file = Some((what, Instant::now()));
+            (Some(message), None) => {
+                tracing::warn!(file = %path.display(), "{message}");
+                self.empty_file = Some((message, Instant::now()));
             }
             (None, _) => self.empty_file = None,
         }
     }
 
-    /// What is in force is what is on disk. Returns whether it was otherwise.
+    /// Records that the active content is the content on disk. Returns true if it was not before.
     pub(super) fn mark_current(&mut self, path: &Path) -> bool {
-        let was_stale = self.stale_reason.take();
-        match was_stale {
+        let stale_reason = self.stale_reason.take();
+        match stale_reason {
             Some(StaleReason::Rejected(_)) => {
-                tracing::info!(file = %path.display(), "the {} can be used again", self.label);
+                tracing::info!(file = %path.display(), "{} valid again", self.label);
             }
             Some(StaleReason::Overdue) => {
-                tracing::info!(file = %path.display(), "the {} is in force again", self.label)
+                tracing::info!(file = %path.display(), "{} active again", self.label)
             }
             None => {}
         }
         self.update_health();
-        was_stale.is_some() && self.replaced_outside_at.is_none()
+        stale_reason.is_some() && self.replaced_outside_at.is_none()
     }
 
-    /// Tells on `/readyz` what is to be said of a file although it can be used.
+    /// Updates the message of `/readyz` for a file whose content is valid.
     fn update_health(&self) {
-        let outside = self
-            .replaced_outside_at
-            .map(|since| (format!("the {} {MOUNTED_FILE_REPLACED}", self.label), true, since));
-        let told = outside.or_else(|| self.empty_file.map(|(what, since)| (what.to_owned(), false, since)));
-        let degraded = told.map(|(what, is_stale, since)| {
-            Arc::new(DegradedHealth { message: what, is_stale, degraded_at: since })
+        let replaced = self.replaced_outside_at.map(|at| {
+            (format!("the {} was {REPLACED_MOUNT_STATE}; {REPLACED_MOUNT_REMEDY}", self.label), true, at)
+        });
+        let degraded =
+            replaced.or_else(|| self.empty_file.map(|(message, at)| (message.to_owned(), false, at)));
+        let degraded = degraded.map(|(message, is_stale, degraded_at)| {
+            Arc::new(DegradedHealth { message, is_stale, degraded_at })
         });
         self.health.0.store(degraded);
     }
 
-    /// Notes whether a file that is mounted by itself is replaced where it is mounted from; with `again` it is logged
-    /// again. Returns whether what is in force is old because of that, if this is new.
+    /// Records whether a file that is mounted as a single file is replaced outside its mount. With `log_again`, a known
+    /// replacement is logged again.
+    ///
+    /// Returns `Some(true)` if the active content became stale because of this, and `Some(false)` if it became current.
     pub(super) fn set_replaced_outside(
         &mut self,
         path: &Path,
         is_replaced: bool,
-        again: bool,
+        log_again: bool,
     ) -> Option<bool> {
         let is_new = is_replaced != self.replaced_outside_at.is_some();
-        if is_replaced && (is_new || again) {
-            tracing::error!(file = %path.display(), "the {} {MOUNTED_FILE_REPLACED}", self.label);
+        if is_replaced && (is_new || log_again) {
+            tracing::error!(
+                file = %path.display(),
+                remedy = REPLACED_MOUNT_REMEDY,
+                "{} {REPLACED_MOUNT_STATE}",
+                self.label
+            );
         }
         if !is_new {
             return None;
         }
         self.replaced_outside_at = is_replaced.then(Instant::now);
-        // Another reason that is told stays, and this one is told after it.
+        // Another reason is reported first, and this one after it.
         if self.stale_reason.is_some() {
             return None;
         }
@@ -173,58 +187,65 @@ impl ReloadState {
         Some(is_replaced)
     }
 
-    /// What is on disk can't be used, and the last good one stays in force. `phrase` is what `/readyz` says.
-    pub(super) fn mark_rejected(&mut self, faults: &[String], phrase: &str) -> RejectedReload {
-        let refused = StaleReason::Rejected(blake3::hash(faults.join("\n").as_bytes()));
-        let (is_news, was_fresh) = (self.stale_reason != Some(refused), self.stale_reason.is_none());
-        if is_news {
-            for fault in faults.iter().take(LOGGED_ERRORS_MAX) {
-                tracing::error!(%fault, "{} not reloaded, the last good one stays in force", self.label);
+    /// Records that the content on disk is invalid. The last valid content stays active.
+    ///
+    /// `errors` are logged, and `readiness_message` is reported by `/readyz`.
+    pub(super) fn mark_rejected(&mut self, errors: &[String], readiness_message: &str) -> RejectedReload {
+        let reason = StaleReason::Rejected(blake3::hash(errors.join("\n").as_bytes()));
+        let is_new_reason = self.stale_reason != Some(reason);
+        let was_current = self.stale_reason.is_none();
+        if is_new_reason {
+            for error in errors.iter().take(LOGGED_ERRORS_MAX) {
+                tracing::error!(%error, "{} not reloaded, last valid content stays active", self.label);
             }
-            self.mark_stale(refused, phrase, Duration::ZERO);
+            self.mark_stale(reason, readiness_message, Duration::ZERO);
         }
-        RejectedReload { is_new_reason: is_news, was_current: was_fresh }
+        RejectedReload { is_new_reason, was_current }
     }
 
-    /// What is on disk has been there for so long, and is not in force yet. Returns whether what was in force was what
-    /// was on disk before.
-    pub(super) fn mark_overdue(&mut self, path: &Path, age: Duration, why: OverdueReason) -> bool {
-        let was_fresh = self.stale_reason.is_none();
-        // A reason that was told already is not replaced by a lesser one.
-        if was_fresh {
-            let (reason, remedy) = why.reason_and_remedy();
+    /// Records that a change of this age is not active yet. Returns true if the active content was the content on disk
+    /// before.
+    pub(super) fn mark_overdue(&mut self, path: &Path, age: Duration, reason: OverdueReason) -> bool {
+        let was_current = self.stale_reason.is_none();
+        // An earlier reason, which can be invalid content, is more important.
+        if was_current {
             tracing::warn!(
                 file = %path.display(),
-                for_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
-                "{} not reloaded, it {reason}{remedy}",
+                pending_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+                reason = reason.predicate(),
+                remedy = reason.remedy(),
+                "{} not reloaded in time",
                 self.label
             );
-            self.mark_stale(StaleReason::Overdue, &format!("the {} {reason}", self.label), age);
+            let message = format!("the {} {}", self.label, reason.predicate());
+            self.mark_stale(StaleReason::Overdue, &message, age);
         }
-        was_fresh
+        was_current
     }
 
-    /// Tells it on `/readyz`, as something that began so long ago. What was told before began when it began.
-    fn mark_stale(&mut self, stale: StaleReason, phrase: &str, age: Duration) {
+    /// Sets the message of `/readyz`. If the content was stale before, the start of that time is kept; otherwise the
+    /// stale time started `age` ago.
+    fn mark_stale(&mut self, reason: StaleReason, message: &str, age: Duration) {
         let now = Instant::now();
-        let before =
-            self.stale_reason.is_some().then(|| self.health.0.load().as_ref().map(|told| told.degraded_at));
-        let since = before.flatten().unwrap_or_else(|| now.checked_sub(age).unwrap_or(now));
-        self.stale_reason = Some(stale);
-        let what = format!("{phrase}; the last good one is in force");
+        let previous = self.health.0.load().as_ref().map(|degraded| degraded.degraded_at);
+        let degraded_at = previous
+            .filter(|_| self.stale_reason.is_some())
+            .unwrap_or_else(|| now.checked_sub(age).unwrap_or(now));
+        self.stale_reason = Some(reason);
         self.health.0.store(Some(Arc::new(DegradedHealth {
-            message: what,
+            message: format!("{message}; the last valid content is active"),
             is_stale: true,
-            degraded_at: since,
+            degraded_at,
         })));
     }
 }
 
-/// Logs lines that can't be used of a file that can.
-pub fn log_invalid_lines(faults: impl ExactSizeIterator<Item = String>, bad: usize) {
-    let shown = faults.len().min(LOGGED_ERRORS_MAX);
-    faults.take(LOGGED_ERRORS_MAX).for_each(|fault| tracing::warn!("{fault}"));
-    if bad > shown {
-        tracing::warn!(more = bad - shown, "there are more such lines; doorward check lists them");
+/// Logs the invalid lines of a file whose other lines are valid.
+pub fn log_invalid_lines(errors: impl ExactSizeIterator<Item = String>, invalid_lines: usize) {
+    let logged = errors.len().min(LOGGED_ERRORS_MAX);
+    errors.take(LOGGED_ERRORS_MAX).for_each(|error| tracing::warn!(%error, "invalid line"));
+    if invalid_lines > logged {
+        let remedy = "doorward check lists all of them";
+        tracing::warn!(count = invalid_lines - logged, remedy, "further invalid lines not logged");
     }
 }

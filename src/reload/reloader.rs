@@ -1,5 +1,6 @@
-//! Keeping in force the file that is on disk, without a restart and without ever losing the last good one. What
-//! can't be used leaves what is in force as it is, and is told in the log, on `/readyz` and in the metrics.
+//! A watched file whose content is parsed and activated at run time.
+//!
+//! Invalid content never replaces the active content. It is reported in the log, on `/readyz` and in the metrics.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,158 +9,164 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::mount::{FileMount, SINGLE_FILE_MOUNT_WARNING};
+use super::mount::{FileMount, SINGLE_FILE_MOUNT_REMEDY, SINGLE_FILE_MOUNT_STATE};
 use super::reload_state::{OverdueReason, ReloadState};
 use super::{
     FileHealth, NewContent, PollFile, PollResult, ReadError, SourceFile, UnstableFileMode, WatchedFile,
 };
 use crate::clock::Moment;
 
-/// What happened to a file, for the metrics.
+/// An event of a watched file, for the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReloadEvent {
-    /// Another content was put in force.
+    /// New content was activated.
     Reloaded,
-    /// What is on disk can't be used, for a reason that is new.
+    /// The content on disk is invalid, for a new reason.
     Failed,
-    /// What is in force is not what is on disk any more.
+    /// The active content is no longer the content on disk.
     BecameStale,
-    /// What is in force is what is on disk again.
+    /// The active content is the content on disk again.
     BecameCurrent,
 }
 
-/// A kind of file that is kept in force.
+/// A kind of file that can be reloaded.
 pub trait Reloadable: Send {
-    /// What a good file holds.
+    /// The parsed content of a valid file.
     type Content;
-    /// Why a file can't be used.
+    /// The reason for which a file is invalid.
     type Error: From<ReadError>;
 
-    /// What the file is called in the log.
+    /// Returns the name of the file in the log.
     fn label(&self) -> &'static str;
 
-    /// What comes into force of it if it never holds still.
+    /// Returns the rule for a file whose content never becomes stable.
     fn unstable_mode(&self) -> UnstableFileMode;
 
-    /// The line by which it says that it has no entries; empty if an empty file can't be used.
+    /// Returns the line that states that the file has no entries; an empty line if an empty file is invalid.
     fn no_entries_line(&self) -> &'static [u8] {
         b""
     }
 
-    /// What is said of a file without entries that does not say so itself; `None` if an empty file can't be used.
+    /// Returns the message for a file without entries and without the line that states this; `None` if an empty file is
+    /// invalid.
     fn empty_file_message(&self) -> Option<&'static str> {
         None
     }
 
-    /// Reads a text.
+    /// Parses the content of a file.
     ///
     /// # Errors
-    /// Why it can't be used.
+    /// The content is invalid.
     fn parse(&self, source: &SourceFile, text: &mut Zeroizing<Vec<u8>>)
     -> Result<Self::Content, Self::Error>;
 
-    /// Puts it in force, and logs what it is unless it is the `first`.
-    fn activate(&mut self, content: Self::Content, source: &SourceFile, first: bool);
+    /// Activates the content, and logs it unless it `is_first`.
+    fn activate(&mut self, content: Self::Content, source: &SourceFile, is_first: bool);
 
-    /// The lines of the log about a fault.
-    fn error_lines(&self, fault: &Self::Error) -> Vec<String>;
+    /// Returns the messages that are logged for an error.
+    fn error_lines(&self, error: &Self::Error) -> Vec<String>;
 
-    /// What `/readyz` says of a fault. It must not tell where the file is.
-    fn readiness_message(&self, fault: &Self::Error) -> &'static str;
+    /// Returns the message of `/readyz` for an error. It must not contain the path.
+    fn readiness_message(&self, error: &Self::Error) -> &'static str;
 
-    /// Counts what happened.
+    /// Counts an event.
     fn record_event(&self, event: ReloadEvent) {
         let _ = event;
     }
 }
 
-/// Keeps one file in force.
+/// A watched file and the component that uses its content.
 pub struct FileReloader<T> {
     watched_file: WatchedFile,
     reload_state: ReloadState,
-    /// If the file is mounted by itself.
+    /// The mount of a file that is mounted as a single file.
     mount: Option<FileMount>,
     target: T,
 }
 
 impl<T: Reloadable> FileReloader<T> {
-    /// Reads the file for the first time. There is no last good one yet, so a fault is an error.
+    /// Reads the file for the first time and activates its content.
     ///
     /// # Errors
-    /// Why it can't be used.
-    pub fn start(source: SourceFile, mut kind: T, now: Moment) -> Result<Self, T::Error> {
-        let (none_line, unsettled) = (kind.no_entries_line(), kind.unstable_mode());
-        let make = |source: &SourceFile, text: &mut Zeroizing<Vec<u8>>| {
-            let content = kind.parse(source, text)?;
-            kind.activate(content, source, true);
-            Ok(kind)
+    /// The file is invalid. There is no earlier content that could stay active.
+    pub fn start(source: SourceFile, mut target: T, now: Moment) -> Result<Self, T::Error> {
+        let (no_entries_line, unstable_mode) = (target.no_entries_line(), target.unstable_mode());
+        let make_target = |source: &SourceFile, text: &mut Zeroizing<Vec<u8>>| {
+            let content = target.parse(source, text)?;
+            target.activate(content, source, true);
+            Ok(target)
         };
-        Self::start_with(source, none_line, unsettled, make, now)
+        Self::start_with(source, no_entries_line, unstable_mode, make_target, now)
     }
 
-    /// The same for a kind that is made from the first content.
+    /// Reads the file for the first time and creates the target from its content.
     ///
     /// # Errors
-    /// Why it can't be used.
+    /// The file is invalid.
     pub fn start_with(
         source: SourceFile,
-        none_line: &'static [u8],
-        unsettled: UnstableFileMode,
-        make: impl FnOnce(&SourceFile, &mut Zeroizing<Vec<u8>>) -> Result<T, T::Error>,
+        no_entries_line: &'static [u8],
+        unstable_mode: UnstableFileMode,
+        make_target: impl FnOnce(&SourceFile, &mut Zeroizing<Vec<u8>>) -> Result<T, T::Error>,
         now: Moment,
     ) -> Result<Self, T::Error> {
-        let (mut watch, mut new) = WatchedFile::start(source, none_line, unsettled, now, thread::sleep)?;
-        let begin = Instant::now();
-        let kind = make(watch.source(), &mut new.text)?;
-        watch.set_load_time(begin.elapsed());
-        let mut state = ReloadState::new(kind.label());
-        state.content_activated(
-            &watch.source().path,
-            kind.empty_file_message().filter(|_| new.is_unexpectedly_empty),
-        );
-        state.mark_current(&watch.source().path);
-        let mount = FileMount::find(&watch.source().path);
+        let (mut watched_file, mut new) =
+            WatchedFile::start(source, no_entries_line, unstable_mode, now, thread::sleep)?;
+        let load_start = Instant::now();
+        let target = make_target(watched_file.source(), &mut new.text)?;
+        watched_file.set_load_time(load_start.elapsed());
+        let path = &watched_file.source().path;
+        let mut reload_state = ReloadState::new(target.label());
+        let empty_message = target.empty_file_message().filter(|_| new.is_unexpectedly_empty);
+        reload_state.content_activated(path, empty_message);
+        reload_state.mark_current(path);
+        let mount = FileMount::find(path);
         if mount.is_some() {
-            tracing::warn!(file = %watch.source().path.display(), "the {} {SINGLE_FILE_MOUNT_WARNING}", kind.label());
+            tracing::warn!(
+                file = %path.display(),
+                remedy = SINGLE_FILE_MOUNT_REMEDY,
+                "{} {SINGLE_FILE_MOUNT_STATE}",
+                target.label()
+            );
         }
-        Ok(Self { watched_file: watch, reload_state: state, mount, target: kind })
+        Ok(Self { watched_file, reload_state, mount, target })
     }
 
-    /// What is kept in force.
+    /// Returns the component that uses the content.
     pub fn target(&self) -> &T {
         &self.target
     }
 
-    /// What `/readyz` tells.
+    /// Returns the health of the file for `/readyz`.
     pub fn health(&self) -> Arc<FileHealth> {
         self.reload_state.health()
     }
 
-    /// Puts new content in force, which a look at `now` found that began at `begin`.
-    fn load_content(&mut self, mut new: NewContent, now: Moment, begin: Instant) {
-        let read = now.plus(begin.elapsed());
-        if let Some(age) = self.watched_file.will_be_overdue_for(read) {
+    /// Parses and activates new content. `now` and `poll_start` are the time at which the poll started.
+    fn load_content(&mut self, mut new: NewContent, now: Moment, poll_start: Instant) {
+        let read_at = now.plus(poll_start.elapsed());
+        if let Some(age) = self.watched_file.will_be_overdue_for(read_at) {
             self.report_overdue(age, OverdueReason::SlowToLoad);
         }
         match self.target.parse(self.watched_file.source(), &mut new.text) {
             Ok(content) => {
                 self.target.activate(content, self.watched_file.source(), false);
-                self.watched_file.accept_offered(begin.elapsed());
+                self.watched_file.accept_offered(poll_start.elapsed());
                 self.target.record_event(ReloadEvent::Reloaded);
-                let emptied = self.target.empty_file_message().filter(|_| new.is_unexpectedly_empty);
-                self.reload_state.content_activated(&self.watched_file.source().path, emptied);
+                let empty_message = self.target.empty_file_message().filter(|_| new.is_unexpectedly_empty);
+                self.reload_state.content_activated(&self.watched_file.source().path, empty_message);
                 self.report_current();
             }
             Err(_) if !new.is_complete => self.watched_file.retry_later(now),
-            Err(fault) => {
+            Err(error) => {
                 self.watched_file.reject_offered();
-                self.report_rejected(&fault);
+                self.report_rejected(&error);
             }
         }
     }
 
-    fn report_overdue(&mut self, age: Duration, why: OverdueReason) {
-        if self.reload_state.mark_overdue(&self.watched_file.source().path, age, why) {
+    fn report_overdue(&mut self, age: Duration, reason: OverdueReason) {
+        if self.reload_state.mark_overdue(&self.watched_file.source().path, age, reason) {
             self.target.record_event(ReloadEvent::BecameStale);
         }
     }
@@ -170,30 +177,31 @@ impl<T: Reloadable> FileReloader<T> {
         }
     }
 
-    /// Tells if a file that is mounted by itself was replaced outside, which no look at it shows.
-    fn check_mount(&mut self, forced: bool) {
+    /// Checks whether a file that is mounted as a single file was replaced outside its mount. A poll of the file cannot
+    /// detect this.
+    fn check_mount(&mut self, is_forced: bool) {
         let Some(mount) = &self.mount else { return };
         let path = &self.watched_file.source().path;
-        match self.reload_state.set_replaced_outside(path, mount.is_replaced(), forced) {
+        match self.reload_state.set_replaced_outside(path, mount.is_replaced(), is_forced) {
             Some(true) => self.target.record_event(ReloadEvent::BecameStale),
             Some(false) => self.target.record_event(ReloadEvent::BecameCurrent),
             None => {}
         }
     }
 
-    fn report_rejected(&mut self, fault: &T::Error) {
-        let refusal = self
+    fn report_rejected(&mut self, error: &T::Error) {
+        let rejected = self
             .reload_state
-            .mark_rejected(&self.target.error_lines(fault), self.target.readiness_message(fault));
-        if refusal.is_new_reason {
+            .mark_rejected(&self.target.error_lines(error), self.target.readiness_message(error));
+        if rejected.is_new_reason {
             self.target.record_event(ReloadEvent::Failed);
         }
-        if refusal.was_current {
+        if rejected.was_current {
             self.target.record_event(ReloadEvent::BecameStale);
         }
     }
 
-    /// To have stamps believed and reads fail.
+    /// Returns the watched file for tests that trust its stamp or make reads fail.
     #[cfg(test)]
     pub(crate) fn watched_file_mut(&mut self) -> &mut WatchedFile {
         &mut self.watched_file
@@ -201,18 +209,18 @@ impl<T: Reloadable> FileReloader<T> {
 }
 
 impl<T: Reloadable> PollFile for FileReloader<T> {
-    fn poll(&mut self, now: Moment, forced: bool) {
-        let begin = Instant::now();
-        match self.watched_file.poll(now, forced, self.target.unstable_mode()) {
+    fn poll(&mut self, now: Moment, is_forced: bool) {
+        let poll_start = Instant::now();
+        match self.watched_file.poll(now, is_forced, self.target.unstable_mode()) {
             PollResult::NoChange => {}
             PollResult::Active => self.report_current(),
-            PollResult::Unreadable(fault) => self.report_rejected(&fault.into()),
-            PollResult::Changed(new) => self.load_content(new, now, begin),
+            PollResult::Unreadable(error) => self.report_rejected(&error.into()),
+            PollResult::Changed(new) => self.load_content(new, now, poll_start),
         }
-        if let Some(age) = self.watched_file.overdue_for(now.plus(begin.elapsed())) {
+        if let Some(age) = self.watched_file.overdue_for(now.plus(poll_start.elapsed())) {
             self.report_overdue(age, OverdueReason::KeepsChanging);
         }
-        self.check_mount(forced);
+        self.check_mount(is_forced);
     }
 
     fn next_poll_in(&self, now: Moment) -> Option<Duration> {

@@ -1,4 +1,4 @@
-//! Reading a watched file: where it is, why it cannot be read, and what tells one state of it from another.
+//! The path of a watched file, the errors of reading it, and the metadata that identifies its state.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek};
@@ -12,39 +12,39 @@ use zeroize::Zeroizing;
 use super::read_access::describe_missing_access;
 use crate::identity;
 
-/// The buffer of a comparison, which keeps nothing of the file.
+/// Size of the buffer for hashing a file without keeping its content.
 const COMPARE_BUFFER: usize = 64 << 10;
 
-/// Why a file can't be read.
+/// The reason for which a file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// There is nothing at that path.
+    /// The path does not exist.
     #[error("{0}: there is no such file")]
     Missing(String),
-    /// Something else than a file.
-    #[error("{0}: it is {1}, and not a file")]
+    /// The path is not a regular file.
+    #[error("{0}: it is {1}, not a file")]
     NotAFile(String, &'static str),
-    /// The system refused to read it; with what is lacking and how to give it, if that is known.
-    #[error("{0}: can't be read: {1}{lacks}", lacks = .2.as_ref().map(|what| format!("; {what}")).unwrap_or_default())]
+    /// The system denied the read. The third field explains which permission is missing and how to grant it.
+    #[error("{0}: cannot be read: {1}{hint}", hint = .2.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default())]
     Unreadable(String, io::Error, Option<String>),
-    /// More than the bound.
-    #[error("{0}: it has more than {1} bytes")]
+    /// The file is larger than its limit.
+    #[error("{0}: the file is larger than {1} bytes")]
     TooLarge(String, u64),
-    /// It was never the same for long enough to be read whole.
-    #[error("{0}: it changes all the time; write the new file beside it and rename it")]
+    /// The content never became stable.
+    #[error("{0}: the file keeps changing; write a new file beside it and rename it")]
     KeepsChanging(String),
 }
 
-/// Where a file is, and how much of it may be read.
+/// The path of a file, and the limit of its size.
 #[derive(Clone, Debug)]
 pub struct SourceFile {
-    /// Its path, as it was set.
+    /// The path as given in the settings.
     pub path: PathBuf,
-    /// The most bytes it may have.
+    /// Maximum size in bytes.
     pub max_bytes: u64,
 }
 
-/// What tells one state of a file from another without reading it.
+/// The metadata that identifies a state of a file without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileStamp {
     device: u64,
@@ -55,7 +55,7 @@ pub(super) struct FileStamp {
 }
 
 impl FileStamp {
-    fn of(metadata: &Metadata) -> Self {
+    fn from_metadata(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -65,61 +65,62 @@ impl FileStamp {
         }
     }
 
-    /// Returns whether both are of one file. True only if that file was held open in between, since the number of
-    /// a file that is gone is given to the next one.
+    /// Returns true if both stamps are of the same file. The result is reliable only if the file was open in between,
+    /// because a new file can get the inode number of a removed file.
     pub(super) fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
     }
 
-    /// Returns whether nothing was written in between. The change time is left out: it also moves when the file
-    /// is unlinked.
+    /// Returns true if the file was not written between the two stamps. The change time is not compared, because
+    /// unlinking the file changes it too.
     pub(super) fn is_same_content(&self, other: &Self) -> bool {
         self.is_same_file(other) && (self.size, self.modified) == (other.size, other.modified)
     }
 }
 
-/// A whole read.
+/// The content of a file, read from its start to its end.
 #[derive(Debug)]
 pub(super) struct ReadContent {
-    /// What was read; cleared when it goes, since it may be a secret.
+    /// The content; it can be a secret, so it is cleared when it is dropped.
     pub(super) bytes: Zeroizing<Vec<u8>>,
-    /// Of `bytes`.
+    /// The hash of `bytes`.
     pub(super) hash: blake3::Hash,
-    /// The file, held open so that its number stays its own.
+    /// The open file. While it is open, no other file gets its inode number.
     pub(super) file: File,
-    /// As it was before the first byte was read.
+    /// The stamp before the first byte was read.
     pub(super) stamp: FileStamp,
-    /// Whether nothing was written while it was read.
+    /// The file was not written while it was read.
     pub(super) is_stable: bool,
 }
 
 impl ReadContent {
-    /// Whether this was whole: another file has taken its place since, and nobody wrote to it.
+    /// Returns true if the content was complete: another file has replaced this one, which was not written to after
+    /// it was read.
     pub(super) fn was_complete(&self, next: &Self) -> bool {
-        let replaced = !self.stamp.is_same_file(&next.stamp);
-        replaced && self.is_stable && is_unmodified(&self.file, &self.stamp)
+        let is_replaced = !self.stamp.is_same_file(&next.stamp);
+        is_replaced && self.is_stable && is_unmodified(&self.file, &self.stamp)
     }
 
-    /// Whether this is what was read before, and nobody wrote to it in between.
-    pub(super) fn is_same_read(&self, before: &Self) -> bool {
-        self.is_stable && self.hash == before.hash && self.stamp.is_same_content(&before.stamp)
+    /// Returns true if the previous read returned the same content, and the file was not written in between.
+    pub(super) fn is_same_read(&self, previous: &Self) -> bool {
+        self.is_stable && self.hash == previous.hash && self.stamp.is_same_content(&previous.stamp)
     }
 }
 
 impl SourceFile {
-    /// Its path, for messages.
+    /// Returns the path for messages, see [`displayable_path`].
     pub fn display_path(&self) -> String {
         displayable_path(&self.path)
     }
 
     pub(super) fn stamp(&self) -> Option<FileStamp> {
-        fs::metadata(&self.path).ok().map(|metadata| FileStamp::of(&metadata))
+        fs::metadata(&self.path).ok().map(|metadata| FileStamp::from_metadata(&metadata))
     }
 
     /// Reads the whole file.
     ///
     /// # Errors
-    /// Why it can't be read; at once, also if it is a pipe that nobody writes to.
+    /// The file cannot be read. A pipe without a writer is an immediate error.
     pub fn read(&self) -> Result<Vec<u8>, ReadError> {
         self.read_content().map(|mut text| std::mem::take(&mut *text.bytes))
     }
@@ -128,7 +129,7 @@ impl SourceFile {
         let (file, before) = self.open()?;
         let bytes = self.read_open(&file, before.size)?;
         let after = file.metadata().map_err(|error| self.read_error(error))?;
-        let is_stable = FileStamp::of(&after).is_same_content(&before);
+        let is_stable = FileStamp::from_metadata(&after).is_same_content(&before);
         Ok(ReadContent { hash: blake3::hash(&bytes), bytes, file, stamp: before, is_stable })
     }
 
@@ -146,7 +147,7 @@ impl SourceFile {
         }
     }
 
-    /// Reads a file again that is held open, wherever it is by now; `None` if it was written to since it was read.
+    /// Reads an open file again, even if it was renamed or removed. Returns `None` if it was written to since `stamp`.
     pub(super) fn reread_open(&self, mut file: &File, stamp: &FileStamp) -> Option<Zeroizing<Vec<u8>>> {
         file.rewind().ok()?;
         let bytes = self.read_open(file, stamp.size).ok()?;
@@ -158,7 +159,7 @@ impl SourceFile {
         if size > self.max_bytes {
             return Err(too_large());
         }
-        // With room for one byte more, or the end would be found by growing, which leaves a copy behind.
+        // The buffer has room for one more byte. Otherwise reading the end would grow it and leave a copy in memory.
         let mut bytes =
             Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default().saturating_add(1)));
         file.take(self.max_bytes.saturating_add(1))
@@ -167,17 +168,19 @@ impl SourceFile {
         if bytes.len() as u64 > self.max_bytes { Err(too_large()) } else { Ok(bytes) }
     }
 
-    /// Opens the file. It is looked at before, since opening a device can do something; and again when it is open,
-    /// since it can be another one by then. Nothing waits for the other end of a pipe.
+    /// Opens the file, which must be a regular file.
+    ///
+    /// The type is checked before the file is opened, because opening a device can have effects. It is checked again
+    /// afterwards, because another file can have replaced it. Opening does not wait for the other end of a pipe.
     fn open(&self) -> Result<(File, FileStamp), ReadError> {
         let unreadable = |error| self.read_error(error);
         self.check_file_type(&fs::metadata(&self.path).map_err(unreadable)?)?;
-        let no_wait = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
+        let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
         let file =
-            fs::OpenOptions::new().read(true).custom_flags(no_wait).open(&self.path).map_err(unreadable)?;
+            fs::OpenOptions::new().read(true).custom_flags(flags).open(&self.path).map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
         self.check_file_type(&metadata)?;
-        Ok((file, FileStamp::of(&metadata)))
+        Ok((file, FileStamp::from_metadata(&metadata)))
     }
 
     fn check_file_type(&self, metadata: &Metadata) -> Result<(), ReadError> {
@@ -194,31 +197,33 @@ impl SourceFile {
         match error.kind() {
             io::ErrorKind::NotFound => ReadError::Missing(self.display_path()),
             _ => {
-                let lacks = describe_missing_access(&self.path, &error);
-                ReadError::Unreadable(self.display_path(), error, lacks)
+                let hint = describe_missing_access(&self.path, &error);
+                ReadError::Unreadable(self.display_path(), error, hint)
             }
         }
     }
 }
 
-/// Returns a path for messages. A text that names nothing can be a secret that was pasted in the place of a path, so
-/// it is shown only if it begins at a folder that exists: `/etc/…`, `./…`, `access/…`.
+/// Returns a path for messages.
+///
+/// A path that does not exist can be a secret that was pasted into the wrong setting. It is shown only if it starts with
+/// a folder that exists, such as `/etc/…`, `./…` or `access/…`.
 pub fn displayable_path(path: &Path) -> String {
     let text = path.as_os_str();
-    let is_there = || fs::symlink_metadata(path).is_ok();
-    if begins_in_existing_folder(path) || is_there() {
+    let exists = || fs::symlink_metadata(path).is_ok();
+    if starts_in_existing_folder(path) || exists() {
         return identity::sanitize_for_display(text.as_encoded_bytes());
     }
-    format!("a path of {} bytes, which is not shown since nothing is there", text.len())
+    format!("a path of {} bytes, not shown because it does not exist", text.len())
 }
 
-/// Returns whether the first folder of a path exists; of `.` and `..`, the first one behind.
-fn begins_in_existing_folder(path: &Path) -> bool {
+/// Returns true if the first folder of a path exists. `.` and `..` at the start are skipped.
+fn starts_in_existing_folder(path: &Path) -> bool {
     let mut folder = PathBuf::new();
     let mut parts = path.components().peekable();
     while let Some(part) = parts.next() {
         folder.push(part);
-        // The last part is the file's own name.
+        // The last part is the name of the file.
         if parts.peek().is_none() {
             return matches!(path.components().next(), Some(Component::CurDir | Component::ParentDir));
         }
@@ -229,15 +234,17 @@ fn begins_in_existing_folder(path: &Path) -> bool {
     false
 }
 
-/// Returns whether an open file is as it was when `stamp` was taken.
+/// Returns true if an open file was not written to since `stamp`.
 pub(super) fn is_unmodified(file: &File, stamp: &FileStamp) -> bool {
-    file.metadata().is_ok_and(|metadata| FileStamp::of(&metadata).is_same_content(stamp))
+    file.metadata().is_ok_and(|metadata| FileStamp::from_metadata(&metadata).is_same_content(stamp))
 }
 
-/// Returns whether an open file is as it was when `stamp` was taken, and was written at least `span` ago. Both are of
-/// one look: a thread that waited for a core in between must not take what was written meanwhile for what it read.
-pub(super) fn is_unmodified_for(file: &File, stamp: &FileStamp, span: Duration) -> bool {
+/// Returns true if an open file was not written to since `stamp`, nor in the last `min_age`.
+///
+/// Both are read from the same metadata. Otherwise a thread that waits for a core in between could mistake a later
+/// write for the content that it read.
+pub(super) fn is_unmodified_for(file: &File, stamp: &FileStamp, min_age: Duration) -> bool {
     let Ok(metadata) = file.metadata() else { return false };
     let age = metadata.modified().ok().and_then(|at| at.elapsed().ok());
-    FileStamp::of(&metadata).is_same_content(stamp) && age.is_some_and(|age| age >= span)
+    FileStamp::from_metadata(&metadata).is_same_content(stamp) && age.is_some_and(|age| age >= min_age)
 }

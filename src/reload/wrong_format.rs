@@ -1,9 +1,9 @@
-//! Files that are something else than what was expected, recognised by how they begin. Nothing of the content is told.
+//! Detection of files in a wrong format by their first bytes. Messages do not contain any of their content.
 
-/// How many bytes are looked at.
+/// Number of bytes that are inspected for NUL bytes.
 const INSPECTED_BYTES: usize = 4096;
 
-/// What files of binary formats begin with.
+/// The first bytes of binary formats, with the name of the format and, where there is one, the remedy.
 const MAGIC: &[(&[u8], &str)] = &[
     (b"\x1f\x8b", "compressed by gzip; unpack it"),
     (b"BZh", "compressed by bzip2; unpack it"),
@@ -24,14 +24,14 @@ const MAGIC: &[(&[u8], &str)] = &[
     (b"\x05\x02", "a keytab"),
 ];
 
-/// What a text in UTF-16 or UTF-32 is told to be.
+/// The descriptions of text with two or four bytes for each character.
 const UTF_16: &str = "UTF-16 text; save it as UTF-8 (PowerShell: Set-Content -Encoding ascii)";
 const UTF_32: &str = "UTF-32 text; save it as UTF-8";
 
-/// Returns what a file is whose bytes are not those of any text in UTF-8 or a similar encoding, and what to do.
+/// Returns the format and the remedy for content that is not text in an encoding such as UTF-8 or Latin-1.
 pub fn detect_binary(text: &[u8]) -> Option<&'static str> {
     if let Some((magic, what)) = MAGIC.iter().find(|(magic, _)| text.starts_with(magic)) {
-        // Letters alone can be the beginning of a name.
+        // Letters can also be the start of a user name.
         let is_certain = magic.iter().any(|b| !b.is_ascii_graphic()) || text.contains(&0);
         if is_certain {
             return Some(what);
@@ -52,23 +52,23 @@ pub fn detect_binary(text: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Returns whether a text has two or four bytes for each character: no line of another encoding can be added to it.
+/// Returns true if a text has two or four bytes for each character, so that no line in UTF-8 can be added to it.
 pub fn is_wide_encoding(text: &[u8]) -> bool {
     matches!(detect_binary(text), Some(UTF_16 | UTF_32))
 }
 
-/// Returns the same as [`not_text`], and what a text is in a format with a syntax of its own.
+/// Returns the format of content that is binary, see [`detect_binary`], or text in a format such as PEM, YAML or JSON.
 pub fn detect_other_format(text: &[u8]) -> Option<&'static str> {
     if let Some(what) = detect_binary(text) {
         return Some(what);
     }
-    let bare = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
+    let bare = super::utf8_bom::strip_utf8_bom(text).trim_ascii_start();
     match bare {
         _ if bare.starts_with(b"-----BEGIN ") => Some("PEM, a key or a certificate"),
         _ if bare.starts_with(b"---\n") || bare.starts_with(b"---\r\n") || bare.starts_with(b"%YAML") => {
             Some("YAML")
         }
-        // A table of TOML begins with [ too.
+        // A TOML table also starts with [.
         [b'[', rest @ ..] if rest.trim_ascii_start().starts_with(b"{") => Some("JSON"),
         [b'{', next, ..]
             if next.is_ascii_whitespace() || matches!(next, b'"' | b'{' | b'[' | b']' | b'}') =>

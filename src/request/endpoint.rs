@@ -1,39 +1,39 @@
-//! The endpoints of the registry protocol, and what their methods take.
+//! The endpoints of the registry protocol, and the actions that each method requires.
 
 use super::grammar::{is_digest, is_repository_name, is_tag, is_upload_id};
 use super::malformed::MalformedReference;
-use crate::permissions::Actions;
+use crate::permissions::actions::Actions;
 
-/// What a request is about.
+/// The target of a request to a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistryTarget<'r> {
-    /// `/v2/`, by which clients find out whether their credentials are good.
+    /// The endpoint `/v2/`, where a client learns whether its credentials are valid.
     Ping,
     /// The list of all repositories.
     Catalog,
-    /// One repository.
+    /// A repository, by its name.
     Repository(&'r str),
 }
 
-/// One endpoint of the protocol, and the repository name in its path.
+/// An endpoint of the protocol, with the repository name in its path.
 pub(super) enum RegistryEndpoint<'r> {
     Ping,
     Catalog,
-    /// Manifests, blobs, tags, referrers: what is read under a name.
     Manifest(&'r str),
     Blob(&'r str),
     Tags(&'r str),
     Referrers(&'r str),
-    /// Where an upload begins.
+    /// The endpoint that starts an upload.
     StartUpload(&'r str),
-    /// One upload.
+    /// An upload that was started.
     Upload(&'r str),
 }
 
-/// The endpoint of a path, and the malformed reference in it, if there is one.
+/// Parses the part of a path after `/v2/`. Returns the endpoint, and the malformed reference in the path if there is
+/// one. `is_read` is true for GET and HEAD.
 pub(super) fn parse_endpoint(
     rest: &str,
-    reads: bool,
+    is_read: bool,
 ) -> Option<(RegistryEndpoint<'_>, Option<MalformedReference>)> {
     match rest {
         "" => return Some((RegistryEndpoint::Ping, None)),
@@ -42,53 +42,48 @@ pub(super) fn parse_endpoint(
     }
     let (before, last) = rest.rsplit_once('/')?;
     let (name, kind) = before.rsplit_once('/')?;
-    let fault = |is_well: bool, malformed: MalformedReference| (!is_well).then_some(malformed);
+    let unless = |is_valid: bool, malformed: MalformedReference| (!is_valid).then_some(malformed);
     let (name, endpoint, malformed): (&str, fn(_) -> _, _) = match kind {
         "tags" if last == "list" => (name, RegistryEndpoint::Tags, None),
         "manifests" => {
-            let is_well = is_tag(last) || is_digest(last);
-            (
-                name,
-                RegistryEndpoint::Manifest,
-                fault(is_well, MalformedReference::manifest_reference(last, reads)),
-            )
+            let is_valid = is_tag(last) || is_digest(last);
+            let malformed = MalformedReference::manifest_reference(last, is_read);
+            (name, RegistryEndpoint::Manifest, unless(is_valid, malformed))
         }
         "blobs" => {
-            (name, RegistryEndpoint::Blob, fault(is_digest(last), MalformedReference::blob_digest(reads)))
+            (name, RegistryEndpoint::Blob, unless(is_digest(last), MalformedReference::blob_digest(is_read)))
         }
         "referrers" => {
-            (name, RegistryEndpoint::Referrers, fault(is_digest(last), MalformedReference::digest()))
+            (name, RegistryEndpoint::Referrers, unless(is_digest(last), MalformedReference::digest()))
         }
         "uploads" => {
             let name = name.strip_suffix("/blobs")?;
             match last {
                 "" => (name, RegistryEndpoint::StartUpload, None),
-                id => (
-                    name,
-                    RegistryEndpoint::Upload,
-                    fault(is_upload_id(id), MalformedReference::upload_id(reads)),
-                ),
+                id => {
+                    let malformed = MalformedReference::upload_id(is_read);
+                    (name, RegistryEndpoint::Upload, unless(is_upload_id(id), malformed))
+                }
             }
         }
         _ => return None,
     };
-    Some((
-        endpoint(name),
-        fault(is_repository_name(name), MalformedReference::repository_name(reads)).or(malformed),
-    ))
+    let malformed_name = unless(is_repository_name(name), MalformedReference::repository_name(is_read));
+    Some((endpoint(name), malformed_name.or(malformed)))
 }
 
-/// What an endpoint's method takes, as the reference implementation has it (its `appendAccessRecords`).
-/// A method that is not here has no meaning there, and what has no meaning is not let through.
+/// Returns the target and the actions that a method requires at an endpoint, as in `appendAccessRecords` of the
+/// reference implementation. Returns `None` for a method that the protocol does not define there; such a request is
+/// denied.
 pub(super) fn required_actions<'r>(
     endpoint: &RegistryEndpoint<'r>,
     method: &str,
 ) -> Option<(RegistryTarget<'r>, Actions)> {
     const WRITE: Actions = Actions::PULL.union(Actions::PUSH);
-    let read = matches!(method, "GET" | "HEAD");
+    let is_read = matches!(method, "GET" | "HEAD");
     match *endpoint {
-        RegistryEndpoint::Ping => read.then_some((RegistryTarget::Ping, Actions::default())),
-        RegistryEndpoint::Catalog => read.then_some((RegistryTarget::Catalog, Actions::CATALOG)),
+        RegistryEndpoint::Ping => is_read.then_some((RegistryTarget::Ping, Actions::default())),
+        RegistryEndpoint::Catalog => is_read.then_some((RegistryTarget::Catalog, Actions::CATALOG)),
         RegistryEndpoint::Manifest(name) | RegistryEndpoint::Blob(name) => match method {
             "GET" | "HEAD" => Some((RegistryTarget::Repository(name), Actions::PULL)),
             "DELETE" => Some((RegistryTarget::Repository(name), Actions::DELETE)),
@@ -98,15 +93,15 @@ pub(super) fn required_actions<'r>(
             _ => None,
         },
         RegistryEndpoint::Tags(name) | RegistryEndpoint::Referrers(name) => {
-            read.then_some((RegistryTarget::Repository(name), Actions::PULL))
+            is_read.then_some((RegistryTarget::Repository(name), Actions::PULL))
         }
         RegistryEndpoint::StartUpload(name) => {
             (method == "POST").then_some((RegistryTarget::Repository(name), WRITE))
         }
-        // To cancel an upload deletes nothing that was there.
+        // DELETE cancels the upload. It deletes no stored blob, so it does not require the delete action.
         RegistryEndpoint::Upload(name) => {
-            let known = read || matches!(method, "PATCH" | "PUT" | "DELETE");
-            known.then_some((RegistryTarget::Repository(name), WRITE))
+            let is_defined = is_read || matches!(method, "PATCH" | "PUT" | "DELETE");
+            is_defined.then_some((RegistryTarget::Repository(name), WRITE))
         }
     }
 }

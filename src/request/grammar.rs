@@ -1,18 +1,19 @@
-//! The words of the registry protocol (OCI distribution spec, spec.md): names, tags, digests and upload
-//! ids, each as strict as it is written there.
+//! The grammar of repository names, tags, digests and upload ids (OCI distribution spec, spec.md). The checks are as
+//! strict as the specification.
 
-/// The longest repository name (spec.md, "Pulling manifests": many clients take no more).
+/// Maximum length of a repository name (spec.md, "Pulling manifests": many clients have this limit).
 const REPOSITORY_NAME_MAX: usize = 255;
-/// The longest tag.
+/// Maximum length of a tag.
 const TAG_MAX: usize = 128;
-/// The longest upload id; registries' own have 36 characters, or some hundred of a signed state.
+/// Maximum length of an upload id. Registries use 36 characters, or a signed state of some hundred characters.
 const UPLOAD_ID_MAX: usize = 1024;
-/// The fewest hexadecimal digits of a digest that the reference implementation takes.
+/// Minimum number of hexadecimal digits of a digest in the reference implementation.
 const DIGEST_HEX_MIN: usize = 32;
 
-/// spec.md: `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*`, in one pass.
+/// Returns true if a text matches spec.md's `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*`
+/// within the length limit. One pass over the bytes decides.
 pub fn is_repository_name(name: &str) -> bool {
-    // What stands since the last letter or digit: one of the separators, so far.
+    // The separator since the last letter or digit, as far as it was read. The start of the name counts as a slash.
     let mut between: &[u8] = b"/";
     for byte in name.bytes() {
         between = match (byte, between) {
@@ -28,15 +29,15 @@ pub fn is_repository_name(name: &str) -> bool {
     between.is_empty() && name.len() <= REPOSITORY_NAME_MAX
 }
 
-/// spec.md: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`
+/// Returns true if a text matches spec.md's `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
 pub fn is_tag(tag: &str) -> bool {
     let is_word = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
     let rest = |b: u8| is_word(&b) || b == b'.' || b == b'-';
     tag.len() <= TAG_MAX && tag.as_bytes().first().is_some_and(is_word) && tag.bytes().all(rest)
 }
 
-/// `algorithm:hex`, as the reference implementation takes it
-/// (`[A-Za-z][A-Za-z0-9]*([-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}`).
+/// Returns true if a text is a digest `algorithm:hex`, with the pattern of the reference implementation:
+/// `[A-Za-z][A-Za-z0-9]*([-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}`.
 pub fn is_digest(digest: &str) -> bool {
     let Some((algorithm, hex)) = digest.split_once(':') else { return false };
     let is_component = |part: &str| {
@@ -47,10 +48,10 @@ pub fn is_digest(digest: &str) -> bool {
         && hex.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// The reference implementation's `[a-zA-Z0-9-_.=]+`, but no dot segment.
+/// Returns true if a text is an upload id: `[a-zA-Z0-9-_.=]+` as in the reference implementation, but no dot segment.
 pub fn is_upload_id(id: &str) -> bool {
-    let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'=');
-    (1..=UPLOAD_ID_MAX).contains(&id.len()) && id.bytes().all(known) && !matches!(id, "." | "..")
+    let is_id_byte = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'=');
+    (1..=UPLOAD_ID_MAX).contains(&id.len()) && id.bytes().all(is_id_byte) && !matches!(id, "." | "..")
 }
 
 #[cfg(test)]

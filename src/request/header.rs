@@ -1,15 +1,15 @@
-//! A header of a request as it was received, before anything of it is parsed.
+//! A header of a request as it was received, before it is parsed.
 
-/// What a request carries under a name: nothing, one value, or several, which no honest client sends.
+/// The values of one header in a request. An honest client never repeats a header that is read as one value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RequestHeader<'a> {
-    /// The header is not there.
+    /// The header is missing.
     #[default]
     Absent,
-    /// It is there once.
+    /// The header is present once.
     Once(&'a [u8]),
-    /// It is there more than once.
+    /// The header is present more than once.
     Repeated,
-    /// It is there once, and its value is too long or not what the proxy sends.
+    /// The header is present once, but its value is too long or is not one that the proxy sends.
     Invalid,
 }

@@ -1,28 +1,28 @@
-//! Malformed references: repository names, tags, digests and upload ids that no registry can have. The request
-//! that carries one is refused with the code that the OCI distribution spec has for it, so that the proxy can answer as a
-//! registry does.
+//! Malformed references: repository names, tags, digests and upload ids that cannot exist in a registry. A request with
+//! one is rejected with the error code of the OCI distribution spec, so that the proxy can respond like a registry.
 
-/// A code of the specification (spec.md, "Error Codes") for a malformed reference, as `X-Auth-Error` has it.
+/// An error code of the specification (spec.md, "Error Codes") for a malformed reference. It is the value of
+/// `X-Auth-Error`.
 ///
-/// The list is closed: the proxy's configuration maps each code to a status and a body. Codes that end in
-/// `_UNKNOWN` are a 404, the others a 400.
+/// The list is closed: the proxy's configuration maps each code to a status and a body. The status of codes that end
+/// in `_UNKNOWN` is 404, and 400 for the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistryErrorCode {
-    /// No such blob.
+    /// The blob does not exist.
     BlobUnknown,
-    /// An upload that cannot be.
+    /// The upload id is invalid.
     BlobUploadInvalid,
-    /// No such upload.
+    /// The upload does not exist.
     BlobUploadUnknown,
-    /// A digest that cannot be.
+    /// The digest is invalid.
     DigestInvalid,
-    /// A manifest reference that cannot be.
+    /// The reference of a manifest is invalid.
     ManifestInvalid,
-    /// No such manifest.
+    /// The manifest does not exist.
     ManifestUnknown,
-    /// A repository name that cannot be.
+    /// The repository name is invalid.
     NameInvalid,
-    /// No such repository.
+    /// The repository does not exist.
     NameUnknown,
 }
 
@@ -39,7 +39,7 @@ impl RegistryErrorCode {
         Self::NameUnknown,
     ];
 
-    /// The code as the specification writes it.
+    /// Returns the code in the form of the specification.
     pub fn name(self) -> &'static str {
         match self {
             Self::BlobUnknown => "BLOB_UNKNOWN",
@@ -54,62 +54,65 @@ impl RegistryErrorCode {
     }
 }
 
-/// What is malformed in a request that is otherwise one of the registry protocol.
+/// The malformed reference of a request that otherwise follows the registry protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MalformedReference {
-    /// The specification's code.
+    /// The error code of the specification.
     pub code: RegistryErrorCode,
-    /// The fault, for the log and for `explain`.
+    /// The error message for the log and for `explain`.
     pub message: &'static str,
 }
 
 impl MalformedReference {
-    /// A repository name. `reads` is whether the method is GET or HEAD: what cannot exist is then not found.
-    pub(super) fn repository_name(reads: bool) -> Self {
-        let code = if reads { RegistryErrorCode::NameUnknown } else { RegistryErrorCode::NameInvalid };
+    /// Creates the error for a repository name. `is_read` is true for GET and HEAD, where a name that cannot exist is
+    /// reported as not found.
+    pub(super) fn repository_name(is_read: bool) -> Self {
+        let code = if is_read { RegistryErrorCode::NameUnknown } else { RegistryErrorCode::NameInvalid };
         Self { code, message: "the repository name is malformed" }
     }
 
-    /// A manifest's tag or digest.
-    pub(super) fn manifest_reference(reference: &str, reads: bool) -> Self {
+    /// Creates the error for the tag or digest of a manifest.
+    pub(super) fn manifest_reference(reference: &str, is_read: bool) -> Self {
         let is_digest = reference.contains(':');
-        let code = match (reads, is_digest) {
+        let code = match (is_read, is_digest) {
             (true, _) => RegistryErrorCode::ManifestUnknown,
             (false, true) => RegistryErrorCode::DigestInvalid,
             (false, false) => RegistryErrorCode::ManifestInvalid,
         };
-        let why = if is_digest { "the manifest's digest is malformed" } else { "the tag is malformed" };
-        Self { code, message: why }
+        let message =
+            if is_digest { "the digest of the manifest is malformed" } else { "the tag is malformed" };
+        Self { code, message }
     }
 
-    /// A blob's digest in the path.
-    pub(super) fn blob_digest(reads: bool) -> Self {
-        let code = if reads { RegistryErrorCode::BlobUnknown } else { RegistryErrorCode::DigestInvalid };
-        Self { code, message: "the blob's digest is malformed" }
+    /// Creates the error for the digest of a blob in the path.
+    pub(super) fn blob_digest(is_read: bool) -> Self {
+        let code = if is_read { RegistryErrorCode::BlobUnknown } else { RegistryErrorCode::DigestInvalid };
+        Self { code, message: "the digest of the blob is malformed" }
     }
 
-    /// An upload's id.
-    pub(super) fn upload_id(reads: bool) -> Self {
+    /// Creates the error for an upload id.
+    pub(super) fn upload_id(is_read: bool) -> Self {
         let code =
-            if reads { RegistryErrorCode::BlobUploadUnknown } else { RegistryErrorCode::BlobUploadInvalid };
+            if is_read { RegistryErrorCode::BlobUploadUnknown } else { RegistryErrorCode::BlobUploadInvalid };
         Self { code, message: "the upload id is malformed" }
     }
 
-    /// A digest in a parameter, or of a subject's referrers (spec.md, "Listing Referrers": 400).
+    /// Creates the error for a digest in a query parameter, or in a referrers request (spec.md, "Listing Referrers":
+    /// 400).
     pub(super) fn digest() -> Self {
         Self { code: RegistryErrorCode::DigestInvalid, message: "the digest is malformed" }
     }
 
-    /// A tag in a parameter.
+    /// Creates the error for a tag in a query parameter.
     pub(super) fn tag() -> Self {
         Self { code: RegistryErrorCode::ManifestInvalid, message: "a tag parameter is malformed" }
     }
 
-    /// The source of a mount.
+    /// Creates the error for the repository that a mount reads from.
     pub(super) fn mount_source() -> Self {
         Self {
             code: RegistryErrorCode::NameInvalid,
-            message: "the repository name of the mount's source is malformed",
+            message: "the repository name of the mount source is malformed",
         }
     }
 }

@@ -1,21 +1,22 @@
-//! The client's request as the proxy describes it. It is parsed once; the policy, the upstream selection, the
-//! log and the challenge share the result.
+//! The client's request as the proxy describes it. It is parsed once, and the policy, the upstream selection, the log
+//! and the challenge share the result.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use super::registry::{self, RegistryRequest};
 use super::site;
+use crate::permissions::host::normalize_host;
 
-/// What the proxy says of the backend that the request goes to (`X-Auth-Rewrite`).
+/// The kind of upstream that the proxy declares in `X-Auth-Rewrite`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeclaredUpstream {
-    /// The proxy does not say.
+    /// The proxy does not declare it.
     #[default]
     Unspecified,
-    /// A registry. The proxy asks it for what `X-Upstream-URI` says.
+    /// The upstream is a registry. The proxy sends it the URI of `X-Upstream-URI` instead of the client's URI.
     Registry,
-    /// Not a registry.
+    /// The upstream is not a registry.
     Other,
 }
 
@@ -30,7 +31,7 @@ pub struct OriginalRequest<'r> {
     pub host: &'r str,
     /// The `Content-Type`; empty if there is none.
     pub content_type: &'r str,
-    /// What the proxy says of the backend.
+    /// The kind of upstream that the proxy declares.
     pub declared_upstream: DeclaredUpstream,
     host_name: OnceLock<Result<Cow<'r, str>, &'static str>>,
     registry_request: OnceLock<Result<RegistryRequest<'r>, &'static str>>,
@@ -44,70 +45,70 @@ impl<'r> OriginalRequest<'r> {
         uri: &'r str,
         host: &'r str,
         content_type: &'r str,
-        backend: DeclaredUpstream,
+        declared_upstream: DeclaredUpstream,
     ) -> Self {
-        let (name, asked, segments) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         Self {
             method,
             uri,
             host,
             content_type,
-            declared_upstream: backend,
-            host_name: name,
-            registry_request: asked,
-            path_segments: segments,
+            declared_upstream,
+            host_name: OnceLock::new(),
+            registry_request: OnceLock::new(),
+            path_segments: OnceLock::new(),
         }
     }
 
-    /// Whether the proxy asks the backend for what `X-Upstream-URI` says.
+    /// Returns true if the proxy sends the URI of `X-Upstream-URI` to the upstream.
     pub fn has_uri_rewrite(&self) -> bool {
         self.declared_upstream == DeclaredUpstream::Registry
     }
 
-    /// Returns the host in lower case, without port and final dot.
+    /// Returns the host in lower case, without port and trailing dot.
     ///
     /// # Errors
-    /// If it is not a host name or an address.
+    /// Returns an error if it is neither a host name nor an IP address.
     pub fn host_name(&self) -> Result<&str, &'static str> {
-        self.host_name.get_or_init(|| site::normalize_host(self.host)).as_deref().map_err(|why| *why)
+        self.host_name.get_or_init(|| normalize_host(self.host)).as_deref().map_err(|error| *error)
     }
 
-    /// Returns what the request does at a registry.
+    /// Returns the request in terms of the registry protocol.
     ///
     /// # Errors
-    /// Why the request cannot be read as one of the registry protocol.
+    /// Returns the reason if the request does not follow the registry protocol.
     pub fn registry_request(&self) -> Result<&RegistryRequest<'r>, &'static str> {
-        let read = || registry::parse_request(self.method, self.uri, self.content_type);
-        self.registry_request.get_or_init(read).as_ref().map_err(|why| *why)
+        let parse = || registry::parse_request(self.method, self.uri, self.content_type);
+        self.registry_request.get_or_init(parse).as_ref().map_err(|error| *error)
     }
 
-    /// Returns the segments of the path, as a site reads it.
+    /// Returns the segments of the path of a site.
     ///
     /// # Errors
-    /// Why the path cannot be read in one way only.
+    /// Returns the reason if two programs could read the path differently.
     pub fn path_segments(&self) -> Result<&[Cow<'r, str>], &'static str> {
-        self.path_segments.get_or_init(|| site::parse_path_segments(self.uri)).as_deref().map_err(|why| *why)
+        let parse = || site::parse_path_segments(self.uri);
+        self.path_segments.get_or_init(parse).as_deref().map_err(|error| *error)
     }
 }
 
-/// Checks that a URI is `/v2` or below `/v2/`, whichever way a server reads it.
+/// Checks that a URI is `/v2` or below `/v2/` for every server that could read it.
 ///
-/// The proxy chooses the location by the decoded and normalised path, and passes the URI on as the client sent
-/// it. A registry that routes by the raw path would serve something else. So every spelling is refused that a
-/// proxy or a server could resolve to another path: dot segments, empty segments, a backslash, a semicolon, each
-/// of these encoded too, and what is encoded twice. No registry client sends any of them. The query is not looked
-/// at: it does not change the path.
+/// The proxy selects the location by the decoded and normalized path, but passes on the URI as the client sent it. A
+/// registry that routes by the raw path would serve another resource. Therefore every path is rejected that a proxy or
+/// server could resolve to another one. Rejected are dot segments, empty segments, backslashes and semicolons, also in
+/// encoded form, and double encoding. No registry client sends any of them. The query is not checked: it does not
+/// change the path.
 ///
 /// # Errors
-/// What is wrong with the path.
+/// Returns the first error in the path.
 pub fn check_below_v2(uri: &[u8]) -> Result<(), &'static str> {
     const OUTSIDE: &str = "the path does not begin with /v2/";
     let rest = uri.strip_prefix(b"/v2").ok_or(OUTSIDE)?;
     if !matches!(rest.first(), None | Some(b'/' | b'?')) {
         return Err(OUTSIDE);
     }
-    // Of the segment that is being read: how long it is, and whether it consists of dots.
-    let (mut length, mut dots) = (1_usize, false);
+    // The length of the current segment, and whether it consists of dots.
+    let (mut length, mut is_dots) = (1_usize, false);
     let mut bytes = rest.iter();
     while let Some(&byte) = bytes.next() {
         let byte = match byte {
@@ -115,22 +116,22 @@ pub fn check_below_v2(uri: &[u8]) -> Result<(), &'static str> {
             b'%' => match (bytes.next().and_then(hex_digit), bytes.next().and_then(hex_digit)) {
                 (Some(high), Some(low)) if !b"%?".contains(&(high << 4 | low)) => high << 4 | low,
                 (Some(_), Some(_)) => {
-                    return Err("the path is encoded twice, or has an encoded question mark");
+                    return Err("the path is percent-encoded twice, or has an encoded question mark");
                 }
-                (Some(_) | None, _) => return Err("the path has a % that encodes nothing"),
+                (Some(_) | None, _) => return Err("the path has an invalid percent-encoding"),
             },
             plain => plain,
         };
         match byte {
-            b'/' if length == 0 => return Err("the path has two slashes in a row"),
-            b'/' if dots => return Err("the path has a dot segment"),
-            b'/' => (length, dots) = (0, true),
+            b'/' if length == 0 => return Err("the path has two consecutive slashes"),
+            b'/' if is_dots => return Err("the path has a dot segment"),
+            b'/' => (length, is_dots) = (0, true),
             b';' | b'\\' | b'#' => return Err("the path has a semicolon, a backslash or a #"),
-            b'!'..=b'~' => (length, dots) = (length + 1, dots && byte == b'.'),
-            _ => return Err("the path has a character that no path of a registry has"),
+            b'!'..=b'~' => (length, is_dots) = (length + 1, is_dots && byte == b'.'),
+            _ => return Err("the path has a character that is not valid in the path of a registry"),
         }
     }
-    if length > 0 && dots { Err("the path has a dot segment") } else { Ok(()) }
+    if length > 0 && is_dots { Err("the path has a dot segment") } else { Ok(()) }
 }
 
 fn hex_digit(byte: &u8) -> Option<u8> {

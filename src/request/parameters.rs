@@ -1,8 +1,8 @@
-//! Query parameters of a request to a registry: which ones are passed on.
+//! Checks of the query parameters of a request to a registry.
 //!
-//! On GET and HEAD no parameter changes the repository or the action, except a mirror's namespace, and registries
-//! put parameters of their own into the next page's `Link`. So all others pass. On other methods a registry acts
-//! on parameters, and only those that the specification names pass, and `origin`.
+//! With GET and HEAD, only the namespace parameter of mirrors changes the repository. All other parameters are
+//! accepted, because registries add their own to the `Link` of the next page. With other methods a registry acts on
+//! parameters. There, only those of the specification are accepted, and `origin`.
 
 use super::endpoint::RegistryEndpoint;
 use super::grammar::{is_digest, is_repository_name, is_tag};
@@ -10,25 +10,25 @@ use super::malformed::MalformedReference;
 use super::query::QueryParameter;
 use crate::permissions::host::normalize_host;
 
-/// Parameters of a mount (spec.md, "Mounting a blob from another repository"). A mount without a
-/// source is from anywhere in some registries (zot's CreateBlobUpload).
+/// The parameters of a mount (spec.md, "Mounting a blob from another repository"). If a mount has no source, some
+/// registries take the blob from any repository (zot, `CreateBlobUpload`).
 const MOUNT_PARAMETERS: [&str; 2] = ["mount", "from"];
-/// The registry of a mount's source (go-containerregistry, from 0.11.0 on).
+/// The parameter for the registry of the mount source (go-containerregistry, since 0.11.0).
 const ORIGIN_PARAMETER: &str = "origin";
-/// What a mirror's clients add to name the registry that they mean: the same path, another content.
+/// The parameter by which clients of a mirror name the original registry. It selects other content for the same path.
 const NAMESPACE_PARAMETER: &str = "ns";
 
-/// Whether a key is this parameter for any reader: some ignore case, and some read `ns[]` as `ns`.
+/// Returns true if any server could read the key as this parameter. Some ignore case, and some read `ns[]` as `ns`.
 fn has_name(pair: &QueryParameter<'_>, name: &str) -> bool {
     pair.key.split('[').next().is_some_and(|base| base.eq_ignore_ascii_case(name))
 }
 
-/// Whether this is a mirror's namespace, which never reaches the registry.
+/// Returns true for the namespace parameter of mirrors, which must never reach the registry.
 pub(super) fn is_namespace_parameter(pair: &QueryParameter<'_>) -> bool {
     has_name(pair, NAMESPACE_PARAMETER)
 }
 
-/// Whether this belongs to a mount. Without a mount none of them reaches the registry.
+/// Returns true for a parameter of a mount. Without a mount, none of them must reach the registry.
 pub(super) fn is_mount_or_origin_parameter(pair: &QueryParameter<'_>) -> bool {
     is_mount_parameter(pair) || has_name(pair, ORIGIN_PARAMETER)
 }
@@ -37,16 +37,17 @@ fn is_mount_parameter(pair: &QueryParameter<'_>) -> bool {
     MOUNT_PARAMETERS.iter().any(|name| has_name(pair, name))
 }
 
-/// From where a blob is to be mounted.
+/// The repository from which a blob is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountSource {
-    /// The repository.
+    /// The name of the repository.
     pub repository: String,
-    /// The host of the registry that has it; `None` if it is the one that is asked.
+    /// The host of its registry; `None` for the registry that receives the request.
     pub origin: Option<String>,
 }
 
-/// The source of a mount, if the parameters ask for one. They were [checked](check).
+/// Returns the source of a mount, if the parameters request a mount with a source. [`check_parameters`] must accept
+/// them first.
 pub(super) fn mount_source(
     endpoint: &RegistryEndpoint<'_>,
     pairs: &[QueryParameter<'_>],
@@ -66,7 +67,7 @@ pub(super) fn mount_source(
 /// Checks the parameters of a request.
 ///
 /// # Errors
-/// If one must not be passed on. A malformed reference in one is no error, and is returned.
+/// Returns an error if a parameter is not accepted. A malformed reference is not an error: it is returned as a value.
 pub(super) fn check_parameters(
     endpoint: &RegistryEndpoint<'_>,
     method: &str,
@@ -86,8 +87,8 @@ pub(super) fn check_parameters(
         RegistryEndpoint::StartUpload(_) => {
             &["mount", "from", "digest", "digest-algorithm", ORIGIN_PARAMETER]
         }
-        // The registry made this URI itself, and put into it what it liked (spec.md, "Pushing a blob
-        // in chunks": clients must use the Location as it is).
+        // The registry created this URI, and can add parameters of its own. Clients must use the Location unchanged
+        // (spec.md, "Pushing a blob in chunks").
         RegistryEndpoint::Upload(_) => return check_upload_parameters(pairs).map(|()| None),
     };
     let mut malformed = None;
@@ -96,14 +97,15 @@ pub(super) fn check_parameters(
             continue;
         }
         if !known.contains(&&*pair.key) {
-            return Err("a parameter is none of this endpoint's");
+            return Err("a query parameter is not defined for this endpoint");
         }
-        // Only manifests take several tags at once. Otherwise one reader takes the first and another the last.
+        // Only manifests have several tags in one request. For other parameters, servers differ in whether they use
+        // the first or the last value.
         let repeated = pairs.iter().take(at).any(|other| other.key == pair.key);
         if repeated && pair.key != "tag" {
-            return Err("a parameter is there twice");
+            return Err("a query parameter is repeated");
         }
-        let fault = match &*pair.key {
+        let reference = match &*pair.key {
             "mount" | "digest" if !is_digest(&pair.value) => MalformedReference::digest(),
             "from" if !is_repository_name(&pair.value) => MalformedReference::mount_source(),
             "tag" if !is_tag(&pair.value) => MalformedReference::tag(),
@@ -112,24 +114,25 @@ pub(super) fn check_parameters(
             }
             _ => continue,
         };
-        malformed.get_or_insert(fault);
+        malformed.get_or_insert(reference);
     }
     Ok(malformed)
 }
 
-/// A host and perhaps a port, in the characters of which every reader makes the same.
+/// Returns true for a host with an optional port, if all characters have only one meaning in every URL parser.
 fn is_authority(text: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
-    text.bytes().all(plain) && normalize_host(text).is_ok()
+    let is_unambiguous =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    text.bytes().all(is_unambiguous) && normalize_host(text).is_ok()
 }
 
 fn check_read_parameters(pairs: &[QueryParameter<'_>]) -> Result<(), &'static str> {
     if pairs.iter().any(is_mount_parameter) {
-        return Err("a mount's parameter is none of this endpoint's");
+        return Err("a mount parameter is not defined for this endpoint");
     }
-    // Some readers drop spaces at the beginning of a name, or compare names by Unicode's rules.
+    // Some servers drop spaces at the start of a name, or compare names by Unicode rules.
     if !pairs.iter().all(|pair| pair.key.bytes().all(|b| b.is_ascii_graphic())) {
-        return Err("the name of a parameter is not in visible ASCII characters");
+        return Err("the name of a query parameter has a space or a character outside visible ASCII");
     }
     Ok(())
 }
@@ -137,5 +140,5 @@ fn check_read_parameters(pairs: &[QueryParameter<'_>]) -> Result<(), &'static st
 fn check_upload_parameters(pairs: &[QueryParameter<'_>]) -> Result<(), &'static str> {
     check_read_parameters(pairs)?;
     let digests = pairs.iter().filter(|pair| has_name(pair, "digest")).count();
-    if digests > 1 { Err("the digest of an upload is there twice") } else { Ok(()) }
+    if digests > 1 { Err("the digest parameter of an upload is repeated") } else { Ok(()) }
 }

@@ -1,16 +1,16 @@
-//! The registry protocol's requests: what each takes, and what is none of them.
+//! Tests of the parser for requests to a registry.
 
 use super::*;
 
 const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const WRITE: Actions = Actions::PULL.union(Actions::PUSH);
 
-fn asked(method: &str, uri: &str) -> Result<(String, Actions), &'static str> {
+fn target_and_actions(method: &str, uri: &str) -> Result<(String, Actions), &'static str> {
     let uri = uri.replace("DIGEST", DIGEST);
-    parse_request(method, &uri, "").map(|asked| match asked.target {
-        RegistryTarget::Ping => ("ping".to_owned(), asked.required_actions),
-        RegistryTarget::Catalog => ("catalog".to_owned(), asked.required_actions),
-        RegistryTarget::Repository(name) => (name.to_owned(), asked.required_actions),
+    parse_request(method, &uri, "").map(|request| match request.target {
+        RegistryTarget::Ping => ("ping".to_owned(), request.required_actions),
+        RegistryTarget::Catalog => ("catalog".to_owned(), request.required_actions),
+        RegistryTarget::Repository(name) => (name.to_owned(), request.required_actions),
     })
 }
 
@@ -37,7 +37,7 @@ fn each_registry_request_requires_the_specified_actions() {
         ("PUT", "/v2/team/app/blobs/uploads/id?anything=1&digest=DIGEST", "team/app", WRITE),
         ("GET", "/v2/team/app/blobs/uploads/id", "team/app", WRITE),
         ("DELETE", "/v2/team/app/blobs/uploads/id", "team/app", WRITE),
-        // Names that are words of the protocol.
+        // Repository names that are also words of the protocol.
         ("GET", "/v2/a/manifests/b/manifests/c", "a/manifests/b", Actions::PULL),
         ("GET", "/v2/tags/tags/list", "tags", Actions::PULL),
         ("POST", "/v2/blobs/uploads/blobs/uploads/", "blobs/uploads", WRITE),
@@ -45,7 +45,7 @@ fn each_registry_request_requires_the_specified_actions() {
         ("GET", "/v2/a/tags/list/tags/list", "a/tags/list", Actions::PULL),
     ] {
         if !target.is_empty() {
-            assert_eq!(asked(method, uri), Ok((target.to_owned(), actions)), "{method} {uri}");
+            assert_eq!(target_and_actions(method, uri), Ok((target.to_owned(), actions)), "{method} {uri}");
         }
     }
 }
@@ -97,17 +97,18 @@ fn non_canonical_request_is_rejected_pitfalls_p19_p20_p21() {
         ("PUT", "/v2/team/app/blobs/uploads/id?mount=DIGEST&from=secret/app"),
         ("PUT", "/v2/team/app/blobs/uploads/id?digest=DIGEST&%64igest=DIGEST"),
     ] {
-        assert!(asked(method, uri).is_err(), "{method} {uri}: {:?}", asked(method, uri));
+        let parsed = target_and_actions(method, uri);
+        assert!(parsed.is_err(), "{method} {uri}: {parsed:?}");
     }
 }
 
-/// The code of a malformed reference, and the repository in which it is one.
+/// Returns the repository and the error code of a request with a malformed reference.
 fn malformed(method: &str, uri: &str) -> Option<(String, &'static str)> {
     let uri = uri.replace("DIGEST", DIGEST);
-    let asked = parse_request(method, &uri, "").unwrap_or_else(|why| panic!("{method} {uri}: {why}"));
-    let RegistryTarget::Repository(name) = asked.target else { return None };
-    assert!(asked.mount_source.is_none() || asked.malformed_reference.is_none(), "{method} {uri}");
-    asked.malformed_reference.map(|malformed| (name.to_owned(), malformed.code.name()))
+    let request = parse_request(method, &uri, "").unwrap_or_else(|error| panic!("{method} {uri}: {error}"));
+    let RegistryTarget::Repository(name) = request.target else { return None };
+    assert!(request.mount_source.is_none() || request.malformed_reference.is_none(), "{method} {uri}");
+    request.malformed_reference.map(|malformed| (name.to_owned(), malformed.code.name()))
 }
 
 #[test]
@@ -163,23 +164,24 @@ fn read_request_accepts_only_harmless_parameters_field_c14() {
         for path in ["/v2/a/tags/list", "/v2/a/referrers/DIGEST", "/v2/a/manifests/x", "/v2/_catalog", "/v2/"]
         {
             let uri = format!("{path}{query}").replace("DIGEST", DIGEST);
-            let [with, without] = [&uri, path].map(|uri| asked("GET", uri));
+            let [with, without] = [&uri, path].map(|uri| target_and_actions("GET", uri));
             assert_eq!(with, without, "{uri}");
             assert!(!parse_request("HEAD", &uri, "").unwrap().has_parameters_to_strip, "{uri}");
         }
     }
-    // A mirror's namespace does not pass in any spelling that a reader takes for one.
+    // The namespace parameter of mirrors is stripped in every spelling that a server could read as one.
     for name in ["ns", "NS", "n%73", "%6E%53", "ns[]", "Ns[0]"] {
         let uri = format!("/v2/a/tags/list?x=1&{name}=docker.io&{name}=ghcr.io&last=b");
-        let asked = parse_request("GET", &uri, "").unwrap();
-        assert!(asked.has_parameters_to_strip, "{uri}");
-        assert_eq!(asked.stripped_uri(), "/v2/a/tags/list?x=1&last=b", "{uri}");
+        let request = parse_request("GET", &uri, "").unwrap();
+        assert!(request.has_parameters_to_strip, "{uri}");
+        assert_eq!(request.stripped_uri(), "/v2/a/tags/list?x=1&last=b", "{uri}");
     }
     for query in
         ["mount=DIGEST", "from=b", "FROM=b", "m%6Funt[]=DIGEST", "%20ns=x", "+ns=x", "n%C5%BF=x", "x=1;ns=y"]
     {
         for method in ["GET", "HEAD"] {
-            assert!(asked(method, &format!("/v2/a/tags/list?{query}")).is_err(), "{method} {query}");
+            let uri = format!("/v2/a/tags/list?{query}");
+            assert!(target_and_actions(method, &uri).is_err(), "{method} {query}");
         }
     }
     for (method, uri) in [
@@ -191,15 +193,16 @@ fn read_request_accepts_only_harmless_parameters_field_c14() {
         ("PATCH", "/v2/a/blobs/uploads/id?From=b"),
         ("PUT", "/v2/a/blobs/uploads/id?digest=DIGEST&Digest=DIGEST"),
     ] {
-        assert!(asked(method, uri).is_err(), "{method} {uri}");
+        assert!(target_and_actions(method, uri).is_err(), "{method} {uri}");
     }
 }
 
-/// The source, the URI without what never passes, and the URI without the mount.
+/// Returns the mount source, the stripped URI, and the URI without the mount.
 fn mount(query: &str) -> Result<(Option<String>, String, String), &'static str> {
     let uri = format!("/v2/team/app/blobs/uploads/?{}", query.replace("DIGEST", DIGEST));
-    parse_request("POST", &uri, "").map(|asked| {
-        (asked.mount_source.clone().map(|of| of.repository), asked.stripped_uri(), asked.uri_without_mount())
+    parse_request("POST", &uri, "").map(|request| {
+        let source = request.mount_source.clone().map(|source| source.repository);
+        (source, request.stripped_uri(), request.uri_without_mount())
     })
 }
 
@@ -210,12 +213,13 @@ fn mount_source_is_found_in_every_spelling_pitfalls_p16_p17_p18() {
     for query in
         ["mount=DIGEST&from=secret/app", "from=secret%2Fapp&mount=DIGEST", "%66rom=secret/app&m%6Funt=DIGEST"]
     {
-        let (source, whole, without) = mount(query).unwrap();
+        let (source, stripped, without_mount) = mount(query).unwrap();
         assert_eq!(source.as_deref(), Some("secret/app"), "{query}");
-        assert_eq!(whole, format!("{UPLOADS}?{}", query.replace("DIGEST", DIGEST)));
-        assert_eq!(without, UPLOADS);
+        assert_eq!(stripped, format!("{UPLOADS}?{}", query.replace("DIGEST", DIGEST)));
+        assert_eq!(without_mount, UPLOADS);
     }
-    // From anywhere, for some registries, and from nowhere: an ordinary upload.
+    // A mount without a source, which is from any repository in some registries, and a source without a mount: both
+    // become an ordinary upload.
     for query in ["mount=DIGEST", "from=secret/app", "origin=h", "origin=h&mount=DIGEST"] {
         let (source, stripped, _) = mount(query).unwrap();
         assert_eq!((source, stripped), (None, UPLOADS.to_owned()), "{query}");
@@ -251,8 +255,8 @@ fn upload_with_form_body_is_rejected_pitfall_p15() {
 
 #[test]
 fn mirror_namespace_parameter_is_stripped_pitfall_p23() {
-    let asked = parse_request("GET", "/v2/team/app/tags/list?n=1&ns=docker.io&last=x", "").unwrap();
-    assert!(asked.has_parameters_to_strip);
-    assert_eq!(asked.stripped_uri(), "/v2/team/app/tags/list?n=1&last=x");
+    let request = parse_request("GET", "/v2/team/app/tags/list?n=1&ns=docker.io&last=x", "").unwrap();
+    assert!(request.has_parameters_to_strip);
+    assert_eq!(request.stripped_uri(), "/v2/team/app/tags/list?n=1&last=x");
     assert!(!parse_request("GET", "/v2/team/app/tags/list?n=1", "").unwrap().has_parameters_to_strip);
 }

@@ -1,27 +1,26 @@
-//! What a request to a site asks for: its path as the site will see it, in segments.
+//! The strict parser for the path of a request to a site.
 //!
-//! Nothing is rewritten, and nothing is let through that two readers take for two things. An encoded
-//! slash stays what it is within its segment; everything else is decoded once, as the site does it.
+//! The URI is never rewritten, and a path that two programs could read differently is rejected. Every segment is decoded
+//! once, as the site decodes it. Only an encoded slash stays encoded within its segment.
 
 use std::borrow::Cow;
 
 use super::query;
-pub use crate::permissions::host::normalize_host;
 
-/// The most segments; each is compared with each rule in question.
+/// Maximum number of segments. Each is compared with each candidate rule.
 const SEGMENTS_MAX: usize = 256;
 
-/// An encoded slash, which is not decoded here. Many a server does, and then sees two segments.
+/// The encoded slash, which is not decoded here. Many servers decode it and then have two segments.
 pub const ENCODED_SLASH: &str = "%2F";
 
-/// The segments of a URI's path. A slash at the end makes an empty last one.
+/// Parses the path of a URI into segments. A slash at the end gives an empty last segment.
 ///
 /// # Errors
-/// What is wrong with it, for the log and for `explain`.
+/// Returns the error message for the log and for `explain`.
 pub fn parse_path_segments(uri: &str) -> Result<Vec<Cow<'_, str>>, &'static str> {
     let (path, _) = query::split_path_and_query(uri)?;
     if !query::has_valid_percent_encoding(path) {
-        return Err("the path has a % that encodes nothing");
+        return Err("the path has an invalid percent-encoding");
     }
     let inner = path.strip_prefix('/').unwrap_or(path);
     let last = inner.split('/').count() - 1;
@@ -30,7 +29,7 @@ pub fn parse_path_segments(uri: &str) -> Result<Vec<Cow<'_, str>>, &'static str>
     }
     let decoded = inner.split('/').enumerate().map(|(at, raw)| {
         if raw.is_empty() && at != last {
-            return Err("the path has two slashes in a row");
+            return Err("the path has two consecutive slashes");
         }
         decode_segment(raw)
     });
@@ -39,37 +38,38 @@ pub fn parse_path_segments(uri: &str) -> Result<Vec<Cow<'_, str>>, &'static str>
 
 fn decode_segment(raw: &str) -> Result<Cow<'_, str>, &'static str> {
     let decoded = if raw.contains('%') { Cow::Owned(percent_decode(raw)?) } else { Cow::Borrowed(raw) };
-    // Behind an encoded slash too: many servers decode it before they resolve dots and double slashes.
+    // Parts between encoded slashes are checked too: many servers decode first, and then resolve dots and double
+    // slashes.
     if decoded.split(ENCODED_SLASH).any(|part| matches!(part, "." | "..")) {
         return Err("the path has a dot segment");
     }
     if decoded.contains(ENCODED_SLASH) && decoded.split(ENCODED_SLASH).any(str::is_empty) {
-        return Err("the path has an encoded slash beside another, or at an end of a segment");
+        return Err("the path has an encoded slash next to another slash");
     }
-    // Some servers cut a segment at a semicolon: `/public/..;/admin` is then another path.
+    // Some servers cut a segment at a semicolon, and resolve `/public/..;/admin` to `/admin`.
     if decoded.contains(';') {
-        return Err("the path has a semicolon, behind which some servers stop reading");
+        return Err("the path has a semicolon, where some servers cut the segment");
     }
     Ok(decoded)
 }
 
-/// Once, and `%2F` not at all.
+/// Decodes a segment once, except for `%2F`.
 fn percent_decode(raw: &str) -> Result<String, &'static str> {
     let mut pieces = raw.split('%');
     let mut bytes: Vec<u8> = pieces.next().unwrap_or_default().into();
     for piece in pieces {
         let (digits, rest) = piece.split_at_checked(2).unwrap_or((piece, ""));
-        let byte = u8::from_str_radix(digits, 16).map_err(|_| "the path has a % that encodes nothing")?;
+        let byte = u8::from_str_radix(digits, 16).map_err(|_| "the path has an invalid percent-encoding")?;
         match byte {
             b'/' => bytes.extend_from_slice(ENCODED_SLASH.as_bytes()),
-            b'%' => return Err("the path is encoded twice"),
-            b'\\' => return Err("the path has a backslash, which some servers take for a slash"),
+            b'%' => return Err("the path is percent-encoded twice"),
+            b'\\' => return Err("the path has a backslash, which some servers treat as a slash"),
             0..0x20 | 0x7f => return Err("the path has a control character"),
             _ => bytes.push(byte),
         }
         bytes.extend_from_slice(rest.as_bytes());
     }
-    String::from_utf8(bytes).map_err(|_| "the path is not UTF-8 when it is decoded")
+    String::from_utf8(bytes).map_err(|_| "the decoded path is not UTF-8")
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! How the path of a site is read, and which host is one.
+//! Tests of the path parser for sites, and of host names.
 
 use super::*;
+use crate::permissions::host::normalize_host;
 
-fn read(uri: &str) -> Result<Vec<String>, &'static str> {
+fn segments_of(uri: &str) -> Result<Vec<String>, &'static str> {
     parse_path_segments(uri).map(|segments| segments.into_iter().map(Cow::into_owned).collect())
 }
 
@@ -17,7 +18,7 @@ fn path_is_decoded_once_into_segments() {
         ("/%C3%A4", &["ä"]),
         ("/a...b/..c", &["a...b", "..c"]),
     ] {
-        assert_eq!(read(uri), Ok(segments.iter().map(|s| (*s).to_owned()).collect()), "{uri}");
+        assert_eq!(segments_of(uri), Ok(segments.iter().map(|s| (*s).to_owned()).collect()), "{uri}");
     }
 }
 
@@ -55,10 +56,10 @@ fn ambiguous_path_is_rejected() {
         "/a/.%2Fb",
         "/a%2F",
     ] {
-        assert!(read(uri).is_err(), "{uri}");
+        assert!(segments_of(uri).is_err(), "{uri}");
     }
-    assert!(read(&"/a".repeat(SEGMENTS_MAX)).is_ok());
-    assert!(read(&"/a".repeat(SEGMENTS_MAX + 1)).is_err());
+    assert!(segments_of(&"/a".repeat(SEGMENTS_MAX)).is_ok());
+    assert!(segments_of(&"/a".repeat(SEGMENTS_MAX + 1)).is_err());
 }
 
 #[test]

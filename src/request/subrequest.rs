@@ -1,5 +1,5 @@
-//! A subrequest: what the proxy says of the client's request, in plain values. Which headers they come from is
-//! the dialect's.
+//! A subrequest: the values by which the proxy describes the client's request. The dialect defines the headers that
+//! contain them.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,36 +7,37 @@ use std::sync::OnceLock;
 
 use super::header::RequestHeader;
 use super::original::{DeclaredUpstream, OriginalRequest};
+use crate::permissions::host::normalize_host;
 
-/// What the proxy says of the client's address.
+/// The client's address, as the proxy sends it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientAddress<'a> {
-    /// Nothing.
+    /// The proxy does not send it.
     #[default]
     Missing,
-    /// The client has none: it came over a unix socket.
+    /// The client has no address, because it connected over a unix socket.
     UnixSocket,
-    /// This text, which is not parsed yet.
+    /// The text of the header, not parsed yet.
     Text(&'a [u8]),
 }
 
 /// The names of the headers that a dialect reads, for messages.
 #[derive(Debug)]
 pub struct HeaderNames {
-    /// Of the client's address.
+    /// The header of the client's address.
     pub client: &'static str,
-    /// Of the method.
+    /// The header of the method.
     pub method: &'static str,
-    /// Of the URI.
+    /// The header of the URI.
     pub uri: &'static str,
-    /// Of the host.
+    /// The header of the host.
     pub host: &'static str,
-    /// Of the content type.
+    /// The header of the content type.
     pub content_type: &'static str,
 }
 
 impl HeaderNames {
-    /// Those of our nginx configuration.
+    /// The headers of our nginx configuration.
     pub const NGINX: Self = Self {
         client: "X-Real-IP",
         method: "X-Original-Method",
@@ -46,43 +47,43 @@ impl HeaderNames {
     };
 }
 
-/// A header by which a subrequest is incomplete.
+/// An error in a header of a subrequest. Such a request is forbidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProxyHeaderError {
-    /// Its name.
+    /// The name of the header.
     pub header: &'static str,
-    /// What is wrong with it.
+    /// The kind of error.
     pub kind: ProxyHeaderErrorKind,
 }
 
-/// What is wrong with a header of a subrequest.
+/// The kinds of errors in a header of a subrequest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyHeaderErrorKind {
-    /// It is required, and not there.
+    /// The header is required and missing.
     Missing,
-    /// It is there more than once.
+    /// The header is present more than once.
     Repeated,
-    /// It is too long, or its value is not what the proxy sends.
+    /// The value is too long, or is not one that the proxy sends.
     Invalid,
-    /// Only proxies of another kind send it, or a client.
+    /// The header is one that only other kinds of proxies send. A client can have sent it.
     Conflicting,
 }
 
 impl fmt::Display for ProxyHeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fault = match self.kind {
+        let error = match self.kind {
             ProxyHeaderErrorKind::Missing => "is missing",
-            ProxyHeaderErrorKind::Repeated => "is there more than once",
-            ProxyHeaderErrorKind::Invalid => "cannot be read",
+            ProxyHeaderErrorKind::Repeated => "is repeated",
+            ProxyHeaderErrorKind::Invalid => "is invalid",
             ProxyHeaderErrorKind::Conflicting => {
-                "belongs to another kind of proxy: this one must not send it, nor pass a client's on"
+                "belongs to another kind of proxy; configure this proxy to remove it"
             }
         };
-        write!(f, "{} {fault}", self.header)
+        write!(f, "{} {error}", self.header)
     }
 }
 
-/// A subrequest. Nothing of it is parsed before it is needed, and nothing twice.
+/// A subrequest. Each part is parsed when it is first needed, and only once.
 #[derive(Debug, Default)]
 pub struct Subrequest<'a> {
     /// The client's `Authorization`.
@@ -93,37 +94,37 @@ pub struct Subrequest<'a> {
     pub peer: Option<IpAddr>,
     /// The client's method.
     pub method: RequestHeader<'a>,
-    /// The client's URI, raw.
+    /// The client's URI, not decoded.
     pub uri: RequestHeader<'a>,
-    /// The host that the proxy chose its server by.
+    /// The host by which the proxy chose its server.
     pub host: RequestHeader<'a>,
-    /// The client's `Content-Type`, empty if it sent none.
+    /// The client's `Content-Type`; empty if the client sent none.
     pub content_type: RequestHeader<'a>,
-    /// What the proxy says of the backend.
+    /// The kind of upstream that the proxy declares.
     pub declared_upstream: DeclaredUpstream,
-    /// Whether the peer has proved that it may have the upstream's credentials.
+    /// Whether the peer sent the proxy secret, and so can receive the credentials of upstreams.
     pub has_proxy_secret: bool,
-    /// What was parsed of it.
+    /// The parts that were parsed.
     pub parsed: ParsedSubrequest<'a>,
 }
 
-/// What was parsed of a subrequest so far.
+/// The parts of a subrequest that were parsed so far.
 #[derive(Debug, Default)]
 pub struct ParsedSubrequest<'a> {
-    /// In a box, since it is large and most subrequests need none of it.
+    /// The client's request. It is boxed, because it is large and most subrequests do not need it.
     original: OnceLock<Box<Result<OriginalRequest<'a>, ProxyHeaderError>>>,
     user: OnceLock<Box<[u8]>>,
 }
 
 impl<'a> Subrequest<'a> {
-    /// How the headers are called in messages.
+    /// The names of the headers in messages.
     const HEADER_NAMES: HeaderNames = HeaderNames::NGINX;
 
-    /// Returns the client's address, or the peer's own if the proxy does not name the client; `None` if there
-    /// is none.
+    /// Returns the address of the client, or that of the peer if the proxy does not send one; `None` if there is none.
     ///
     /// # Errors
-    /// If the address cannot be parsed: to ignore it would count one client's failures against another.
+    /// Returns an error if the address cannot be parsed. If it were ignored, the failures of one client would count for
+    /// another.
     pub fn client_address(&self) -> Result<Option<IpAddr>, ProxyHeaderError> {
         match self.client {
             ClientAddress::Missing => Ok(self.peer),
@@ -138,13 +139,13 @@ impl<'a> Subrequest<'a> {
         }
     }
 
-    /// Returns the client's request, parsed once for all who need it.
+    /// Returns the client's request. It is parsed once.
     ///
     /// # Errors
-    /// If the proxy does not describe it completely.
+    /// Returns an error if a header that describes the request is missing, repeated or invalid.
     pub fn original_request(&self) -> Result<&OriginalRequest<'a>, ProxyHeaderError> {
         let names = &Self::HEADER_NAMES;
-        let read = || {
+        let parse = || {
             Ok(OriginalRequest::new(
                 header_text(self.method, names.method)?,
                 header_text(self.uri, names.uri)?,
@@ -153,17 +154,17 @@ impl<'a> Subrequest<'a> {
                 self.declared_upstream,
             ))
         };
-        let original = self.parsed.original.get_or_init(|| Box::new(read()));
-        (**original).as_ref().map_err(|incomplete| *incomplete)
+        let original = self.parsed.original.get_or_init(|| Box::new(parse()));
+        (**original).as_ref().map_err(|error| *error)
     }
 
-    /// Returns the host that was asked, in lower case and without port.
+    /// Returns the host of the client's request, in lower case and without port.
     ///
     /// # Errors
-    /// If the proxy does not say it, or it is not a host.
+    /// Returns an error if the header is missing or repeated, or its value is not a host.
     pub fn host_name(&self) -> Result<std::borrow::Cow<'a, str>, ProxyHeaderError> {
         let host = header_text(self.host, Self::HEADER_NAMES.host)?;
-        crate::request::site::normalize_host(host).map_err(|_| ProxyHeaderError {
+        normalize_host(host).map_err(|_| ProxyHeaderError {
             header: Self::HEADER_NAMES.host,
             kind: ProxyHeaderErrorKind::Invalid,
         })
@@ -172,24 +173,24 @@ impl<'a> Subrequest<'a> {
     /// Returns the client's URI as text.
     ///
     /// # Errors
-    /// If the proxy does not send it once, or it is not UTF-8.
+    /// Returns an error if the header is missing or repeated, or its value is not UTF-8.
     pub fn uri_text(&self) -> Result<&'a str, ProxyHeaderError> {
         header_text(self.uri, Self::HEADER_NAMES.uri)
     }
 
-    /// Records who the credentials say that the client is, for the log. The first call counts.
+    /// Records the user name in the credentials, for the log. Only the first call has an effect.
     pub(crate) fn set_user(&self, user: &[u8]) {
         let _ = self.parsed.user.set(user.into());
     }
 
-    /// Returns the user whom the credentials name, if they were parsed and name one.
+    /// Returns the user name in the credentials; empty if they were not parsed or contain none.
     pub fn user(&self) -> &[u8] {
         self.parsed.user.get().map_or(b"", |user| user)
     }
 }
 
 fn header_text<'a>(header: RequestHeader<'a>, name: &'static str) -> Result<&'a str, ProxyHeaderError> {
-    let fault = match header {
+    let kind = match header {
         RequestHeader::Once(bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => return Ok(text),
             Err(_) => ProxyHeaderErrorKind::Invalid,
@@ -198,5 +199,5 @@ fn header_text<'a>(header: RequestHeader<'a>, name: &'static str) -> Result<&'a 
         RequestHeader::Repeated => ProxyHeaderErrorKind::Repeated,
         RequestHeader::Invalid => ProxyHeaderErrorKind::Invalid,
     };
-    Err(ProxyHeaderError { header: name, kind: fault })
+    Err(ProxyHeaderError { header: name, kind })
 }

@@ -1,8 +1,8 @@
-//! Which connections a TCP listener keeps.
+//! Admits or closes the connections of a TCP listener.
 //!
-//! Connections are counted, and an idle one costs its owner nothing: whoever reaches the port could hold all of them.
-//! So a connection of a peer that may not use the listener is closed before a byte of it is read. Probes of the admin
-//! listener are for every peer; their connections have places of their own, a few for each address.
+//! The number of connections is limited, and an idle connection costs a client nothing. A client that reaches the port
+//! could therefore hold all of them. So a connection of an untrusted peer is closed before a byte of it is read. Health
+//! checks of the admin listener are open to every peer. Their connections have separate places, a few for each address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -15,14 +15,15 @@ use crate::http::peer::Peer;
 use crate::http::rate_limited_log::RateLimitedLog;
 use crate::http::service::ListenerKind;
 
-/// The connections of untrusted peers that the admin listener holds at one time: probes of a few balancers and an
+/// Simultaneous connections of untrusted peers to the admin listener: health checks of a few load balancers and an
 /// orchestrator, each of which takes milliseconds.
 pub(super) const HEALTH_CHECK_CONNECTIONS_MAX: usize = 64;
 
-/// Of these, for one address: a peer that holds connections open does not keep another one's probes out.
+/// The part of these for one address, so that a peer that holds connections open does not block the health checks of
+/// another peer.
 const HEALTH_CHECK_CONNECTIONS_PER_ADDRESS: usize = 4;
 
-/// Decides for each connection of a TCP listener.
+/// Decides whether a connection of a TCP listener is admitted.
 pub(super) struct ConnectionAdmission {
     kind: ListenerKind,
     trusted_peers: Vec<IpNet>,
@@ -31,7 +32,7 @@ pub(super) struct ConnectionAdmission {
     refusal_log: Arc<RateLimitedLog>,
 }
 
-/// A connection that is kept. Its place is free again when this is dropped.
+/// An admitted connection. Dropping it frees the place.
 pub(super) struct AdmittedConnection(Option<HealthCheckSlot>);
 
 impl ConnectionAdmission {
@@ -45,55 +46,55 @@ impl ConnectionAdmission {
         }
     }
 
-    /// The peer of a connection from `address`.
+    /// Returns the peer of a connection from `address`.
     pub(super) fn peer(&self, address: SocketAddr) -> Peer {
         Peer::tcp(address, &self.trusted_peers)
     }
 
-    /// Whether a connection is kept. `None`: it must be closed now. An address that the system does not tell is
-    /// nobody's.
+    /// Admits a connection. Returns `None` if it must be closed now. A peer without an address is not trusted.
     pub(super) fn admit(&self, address: Option<SocketAddr>) -> Option<AdmittedConnection> {
         let peer = address.map(|address| self.peer(address));
         if peer.is_some_and(|peer| peer.is_trusted) {
             return Some(AdmittedConnection(None));
         }
         let address = peer.and_then(|peer| peer.address);
-        let place = match self.kind {
+        let slot = match self.kind {
             ListenerKind::Auth | ListenerKind::Public => None,
             ListenerKind::Admin => {
                 address.and_then(|address| HealthCheckConnections::try_acquire(&self.health_checks, address))
             }
         };
-        if place.is_none() {
+        if slot.is_none() {
             self.refused_connections.inc();
             if let Some(suppressed) = self.refusal_log.next_line() {
                 let (listener, peer) = (self.kind.name(), address.map(|address| address.to_string()));
                 tracing::warn!(listener, peer, suppressed, "connection of an untrusted peer closed");
             }
         }
-        place.map(|place| AdmittedConnection(Some(place)))
+        slot.map(|slot| AdmittedConnection(Some(slot)))
     }
 }
 
-/// The connections of untrusted peers, by address. At most [`PROBES_MAX`].
+/// The connections of untrusted peers, by address: at most [`HEALTH_CHECK_CONNECTIONS_MAX`].
 #[derive(Debug, Default)]
 struct HealthCheckConnections(Mutex<HashMap<IpAddr, usize>>);
 
+/// A place of one connection. Dropping it frees the place.
 struct HealthCheckSlot {
     connections: Arc<HealthCheckConnections>,
     address: IpAddr,
 }
 
 impl HealthCheckConnections {
-    fn try_acquire(probes: &Arc<Self>, address: IpAddr) -> Option<HealthCheckSlot> {
-        let mut held = probes.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn try_acquire(connections: &Arc<Self>, address: IpAddr) -> Option<HealthCheckSlot> {
+        let mut held = connections.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = held.values().sum();
         let own = held.get(&address).copied().unwrap_or_default();
         if all >= HEALTH_CHECK_CONNECTIONS_MAX || own >= HEALTH_CHECK_CONNECTIONS_PER_ADDRESS {
             return None;
         }
         held.insert(address, own + 1);
-        Some(HealthCheckSlot { connections: Arc::clone(probes), address })
+        Some(HealthCheckSlot { connections: Arc::clone(connections), address })
     }
 }
 
@@ -129,15 +130,15 @@ mod tests {
 
     #[test]
     fn untrusted_connection_is_admitted_by_the_admin_listener_only() {
-        for (kind, is_kept) in
+        for (kind, is_admitted) in
             [(ListenerKind::Auth, false), (ListenerKind::Public, false), (ListenerKind::Admin, true)]
         {
             let admission = admission(kind);
             assert!(admission.admit(from("10.0.0.7")).is_some());
             assert!(admission.admit(from("::ffff:10.0.0.7")).is_some());
-            assert_eq!(admission.admit(from("10.0.0.8")).is_some(), is_kept);
+            assert_eq!(admission.admit(from("10.0.0.8")).is_some(), is_admitted);
             assert!(admission.admit(None).is_none());
-            assert_eq!(admission.refused_connections.get(), if is_kept { 1 } else { 2 });
+            assert_eq!(admission.refused_connections.get(), if is_admitted { 1 } else { 2 });
         }
     }
 
@@ -148,13 +149,13 @@ mod tests {
         assert_eq!(held.len(), HEALTH_CHECK_CONNECTIONS_PER_ADDRESS);
         assert!(admission.admit(from("192.0.2.2")).is_some());
         held.pop();
-        assert!(admission.admit(from("192.0.2.1")).is_some(), "the place of one that ended is free");
+        assert!(admission.admit(from("192.0.2.1")).is_some(), "the place of a closed connection is free");
         let many = |third: u8| (0..100).map(move |last| from(&format!("198.51.{third}.{last}")));
         let all: Vec<_> = many(1).chain(many(2)).filter_map(|address| admission.admit(address)).collect();
         assert_eq!(all.len() + held.len(), HEALTH_CHECK_CONNECTIONS_MAX);
         assert!(admission.admit(from("192.0.2.3")).is_none());
         assert!((0..1000).map(|_| admission.admit(from("10.0.0.7"))).all(|kept| kept.is_some()));
         drop((all, held));
-        assert!(admission.health_checks.0.lock().unwrap().is_empty(), "nothing is kept of those that ended");
+        assert!(admission.health_checks.0.lock().unwrap().is_empty(), "closed connections leave no entry");
     }
 }

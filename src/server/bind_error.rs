@@ -1,31 +1,31 @@
-//! Why a socket cannot be listened on.
+//! Errors of listeners at the start.
 
 use std::io;
 use std::net::SocketAddr;
 
-/// Why an address can't be listened on.
+/// The error of a listener that cannot be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Another program listens there.
-    #[error("{0}: the address is in use; stop the program that uses it, or choose another with --{flag}", flag = .1.replace('.', "-"))]
+    /// Another program listens on this address.
+    #[error("{0}: the address is in use; stop the other program, or set another address with --{flag}", flag = .1.replace('.', "-"))]
     AddressInUse(String, &'static str),
-    /// Another process answers at this socket.
-    #[error("{0}: a process that is alive listens on this socket; stop it, or choose another path")]
+    /// Another process listens on this socket.
+    #[error("{0}: another process listens on this socket; stop it, or set another path")]
     SocketInUse(String),
-    /// The path is taken by something that is not a socket.
-    #[error("{0}: there is something that is not a socket; remove it, or choose another path")]
+    /// The path exists and is not a socket.
+    #[error("{0}: the path exists and is not a socket; remove it, or set another path")]
     NotASocket(String),
     /// systemd passed no socket of that name.
     #[error(
-        "systemd:{0}: no socket of this name was passed by systemd (passed: {1}); set FileDescriptorName={0} in the socket unit, and Sockets= in the service"
+        "systemd:{0}: systemd passed no socket of this name (passed: {1}); set FileDescriptorName={0} in the socket unit, and Sockets= in the service"
     )]
     NoSuchSystemdSocket(String, String),
-    /// A socket that systemd opened to other machines, with nobody to be trusted there.
+    /// systemd passed a socket that other machines can reach, and no peer is trusted there.
     #[error(
-        "systemd:{0}: {1} can be reached from other machines, and whoever reaches it could ask in nginx's name: set {2} to nginx's address or network"
+        "systemd:{0}: other machines can reach {1}: every client that reaches it could pose as nginx; set {2} to the address or network of nginx"
     )]
     NoTrustedPeers(String, SocketAddr, &'static str),
-    /// Anything else.
-    #[error("{0}: can't listen there: {1}")]
+    /// Any other error.
+    #[error("{0}: cannot listen on this address: {1}")]
     Io(String, io::Error),
 }

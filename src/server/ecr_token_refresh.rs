@@ -1,4 +1,4 @@
-//! The thread on which upstream tokens are fetched, away from those that answer.
+//! The thread that fetches the tokens of ECR upstreams, separate from the threads that serve requests.
 
 use std::io;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use crate::upstream::ecr::aws::EcrTokenClient;
 use crate::upstream::ecr::lease::Lease;
 use crate::upstream::ecr::refresh::{LeaseRefresher, random_fraction};
 
-/// How long a start waits for the first tokens before it answers: clients wait at the listener meanwhile,
-/// where they would be told 503. nginx waits longer.
+/// The time that a start waits for the first tokens. Clients wait at the listener meanwhile, where they would get 503
+/// otherwise. nginx waits longer.
 const FIRST_TOKEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Fetches tokens, and does so until what is returned is dropped.
+/// Starts the thread that fetches tokens. Dropping the returned sender stops it.
 pub(super) fn spawn_refresh_thread(
     sources: Vec<(EcrTokenClient, Arc<Lease>)>,
 ) -> io::Result<Option<oneshot::Sender<()>>> {
@@ -37,11 +37,11 @@ pub(super) fn spawn_refresh_thread(
                 tasks.spawn(LeaseRefresher::new(lease, aws, random_fraction).run());
             }
             tokio::select! {
-                // Dropping the sender is the word.
+                // The sender was dropped.
                 _ = stopped => {}
-                // By a panic; the others go on until the end of their tokens, and are told of as they end.
+                // A task has panicked. All upstreams keep their tokens until these expire, which is logged.
                 Some(ended) = tasks.join_next() => {
-                    tracing::error!(?ended, "upstream tokens are not fetched any more: restart doorward");
+                    tracing::error!(?ended, "fetch of upstream tokens failed, restart required");
                 }
             }
         });
@@ -51,13 +51,13 @@ pub(super) fn spawn_refresh_thread(
     Ok(Some(stop))
 }
 
-/// Waits for the first tokens, but not for ever.
+/// Waits for the first tokens, for [`FIRST_TOKEN_TIMEOUT`] at most.
 pub(super) async fn wait_for_first_tokens(leases: &[Arc<Lease>]) {
     let all = async {
         for lease in leases {
             lease.wait_for_first_attempt().await;
         }
     };
-    // Whoever needs one then is told 503, and /readyz says why.
+    // After that, a request that requires a token gets 503, and /readyz reports the reason.
     let _ = timeout(FIRST_TOKEN_TIMEOUT, all).await;
 }

@@ -1,7 +1,7 @@
-//! File descriptors for everything that the settings allow, reserved before the first connection.
+//! Reserves file descriptors for everything that the configuration allows, before the first connection.
 //!
-//! When a process has none left, it cannot read a changed file: a removed user would stay in for as long as someone
-//! holds the connections. So the limit is compared with what the settings allow, and the start fails if it is lower.
+//! A process without free descriptors cannot read a changed file. A removed user would be admitted for as long as a
+//! client holds the connections open. So the start fails if the limit is lower than what the configuration allows.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -11,23 +11,24 @@ use crate::config::Config;
 use crate::config::authenticator::AuthenticatorType as Authenticator;
 use crate::http::service::ListenerKind;
 
-/// For the standard streams, the log, the listeners, and each file that is read while it is reloaded.
+/// Descriptors for the standard streams, the log, the listeners, and each file during a reload.
 const DESCRIPTORS_FOR_FILES: usize = 64;
 
-/// For each thread that waits for events: an epoll instance, its copy, an event descriptor and the signal pipe.
+/// Descriptors for each thread that waits for events: an epoll instance, its copy, an event descriptor and the signal pipe.
 const DESCRIPTORS_PER_THREAD: usize = 4;
 
-/// For each name that is being looked up: sockets to the name servers, and their files.
+/// Descriptors for each name lookup: sockets to the name servers, and the files of the resolver.
 const DESCRIPTORS_PER_LOOKUP: usize = 4;
 
-/// For the calls that fetch an upstream's token, one at a time: the sources of AWS's credentials, and the call.
+/// Descriptors for the calls that fetch the token of an upstream, one at a time: the sources of AWS credentials, and
+/// the call itself.
 #[cfg(feature = "ecr")]
 const DESCRIPTORS_PER_TOKEN_FETCH: usize = 16;
 
-/// There are fewer file descriptors than the settings allow connections.
+/// The limit of file descriptors is below what the configuration allows.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "limits.max_connections = {connections}, with everything else, needs {needed} file descriptors, and the limit is {limit}: raise it to {needed} (LimitNOFILE= in a systemd unit, --ulimit nofile= for docker, ulimit -Hn in a shell), or set limits.max_connections to {max_connections} or less"
+    "limits.max_connections = {connections} requires {needed} file descriptors in all, but the limit is {limit}. Raise it to {needed} (LimitNOFILE= in a systemd unit, --ulimit nofile= for docker, ulimit -Hn in a shell), or set limits.max_connections to {max_connections} or less"
 )]
 pub struct DescriptorLimitError {
     connections: usize,
@@ -39,16 +40,16 @@ pub struct DescriptorLimitError {
 /// Raises the limit of this process as far as the system allows.
 ///
 /// # Errors
-/// If that is less than the settings need.
-pub fn raise_limit(settings: &Config) -> Result<(), DescriptorLimitError> {
-    let needed = required_descriptors(settings);
+/// The limit is still lower than what the configuration requires.
+pub fn raise_limit(config: &Config) -> Result<(), DescriptorLimitError> {
+    let needed = required_descriptors(config);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    // The customary limit of 1024 is less than the connections that are allowed by default.
+    // The usual soft limit of 1024 is lower than the default of limits.max_connections.
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     let limit = if raised.is_ok() { maximum } else { current };
     match limit {
         Some(limit) if limit < needed => {
-            let connections = settings.max_connections;
+            let connections = config.limits.max_connections;
             let others = needed.saturating_sub(connections as u64);
             Err(DescriptorLimitError {
                 connections,
@@ -62,23 +63,23 @@ pub fn raise_limit(settings: &Config) -> Result<(), DescriptorLimitError> {
     }
 }
 
-/// The descriptors that everything together may use at one time.
-fn required_descriptors(settings: &Config) -> u64 {
+/// Returns the descriptors that can be in use at the same time.
+fn required_descriptors(config: &Config) -> u64 {
     let mut needed = DESCRIPTORS_FOR_FILES;
     for (kind, is_open) in [
         (ListenerKind::Auth, true),
-        (ListenerKind::Public, !settings.public_listen.is_empty()),
-        (ListenerKind::Admin, !settings.admin_listen.is_empty()),
+        (ListenerKind::Public, !config.public.listen.is_empty()),
+        (ListenerKind::Admin, !config.admin.listen.is_empty()),
     ] {
         if is_open {
-            let share = ListenerCapacity::for_listener(settings, kind);
-            // And one more thread, which accepts.
-            needed += share.total_connections() + (share.workers + 1) * DESCRIPTORS_PER_THREAD;
+            let capacity = ListenerCapacity::for_listener(config, kind);
+            // One more thread accepts connections.
+            needed += capacity.total_connections() + (capacity.workers + 1) * DESCRIPTORS_PER_THREAD;
         }
     }
-    for one in &settings.authenticators {
+    for one in &config.authenticators {
         match &one.kind {
-            Authenticator::Http(spec) => {
+            Authenticator::Remote(spec) => {
                 needed +=
                     spec.connections_max + RESOLVER_THREADS * DESCRIPTORS_PER_LOOKUP + DESCRIPTORS_PER_THREAD
             }
@@ -90,7 +91,7 @@ fn required_descriptors(settings: &Config) -> u64 {
         let is_fetched = |one: &&crate::config::upstream::UpstreamConfig| {
             matches!(one.kind, crate::config::upstream::UpstreamType::Ecr(_))
         };
-        needed += settings.upstreams.iter().filter(is_fetched).count()
+        needed += config.upstreams.iter().filter(is_fetched).count()
             * (DESCRIPTORS_PER_TOKEN_FETCH + RESOLVER_THREADS * DESCRIPTORS_PER_LOOKUP);
     }
     needed as u64

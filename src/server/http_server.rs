@@ -1,7 +1,7 @@
-//! HTTP on the listeners: how many connections and threads each has, and how long a request may take.
+//! Serves HTTP on the listeners, with limits for connections, threads and time.
 //!
-//! Each listener has threads and places for connections of its own, so that nothing that happens on the public and
-//! the admin listener delays an answer on the auth listener.
+//! Each listener has its own threads and connections, so that no load on the public and the admin listener delays a
+//! response on the auth listener.
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,74 +27,74 @@ use crate::http::rate_limited_log::RateLimitedLog;
 use crate::http::service::{ListenerKind, expect_service_factory, service_factory};
 use crate::metrics::ListenerLabel;
 
-/// Connections to the public listener at one time. They are nginx's, which keeps 64 of them and opens more for
-/// requests that wait.
+/// Simultaneous connections to the public listener. nginx keeps 64 of them open, and opens more for waiting requests.
 const PUBLIC_CONNECTIONS: usize = 512;
 
-/// Connections of trusted peers to the admin listener at one time: a few monitors and administrators.
+/// Simultaneous connections of trusted peers to the admin listener: a few monitors and administrators.
 const ADMIN_CONNECTIONS: usize = 64;
 
-/// Threads of the admin listener, which a monitor asks now and then.
+/// Threads of the admin listener, which serves a few requests per second.
 const ADMIN_WORKERS: usize = 1;
 
-/// The most threads of a listener, a limit of actix-server.
+/// The limit of actix-server for the threads of a listener.
 const WORKERS_MAX: usize = 512;
 
-/// How long a connection that is being closed may take over it.
+/// The time in which the client must complete the close of a connection.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What a listener may use.
+/// The threads and connections of a listener.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ListenerCapacity {
-    /// Threads.
+    /// The number of threads.
     pub(super) workers: usize,
-    /// Connections of each.
+    /// The connections of each thread.
     connections_per_worker: usize,
 }
 
 impl ListenerCapacity {
-    /// The share of the listener `kind`.
-    pub(super) fn for_listener(settings: &Config, kind: ListenerKind) -> Self {
-        let workers = settings.workers.min(WORKERS_MAX);
+    /// Returns the capacity of the listener `kind`.
+    pub(super) fn for_listener(config: &Config, kind: ListenerKind) -> Self {
+        let workers = config.limits.workers.min(WORKERS_MAX);
         let (workers, connections) = match kind {
-            ListenerKind::Auth => (workers, settings.max_connections),
-            // Signing and judging a token costs more than an answer on the auth listener, which keeps half of the cores.
+            ListenerKind::Auth => (workers, config.limits.max_connections),
+            // To sign a token costs more than a response on the auth listener, which keeps half of the cores.
             ListenerKind::Public => (workers.div_ceil(2), PUBLIC_CONNECTIONS),
             ListenerKind::Admin => (ADMIN_WORKERS, ADMIN_CONNECTIONS + HEALTH_CHECK_CONNECTIONS_MAX),
         };
         Self { workers, connections_per_worker: connections.div_ceil(workers) }
     }
 
-    /// Connections of all threads.
+    /// Returns the connections of all threads.
     pub(super) fn total_connections(self) -> usize {
         self.workers * self.connections_per_worker
     }
 }
 
-/// Answers on these sockets. Those whose path must be removed at the end are added to `sockets`.
+/// Serves HTTP on these listeners. Adds the socket paths that must be removed at the end to `sockets`.
 pub(super) fn serve(
-    settings: &Config,
-    front: &Arc<AppState>,
+    config: &Config,
+    app_state: &Arc<AppState>,
     kind: ListenerKind,
     listeners: Vec<BoundListener>,
     sockets: &mut Vec<SocketPath>,
 ) -> io::Result<Server> {
-    let share = ListenerCapacity::for_listener(settings, kind);
-    let refused = front.metrics.connections_rejected.get_or_create(&ListenerLabel { listener: kind.name() });
-    let (_, peers) = trusted_peers(settings, kind);
+    let capacity = ListenerCapacity::for_listener(config, kind);
+    let refused =
+        app_state.metrics.connections_rejected.get_or_create(&ListenerLabel { listener: kind.name() });
+    let (_, peers) = trusted_peers(config, kind);
     let log = RateLimitedLog::new(Clock::system());
     let admission = Arc::new(ConnectionAdmission::new(kind, peers.to_vec(), refused.clone(), log));
     drop(refused);
     let builder = Server::build()
-        .workers(share.workers)
-        .max_concurrent_connections(share.connections_per_worker)
-        .shutdown_timeout(settings.shutdown_timeout.as_secs())
+        .workers(capacity.workers)
+        .max_concurrent_connections(capacity.connections_per_worker)
+        .shutdown_timeout(config.limits.shutdown_timeout.as_secs())
         .disable_signals();
     let http = HttpServices {
-        app_state: Arc::clone(front),
+        app_state: Arc::clone(app_state),
         kind,
-        keepalive_timeout: settings.keepalive_timeout,
-        header_timeout: settings.header_timeout,
+        keepalive_timeout: config.limits.keepalive_timeout,
+        header_timeout: config.limits.header_timeout,
         shutdown: builder.graceful_shutdown_signal(),
     };
     let listen = |builder: ServerBuilder, listener| {
@@ -117,7 +117,7 @@ pub(super) fn serve(
     listeners.into_iter().try_fold(builder, listen).map(ServerBuilder::run)
 }
 
-/// What HTTP is served with.
+/// The parts of the HTTP service of a listener.
 #[derive(Clone)]
 struct HttpServices {
     app_state: Arc<AppState>,
@@ -128,7 +128,7 @@ struct HttpServices {
 }
 
 impl HttpServices {
-    /// HTTP over connections of the type `T`, whose peer `note` finds out.
+    /// Returns the HTTP service for connections of the type `T`. `note` stores the peer of a connection.
     fn service_over<T: ActixStream + 'static, N: Fn(&T, &mut Extensions) + 'static>(
         &self,
         note: N,
@@ -156,7 +156,7 @@ impl HttpServices {
     }
 }
 
-/// Serves TCP connections, and closes those of peers that may not use the listener.
+/// Serves TCP connections, and closes those that are not admitted.
 fn tcp_service(
     http: &HttpServices,
     admission: &Arc<ConnectionAdmission>,
@@ -173,22 +173,23 @@ fn tcp_service(
     let admission = Arc::clone(admission);
     apply_fn_factory(http.service_over(note), move |connection: TcpStream, http| {
         let address = connection.peer_addr().ok();
-        // Dropped otherwise, which closes it.
-        let kept = admission.admit(address).map(|admitted| {
-            // A response behind another one would wait for the client's acknowledgement (RFC 896). Without it, it is slow.
+        // A connection that is not admitted is dropped, which closes it.
+        let admitted = admission.admit(address).map(|connection_slot| {
+            // Otherwise a response would wait until the client acknowledges the one before (RFC 896). An error only
+            // makes the connection slower.
             let _ = connection.set_nodelay(true);
-            (admitted, http.call((connection, Protocol::Http1, address)))
+            (connection_slot, http.call((connection, Protocol::Http1, address)))
         });
         async move {
-            match kept {
-                Some((_admitted, connection)) => connection.await,
+            match admitted {
+                Some((_connection_slot, connection)) => connection.await,
                 None => Ok(()),
             }
         }
     })
 }
 
-/// Serves connections of a unix socket.
+/// Serves the connections of a unix socket.
 fn unix_service(
     http: &HttpServices,
 ) -> impl ServiceFactory<UnixStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>

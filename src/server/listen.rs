@@ -1,4 +1,4 @@
-//! Binding the listeners, before anything else is started, with errors that say what to do.
+//! Binds the listeners before anything else starts.
 
 use std::fmt;
 use std::io;
@@ -15,40 +15,41 @@ use super::bind_error::BindError;
 use super::systemd_sockets::{InheritedSocket, SystemdSockets};
 use crate::config::ListenAddress;
 
-/// Connections that wait to be accepted. The kernel cuts it to its own limit.
+/// Connections that can wait to be accepted. The kernel reduces it to its own limit.
 const BACKLOG: i32 = 1024;
 
-/// A listener that is bound.
+/// A bound listener.
 pub enum BoundListener {
-    /// On TCP.
+    /// A TCP socket and its address.
     Tcp(TcpListener, SocketAddr),
-    /// On a unix socket, whose path is removed at the end.
+    /// A unix socket, whose path is removed at the end.
     Unix(UnixListener, SocketPath),
-    /// On a unix socket whose path is systemd's to remove.
+    /// A unix socket from systemd, which removes the path.
     SystemdUnix(UnixListener),
 }
 
 impl BoundListener {
-    /// Binds what the setting `key` names, or takes what systemd has bound; a unix socket of our own gets `mode`.
+    /// Binds an address of the setting `key`, or takes the sockets that systemd has bound. A unix socket that we bind
+    /// gets `mode`.
     pub fn bind(
         listen: &ListenAddress,
         key: &'static str,
         mode: u32,
         inherited: &mut SystemdSockets,
     ) -> Result<Vec<Self>, BindError> {
-        let fault = |error: io::Error| match error.kind() {
+        let to_error = |error: io::Error| match error.kind() {
             io::ErrorKind::AddrInUse => BindError::AddressInUse(listen.to_string(), key),
             _ => BindError::Io(listen.to_string(), error),
         };
         match listen {
             ListenAddress::Tcp(address) => {
-                let listener = bind_tcp(*address).map_err(fault)?;
-                let address = listener.local_addr().map_err(fault)?;
+                let listener = bind_tcp(*address).map_err(to_error)?;
+                let address = listener.local_addr().map_err(to_error)?;
                 Ok(vec![Self::Tcp(listener, address)])
             }
             ListenAddress::Unix(path) => {
                 remove_stale_socket(path)?;
-                let (listener, path) = bind_unix(path, mode).map_err(fault)?;
+                let (listener, path) = bind_unix(path, mode).map_err(to_error)?;
                 Ok(vec![Self::Unix(listener, path)])
             }
             ListenAddress::Systemd(name) => Ok(inherited
@@ -62,8 +63,8 @@ impl BoundListener {
         }
     }
 
-    /// That an address of systemd's choice is not open to other machines without a word about who may
-    /// ask there. What the settings themselves name was checked with them.
+    /// Checks that a socket from systemd that other machines can reach has trusted peers beyond loopback. Addresses in
+    /// the configuration itself were checked with it.
     pub fn check_trusted_peers(
         &self,
         listen: &ListenAddress,
@@ -81,7 +82,7 @@ impl BoundListener {
         }
     }
 
-    /// The address, if other machines can reach it.
+    /// Returns the address if other machines can reach it.
     pub fn non_loopback_address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(_, address) => {
@@ -99,7 +100,7 @@ impl fmt::Display for BoundListener {
             Self::Unix(_, path) => write!(f, "unix:{}", path.path.display()),
             Self::SystemdUnix(listener) => match listener.local_addr().as_ref().map(|a| a.as_pathname()) {
                 Ok(Some(path)) => write!(f, "unix:{}", path.display()),
-                _ => f.write_str("a socket of systemd's"),
+                _ => f.write_str("a socket from systemd"),
             },
         }
     }
@@ -107,7 +108,7 @@ impl fmt::Display for BoundListener {
 
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // Or a restart would have to wait for the connections of the one before.
+    // Otherwise a restart must wait for the connections of the previous process.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -115,7 +116,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Makes way for a socket: one that nobody answers at is what a killed process left behind.
+/// Removes a socket on which no process listens: a killed process leaves one behind.
 fn remove_stale_socket(path: &Path) -> Result<(), BindError> {
     let name = || format!("unix:{}", path.display());
     let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(()) };
@@ -132,7 +133,7 @@ fn remove_stale_socket(path: &Path) -> Result<(), BindError> {
 }
 
 fn bind_unix(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketPath)> {
-    // The socket must not be open to more than `mode` even before the mode is set.
+    // The socket must never be more accessible than `mode`, not even before the mode is set.
     let before = rustix::process::umask(Mode::from_raw_mode(0o777 & !mode));
     let bound = UnixListener::bind(path);
     rustix::process::umask(before);
@@ -143,7 +144,7 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketPath)> {
     Ok((listener, SocketPath { path: path.to_owned(), inode }))
 }
 
-/// The path of a bound socket; dropping it removes the path, if it is still this socket's.
+/// The path of a bound socket. Dropping it removes the path if it still belongs to this socket.
 #[derive(Debug)]
 pub struct SocketPath {
     path: PathBuf,
@@ -152,11 +153,12 @@ pub struct SocketPath {
 
 impl Drop for SocketPath {
     fn drop(&mut self) {
-        // The next process may have its own socket there, even under the same number: a freed inode
-        // is soon used again. It answers; ours does not any more.
-        let ours = std::fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.ino() == self.inode);
-        if ours && UnixStream::connect(&self.path).is_err() {
-            // There is nobody to tell, and the next start clears it away.
+        // The next process can have its own socket at this path, even with the same inode, since a freed inode is
+        // soon reused. That socket accepts a connection. The socket of this process no longer does.
+        let is_ours =
+            std::fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.ino() == self.inode);
+        if is_ours && UnixStream::connect(&self.path).is_err() {
+            // On an error the next start removes it.
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -1,13 +1,10 @@
-//! The signals that the process obeys.
+//! The signals that the process handles.
 
 use std::io;
-use std::sync::mpsc::SyncSender;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::reload::PollNow;
-
-/// The signals that the process obeys.
+/// The signals that the process handles.
 pub struct Signals {
     term: Signal,
     int: Signal,
@@ -18,8 +15,8 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// From now on they do not end the process by themselves. To be called before anything that
-    /// takes time, on the runtime that the server will run on.
+    /// Installs the handlers, so that the signals no longer end the process by themselves. Must be called on the
+    /// runtime of the server, before anything that takes time.
     pub fn catch() -> io::Result<Self> {
         Ok(Self {
             term: signal(SignalKind::terminate())?,
@@ -31,25 +28,24 @@ impl Signals {
         })
     }
 
-    /// Returns when the process is told to end; passes SIGHUP on in the meantime.
-    pub(super) async fn wait_for_shutdown(&mut self, look: &SyncSender<PollNow>) {
+    /// Returns when the process receives a signal to shut down. Calls `on_hangup` for each SIGHUP until then.
+    pub(super) async fn wait_for_shutdown(&mut self, on_hangup: &impl Fn()) {
         let signal = loop {
             tokio::select! {
                 Some(()) = self.term.recv() => break "SIGTERM",
                 Some(()) = self.int.recv() => break "SIGINT",
                 Some(()) = self.quit.recv() => break "SIGQUIT",
-                // A look that waits already will do.
-                Some(()) = self.hup.recv() => drop(look.try_send(PollNow)),
-                // Rotators of logs send them, and the default is to end the process (signal(7)).
+                Some(()) = self.hup.recv() => on_hangup(),
+                // Tools that rotate logs send them, and the default is to end the process (signal(7)).
                 Some(()) = self.usr1.recv() => log_ignored_signal("SIGUSR1"),
                 Some(()) = self.usr2.recv() => log_ignored_signal("SIGUSR2"),
             }
         };
-        tracing::info!(signal, "told to end");
+        tracing::info!(signal, "received signal");
     }
 }
 
-/// Logs a signal that changes nothing: the log goes to stderr, so there is no file to open again.
+/// Logs a signal without effect. The log goes to stderr, so there is no file to reopen.
 fn log_ignored_signal(signal: &'static str) {
     tracing::info!(signal, "signal ignored");
 }

@@ -1,4 +1,4 @@
-//! Why the server does not start.
+//! Errors of the start.
 
 use std::io;
 use std::sync::Arc;
@@ -7,63 +7,63 @@ use super::bind_error::BindError;
 use super::file_descriptors::DescriptorLimitError;
 use crate::authn::api_key::reload::ApiKeyFileError;
 use crate::authn::htpasswd::validate::HtpasswdFileError;
-use crate::authn::http::client::ClientBuildError;
+use crate::authn::remote::client::ClientBuildError;
 use crate::config::ConfigOrigin;
 use crate::policy::reload::PolicyLoadError;
 use crate::token;
 #[cfg(feature = "ecr")]
-use crate::upstream::ecr;
+use crate::upstream::ecr::aws::error::EcrError;
 use crate::upstream::secret_file::SecretLoadError;
 
-/// Why there is no server.
+/// The reason why the server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Nothing says who may enter.
+    /// No source of users is set.
     #[error(
-        "no htpasswd file is set: use --htpasswd FILE, DOORWARD_HTPASSWD, or htpasswd = \"FILE\" in the settings; or an [[authenticator]] there"
+        "no source of users is set: use --htpasswd FILE, DOORWARD_HTPASSWD, or htpasswd.file = \"FILE\" or an [[authenticator]] in the settings file"
     )]
     NoAuthenticatorConfigured,
-    /// The htpasswd file can't be used.
+    /// The htpasswd file cannot be used.
     #[error(transparent)]
     HtpasswdFileUnusable(#[from] HtpasswdFileError),
-    /// The file of keys can't be used.
+    /// The file of API keys cannot be used.
     #[error(transparent)]
     ApiKeyFileUnusable(#[from] ApiKeyFileError),
-    /// A service can't be asked with what is set there.
+    /// The HTTP client of an authenticator cannot be built.
     #[error("{0}: authenticator {1}: {2}")]
     InvalidAuthBackend(ConfigOrigin, Arc<str>, ClientBuildError),
-    /// A file of upstream credentials can't be used.
+    /// A file of upstream credentials cannot be used.
     #[error("{0}: upstream {1}: {2}")]
     UpstreamCredentialsUnusable(ConfigOrigin, Arc<str>, SecretLoadError),
-    /// The file with the proxy's secret can't be used.
+    /// The file with the proxy secret cannot be used.
     #[error("proxy_secret_file: {0}")]
     ProxySecretUnusable(SecretLoadError),
-    /// The file with the token of the admin listener can't be used.
+    /// The file with the token of the admin listener cannot be used.
     #[error("admin.token_file: {0}")]
     AdminTokenUnusable(SecretLoadError),
-    /// There are fewer file descriptors than the listeners and services may need.
+    /// The limit of file descriptors is too low.
     #[error(transparent)]
     TooFewDescriptors(#[from] DescriptorLimitError),
-    /// A token can't be fetched with what is set there.
+    /// The client that fetches the token of an upstream cannot be built.
     #[cfg(feature = "ecr")]
     #[error("upstream {0}: {1}")]
-    InvalidEcrUpstream(Arc<str>, ecr::EcrError),
-    /// The keys that sign tokens can't be used.
+    InvalidEcrUpstream(Arc<str>, EcrError),
+    /// The file of signing keys cannot be used.
     #[error("token.signing_keys: {0}")]
     SigningKeysUnusable(token::signing_key::reload::SigningKeyLoadError),
-    /// The policy or the group file can't be used.
+    /// The policy or the group file cannot be used.
     #[error(transparent)]
     PolicyUnusable(#[from] PolicyLoadError),
-    /// An address can't be listened on.
+    /// A listener cannot be bound.
     #[error(transparent)]
     ListenerNotBound(#[from] BindError),
-    /// The realm can't stand in a header; the settings should have seen to that.
-    #[error("realm: it can't be sent in a header")]
+    /// The challenge is not a valid header. The check of the settings normally prevents this.
+    #[error("realm: the value cannot be sent in a header")]
     InvalidChallengeHeader,
-    /// The system gave no random bytes.
-    #[error("the system gives no random numbers: {0}")]
+    /// The system returned no random bytes.
+    #[error("the system returned no random bytes: {0}")]
     NoRandomBytes(String),
-    /// A thread or a signal handler could not be had.
-    #[error("the system refuses a thread or a signal handler: {0}")]
+    /// A thread or a signal handler could not be created.
+    #[error("a thread or a signal handler could not be created: {0}")]
     NoThreadOrSignalHandler(#[from] io::Error),
 }

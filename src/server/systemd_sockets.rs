@@ -1,5 +1,5 @@
-//! Sockets that systemd listens on for us (sd_listen_fds_with_names(3)): there before the service,
-//! kept while it restarts, and at addresses that the service itself may not open.
+//! Sockets that systemd passes to the process (sd_listen_fds_with_names(3)). They exist before the service starts, stay
+//! open while it restarts, and can have addresses that the service itself must not bind.
 
 use std::env;
 use std::net::{SocketAddr, TcpListener};
@@ -9,26 +9,26 @@ use listenfd::ListenFd;
 
 use super::bind_error::BindError;
 
-/// What systemd calls a socket whose unit was not passed on (sd_listen_fds_with_names(3)).
+/// The name that systemd uses for a socket without one (sd_listen_fds_with_names(3)).
 const UNNAMED_SOCKET: &str = "unknown";
 
 /// A socket that systemd passed to this process.
 pub enum InheritedSocket {
-    /// On TCP, with its address.
+    /// A TCP socket and its address.
     Tcp(TcpListener, SocketAddr),
-    /// On a unix socket.
+    /// A unix socket.
     Unix(UnixListener),
 }
 
-/// The sockets that were passed to this process.
+/// The sockets that systemd passed to this process.
 pub struct SystemdSockets {
     sockets: ListenFd,
-    /// `FileDescriptorName=` of each, or its unit's name.
+    /// The `FileDescriptorName=` of each, or the name of its unit.
     names: Vec<String>,
 }
 
 impl SystemdSockets {
-    /// Those of `LISTEN_FDS` and `LISTEN_FDNAMES`, if they are meant for this process.
+    /// Returns the sockets of `LISTEN_FDS` and `LISTEN_FDNAMES`, if they are for this process.
     pub fn from_environment() -> Self {
         let sockets = ListenFd::from_env();
         let given = env::var("LISTEN_FDNAMES").unwrap_or_default();
@@ -37,10 +37,10 @@ impl SystemdSockets {
         Self { sockets, names }
     }
 
-    /// Takes all sockets of that name.
+    /// Takes all sockets with this name.
     ///
     /// # Errors
-    /// If there is none, or one of them is no listener of a stream.
+    /// There is none, or one of them is not a listening stream socket.
     pub fn take(&mut self, name: &str) -> Result<Vec<InheritedSocket>, BindError> {
         let named = self.names.iter().enumerate().filter(|(_, given)| *given == name);
         let indexes: Vec<usize> = named.map(|(index, _)| index).collect();
@@ -49,22 +49,24 @@ impl SystemdSockets {
             taken.extend(self.take_at(name, index)?);
         }
         if taken.is_empty() {
-            let there = if self.sockets.len() == 0 { "none".to_owned() } else { self.names.join(", ") };
-            return Err(BindError::NoSuchSystemdSocket(name.to_owned(), there));
+            let passed = if self.sockets.len() == 0 { "none".to_owned() } else { self.names.join(", ") };
+            return Err(BindError::NoSuchSystemdSocket(name.to_owned(), passed));
         }
         Ok(taken)
     }
 
     fn take_at(&mut self, name: &str, index: usize) -> Result<Option<InheritedSocket>, BindError> {
-        let fault = |error| BindError::Io(format!("systemd:{name}"), error);
-        // The wrong kind is an error, and leaves the socket where it is.
+        let to_error = |error| BindError::Io(format!("systemd:{name}"), error);
+        // A socket of another kind is an error, and stays available.
         if let Ok(Some(listener)) = self.sockets.take_tcp_listener(index) {
-            listener.set_nonblocking(true).map_err(fault)?;
-            let address = listener.local_addr().map_err(fault)?;
+            listener.set_nonblocking(true).map_err(to_error)?;
+            let address = listener.local_addr().map_err(to_error)?;
             return Ok(Some(InheritedSocket::Tcp(listener, address)));
         }
-        let Some(listener) = self.sockets.take_unix_listener(index).map_err(fault)? else { return Ok(None) };
-        listener.set_nonblocking(true).map_err(fault)?;
+        let Some(listener) = self.sockets.take_unix_listener(index).map_err(to_error)? else {
+            return Ok(None);
+        };
+        listener.set_nonblocking(true).map_err(to_error)?;
         Ok(Some(InheritedSocket::Unix(listener)))
     }
 }

@@ -1,39 +1,43 @@
-//! Giving out the registry's tokens, as the settings say.
+//! Builds the challenge of `/auth` and the issuer of registry tokens from the configuration.
 
-use crate::reload::FileReloader;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::start_error::StartError;
 use crate::clock::Moment;
 use crate::config::{Config, TokenChallenge};
-use crate::http::response::Challenge;
+use crate::http::challenge::Challenge;
+use crate::reload::FileReloader;
 use crate::token;
 use crate::token::issuer::{IssuerAndService, TokenIssuer};
+use crate::token::signing_key::reload::SigningKeyFile;
 
-/// What `/auth` challenges with.
-pub(super) fn build_challenge(settings: &Config) -> Result<Challenge, StartError> {
-    let made = match settings.token_challenge {
-        TokenChallenge::Basic => Challenge::basic(&settings.realm),
-        TokenChallenge::Bearer => Challenge::bearer(&settings.token_realm, &settings.token_service),
+/// Returns the challenge of `/auth`.
+pub(super) fn build_challenge(config: &Config) -> Result<Challenge, StartError> {
+    let challenge = match config.token.challenge {
+        TokenChallenge::Basic => Challenge::basic(&config.realm),
+        TokenChallenge::Bearer => Challenge::bearer(
+            config.token.realm.as_deref().unwrap_or_default(),
+            config.token.service.as_deref().unwrap_or_default(),
+        ),
     };
-    made.map_err(|_| StartError::InvalidChallengeHeader)
+    challenge.map_err(|_| StartError::InvalidChallengeHeader)
 }
 
-/// The keys that sign tokens, where any are given out.
+/// Loads the file of signing keys, if one is set.
 pub(super) fn start_signing_key_reloader(
-    settings: &Config,
+    config: &Config,
     now: Moment,
-) -> Result<Option<FileReloader<token::signing_key::reload::SigningKeyFile>>, StartError> {
+) -> Result<Option<FileReloader<SigningKeyFile>>, StartError> {
     let start = |path: &PathBuf| token::signing_key::reload::start(path.clone(), now);
-    settings.token_signing_keys_file.as_ref().map(start).transpose().map_err(StartError::SigningKeysUnusable)
+    config.token.signing_keys.as_ref().map(start).transpose().map_err(StartError::SigningKeysUnusable)
 }
 
-pub(super) fn build_token_issuer(
-    settings: &Config,
-    tokens: &FileReloader<token::signing_key::reload::SigningKeyFile>,
-) -> Arc<TokenIssuer> {
-    let names =
-        IssuerAndService { issuer: settings.token_issuer.clone(), service: settings.token_service.clone() };
-    Arc::new(TokenIssuer::new(tokens.target().current_keys(), names, settings.token_lifetime))
+/// Builds the issuer, which signs with the current keys of `file`.
+pub(super) fn build_token_issuer(config: &Config, file: &SigningKeyFile) -> Arc<TokenIssuer> {
+    let names = IssuerAndService {
+        issuer: config.token.issuer.clone(),
+        service: config.token.service.clone().unwrap_or_default(),
+    };
+    Arc::new(TokenIssuer::new(file.current_keys(), names, config.token.lifetime))
 }

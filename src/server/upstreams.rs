@@ -1,99 +1,106 @@
-//! The upstreams of the settings, with what keeps their credentials fresh.
+//! Builds the upstreams from the configuration, with the sources of their credentials.
 
-use crate::reload::FileReloader;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::file_reloaders::FileReloaders;
 use super::start_error::StartError;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::table::ConfigValues;
 use crate::config::upstream::{UpstreamConfig, UpstreamType};
 use crate::http::peer::ProxySecret;
 use crate::metrics::Metrics;
+use crate::reload::FileReloader;
 #[cfg(feature = "ecr")]
-use crate::upstream::ecr::{AwsAccount, lease::Lease};
+use crate::upstream::ecr::{aws::AwsAccount, lease::Lease};
 use crate::upstream::secret_file::{self, SecretFile, SecretFormat};
 use crate::upstream::{self, CredentialSource, UpstreamEntry, Upstreams};
 
-/// What the gate chooses from, and what has to be kept fresh.
+/// The upstreams, and the secrets that belong to them.
 #[derive(Default)]
 pub struct UpstreamParts {
-    /// `None` where no table is set.
+    /// The upstreams; `None` without an `[[upstream]]` table.
     pub upstreams: Option<Arc<Upstreams>>,
-    /// Who may have the credentials, where there are any.
+    /// The secret that every peer must send; `None` if no upstream has credentials.
     pub proxy_secret: Option<ProxySecret>,
-    /// The token of the admin listener.
+    /// The token of the admin listener, if one is set.
     pub admin_token: Option<Arc<upstream::secret_file::CurrentCredentials>>,
-    /// Of the files.
-    pub file_reloaders: Vec<FileReloader<SecretFile>>,
-    /// Of the tokens, each of which wants somebody to fetch it.
+    /// The leases of ECR tokens. A thread must fetch the tokens.
     #[cfg(feature = "ecr")]
     pub ecr_leases: Vec<(AwsAccount, Arc<Lease>)>,
 }
 
 impl UpstreamParts {
-    /// Reads the files that the settings name.
+    /// Loads the files that the configuration names, and adds their reloaders to `files`.
     ///
     /// # Errors
-    /// [`StartError::Upstream`], [`StartError::ProxySecret`].
-    pub fn build(settings: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Self, StartError> {
-        let mut kept = Self::default();
-        let secret = start_proxy_secret_reloader(settings, clock)?;
-        let shown = secret.as_ref().map(|secret| secret.target().current());
-        kept.file_reloaders.extend(secret);
-        let token = start_admin_token_reloader(settings, clock)?;
-        kept.admin_token = token.as_ref().map(|token| token.target().current());
-        kept.file_reloaders.extend(token);
-        if settings.upstreams.is_empty() {
-            return Ok(kept);
-        }
-        let mut tables = Vec::new();
-        for one in &settings.upstreams {
-            tables.push(UpstreamEntry {
-                name: Arc::clone(&one.name),
-                hosts: one.hosts.clone(),
-                repositories: one.repositories.clone(),
-                is_anonymous_allowed: one.allow_anonymous,
-                credential_source: kept.build_source(one, clock, metrics)?,
-            });
-        }
-        if settings.upstreams.iter().any(UpstreamConfig::has_credentials) {
-            kept.proxy_secret = Some(ProxySecret::new(shown));
-        }
-        kept.upstreams = Some(Arc::new(Upstreams::new(tables)));
-        Ok(kept)
-    }
-
-    #[cfg_attr(not(feature = "ecr"), expect(unused_variables, reason = "a token has figures"))]
-    fn build_source(
-        &mut self,
-        one: &UpstreamConfig,
+    /// [`StartError::UpstreamCredentialsUnusable`], [`StartError::ProxySecretUnusable`],
+    /// [`StartError::AdminTokenUnusable`].
+    pub fn build(
+        config: &ConfigValues,
         clock: &Clock,
         metrics: &Arc<Metrics>,
-    ) -> Result<CredentialSource, StartError> {
-        let mut file = |path: &PathBuf, form| {
-            let started = secret_file::start(path.clone(), form, clock.now());
-            let fault = |fault| {
-                StartError::UpstreamCredentialsUnusable(one.origin.clone(), Arc::clone(&one.name), fault)
-            };
-            let reloader = started.map_err(fault)?;
-            let source = CredentialSource::File(reloader.target().current());
-            self.file_reloaders.push(reloader);
-            Ok(source)
+        files: &mut FileReloaders,
+    ) -> Result<Self, StartError> {
+        let proxy_secret = start_proxy_secret_reloader(config, clock)?
+            .map(|reloader| files.add(reloader, SecretFile::current));
+        let mut parts = Self {
+            admin_token: start_admin_token_reloader(config, clock)?
+                .map(|reloader| files.add(reloader, SecretFile::current)),
+            ..Self::default()
         };
-        match &one.kind {
+        if config.upstreams.is_empty() {
+            return Ok(parts);
+        }
+        let mut entries = Vec::new();
+        for upstream in &config.upstreams {
+            entries.push(UpstreamEntry {
+                name: Arc::clone(&upstream.name),
+                hosts: upstream.hosts.clone(),
+                repositories: upstream.repositories.clone(),
+                is_anonymous_allowed: upstream.allow_anonymous,
+                credential_source: parts.build_source(upstream, clock, metrics, files)?,
+            });
+        }
+        if config.upstreams.iter().any(UpstreamConfig::has_credentials) {
+            parts.proxy_secret = Some(ProxySecret::new(proxy_secret));
+        }
+        parts.upstreams = Some(Arc::new(Upstreams::new(entries)));
+        Ok(parts)
+    }
+
+    /// Builds the source of an upstream's credentials.
+    #[cfg_attr(not(feature = "ecr"), expect(unused_variables, reason = "only a lease has metrics"))]
+    fn build_source(
+        &mut self,
+        upstream: &UpstreamConfig,
+        clock: &Clock,
+        metrics: &Arc<Metrics>,
+        files: &mut FileReloaders,
+    ) -> Result<CredentialSource, StartError> {
+        let mut file = |path: &PathBuf, format| {
+            let reloader = secret_file::start(path.clone(), format, clock.now()).map_err(|error| {
+                StartError::UpstreamCredentialsUnusable(
+                    upstream.origin.clone(),
+                    Arc::clone(&upstream.name),
+                    error,
+                )
+            })?;
+            Ok(CredentialSource::File(files.add(reloader, SecretFile::current)))
+        };
+        match &upstream.kind {
             UpstreamType::None => Ok(CredentialSource::None),
             UpstreamType::Basic(username, path) => file(path, SecretFormat::BasicPassword(username.clone())),
             UpstreamType::Bearer(path) => file(path, SecretFormat::BearerToken),
             UpstreamType::File(path) => file(path, SecretFormat::HeaderValue),
             #[cfg(feature = "ecr")]
             UpstreamType::Ecr(account) => {
-                // Two tables with one account have one token.
+                // Two tables with the same account share a token.
                 let known = self.ecr_leases.iter().find(|(other, _)| other == account);
                 let lease = match known {
                     Some((_, lease)) => Arc::clone(lease),
                     None => {
-                        let name = Arc::clone(&one.name);
+                        let name = Arc::clone(&upstream.name);
                         let lease = Arc::new(Lease::new(name, clock.clone(), Arc::clone(metrics)));
                         self.ecr_leases.push((account.clone(), Arc::clone(&lease)));
                         lease
@@ -105,26 +112,26 @@ impl UpstreamParts {
     }
 }
 
-/// The token of the admin listener, if one is set.
+/// Loads the token of the admin listener, if one is set.
 ///
 /// # Errors
-/// [`StartError::AdminToken`].
+/// [`StartError::AdminTokenUnusable`].
 pub fn start_admin_token_reloader(
-    settings: &Config,
+    config: &ConfigValues,
     clock: &Clock,
 ) -> Result<Option<FileReloader<SecretFile>>, StartError> {
     let start = |path: &PathBuf| secret_file::start(path.clone(), SecretFormat::AdminToken, clock.now());
-    settings.admin_token_file.as_ref().map(start).transpose().map_err(StartError::AdminTokenUnusable)
+    config.admin.token_file.as_ref().map(start).transpose().map_err(StartError::AdminTokenUnusable)
 }
 
-/// What nginx shows, where it has to.
+/// Loads the proxy secret, if one is set.
 ///
 /// # Errors
-/// [`StartError::ProxySecret`].
+/// [`StartError::ProxySecretUnusable`].
 pub fn start_proxy_secret_reloader(
-    settings: &Config,
+    config: &ConfigValues,
     clock: &Clock,
 ) -> Result<Option<FileReloader<SecretFile>>, StartError> {
     let start = |path: &PathBuf| secret_file::start(path.clone(), SecretFormat::ProxySecret, clock.now());
-    settings.proxy_secret_file.as_ref().map(start).transpose().map_err(StartError::ProxySecretUnusable)
+    config.proxy_secret_file.as_ref().map(start).transpose().map_err(StartError::ProxySecretUnusable)
 }

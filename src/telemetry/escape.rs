@@ -1,27 +1,28 @@
-//! Escapes what a log line must not hold as it is: characters that end a line for some readers, move or hide text in
-//! a terminal, or reverse its direction. They come from clients, files and services, and a line is often read with
-//! `less`, `journalctl` or a browser.
+//! Escapes characters of log lines that could forge or hide text.
 //!
-//! JSON escapes only what is below U+0020, and values that are formatted with `Display` are not escaped at all. So
-//! every line is checked as a whole, where it is written.
+//! Such characters end a line for some readers, move or hide text in a terminal, or reverse the direction of text.
+//! Clients, files and services can send them, and log lines are read with `less`, `journalctl` or a browser.
+//!
+//! JSON escapes only characters below U+0020, and values formatted with `Display` are not escaped at all. Therefore
+//! each whole line is checked when it is written.
 
 use std::io::{self, Write};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How a line is written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LineFormat {
-    /// Text; `colours` says whether it has sequences that set colours.
+    /// Text.
     Text {
-        /// Whether those are left in.
+        /// The line contains escape sequences that set colors, which are kept.
         has_colors: bool,
     },
-    /// One JSON object.
+    /// One JSON object per line.
     Json,
 }
 
-/// Makes writers that escape each line.
+/// A factory for writers, and a writer, that escape each line.
 #[derive(Clone, Debug)]
 pub(super) struct EscapingWriter<M> {
     pub(super) inner: M,
@@ -37,7 +38,7 @@ impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for EscapingWriter<M> {
 }
 
 impl<W: Write> Write for EscapingWriter<W> {
-    /// `line` is a whole line: that is how the subscriber writes.
+    /// Writes a whole line. The subscriber calls this function once for each line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let (text, end) = match line.strip_suffix(b"\n") {
             Some(text) => (text, &b"\n"[..]),
@@ -57,18 +58,18 @@ impl<W: Write> Write for EscapingWriter<W> {
     }
 }
 
-/// A line without its end.
+/// Escapes a line, given without its line end.
 fn escape_line(line: &str, format: LineFormat) -> String {
     let mut escaped = String::with_capacity(line.len() + 16);
     let mut rest = line.chars();
     while let Some(char) = rest.next() {
         if format == (LineFormat::Text { has_colors: true })
             && char == '\u{1b}'
-            && let Some((sequence, behind)) = split_color_sequence(rest.as_str())
+            && let Some((sequence, after)) = split_color_sequence(rest.as_str())
         {
             escaped.push(char);
             escaped.push_str(sequence);
-            rest = behind.chars();
+            rest = after.chars();
         } else if is_hidden(char) {
             match format {
                 LineFormat::Text { .. } => escaped.extend(char.escape_unicode()),
@@ -85,7 +86,8 @@ fn escape_line(line: &str, format: LineFormat) -> String {
     escaped
 }
 
-/// What is behind the escape character of a sequence that sets a colour, and the rest.
+/// Splits text after an escape character into the rest of a sequence that sets a color, and the text after it. Returns
+/// `None` for any other sequence.
 fn split_color_sequence(text: &str) -> Option<(&str, &str)> {
     let end = text.find('m')?;
     let (sequence, rest) = text.split_at_checked(end.saturating_add(1))?;
@@ -93,8 +95,8 @@ fn split_color_sequence(text: &str) -> Option<(&str, &str)> {
     parameters.bytes().all(|byte| byte.is_ascii_digit() || byte == b';').then_some((sequence, rest))
 }
 
-/// Control characters (C0, DEL, C1), separators of lines and paragraphs, and what is invisible or sets the direction
-/// of text (Unicode's `Cf` and the like).
+/// Returns true for control characters (C0, DEL, C1), line and paragraph separators, and characters that are invisible
+/// or set the direction of text (Unicode category `Cf` and similar ones).
 fn is_hidden(char: char) -> bool {
     char.is_control()
         || matches!(char,

@@ -1,43 +1,44 @@
-//! What a token says (distribution's docs/content/spec/auth/jwt.md; RFC 7519 section 4.1).
+//! The claims of a token (distribution's docs/content/spec/auth/jwt.md; RFC 7519 section 4.1).
 
 use serde::{Deserialize, Serialize};
 
-/// The claims. Times are whole seconds since 1970: registry 2.8 takes no others, and of `aud` a text alone.
+/// The claims. Times are whole seconds since 1970, and `aud` is a string: registry 2.8 accepts no other forms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
-    /// Who gave it out.
+    /// The issuer.
     pub iss: String,
-    /// The user's name; empty for who has shown no credentials.
+    /// The name of the user; empty for a client without credentials.
     pub sub: String,
-    /// The registry's `service`.
+    /// The `service` of the registry.
     pub aud: String,
-    /// When it ends.
+    /// The expiry.
     pub exp: u64,
-    /// From when on it counts.
+    /// The time before which the token is not valid.
     pub nbf: u64,
-    /// When it was given out.
+    /// The time of issue.
     pub iat: u64,
-    /// Of each token another one.
+    /// An identifier that is different for each token.
     pub jti: String,
-    /// At which host it was judged, in doorward's own name for it: rules may be about hosts. Registries pass it over.
+    /// The host that the policy was evaluated for, because rules can depend on it. This claim is specific to
+    /// doorward; registries ignore it.
     #[serde(default)]
     pub host: String,
-    /// What may be done with it; empty is nothing but to have logged in.
+    /// The granted access. If it is empty, the token only proves the login.
     pub access: Vec<AccessEntry>,
-    /// What was asked for besides and not granted, as far as doorward has to know it: a client that lacks it is denied,
-    /// and not sent for another token. Registries pass it over.
+    /// Requested access that was not granted, as far as doorward needs it. A client that requires it is denied
+    /// instead of being challenged for another token. Registries ignore this claim.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub denied: Vec<AccessEntry>,
 }
 
-/// A right on one thing.
+/// The actions that are permitted on one resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessEntry {
-    /// `repository`, or `registry`.
+    /// `repository` or `registry`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The repository's name, or `catalog`.
+    /// The name of the repository, or `catalog`.
     pub name: String,
-    /// `pull`, `push`, `delete`; `*` of the catalogue.
+    /// `pull`, `push` and `delete`, or `*` for the catalog.
     pub actions: Vec<String>,
 }

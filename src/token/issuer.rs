@@ -1,4 +1,4 @@
-//! Giving tokens out, and knowing one's own again.
+//! Issues tokens, and verifies tokens that doorward issued.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,32 +7,33 @@ use std::time::Duration;
 use moka::sync::Cache;
 
 use super::claims::{AccessEntry, Claims};
+use super::signing_key::SignError;
 use super::signing_key::reload::CurrentSigningKeys;
-use super::signing_key::{SignError, TokenVerifyError};
+use super::signing_key::verify::TokenVerifyError;
 
-/// How far back a token begins: a registry's clock may be behind.
+/// Time between `nbf` and the time of issue, in seconds, because the clock of a registry can be behind.
 const NOT_BEFORE_MARGIN_SECS: u64 = 60;
 
-/// Bytes of tokens that were verified, and are known again without it: a signature takes some fifty times of the
-/// rest. Anybody may have tokens, so they are counted by how long they are.
+/// Maximum size of the cache of verified tokens, in bytes. Checking a signature takes about fifty times as long as
+/// the other steps. Any client can get tokens, so entries are weighed by their size.
 const VERIFIED_CACHE_BYTES_MAX: u64 = 4 << 20;
 
-/// What one takes besides its text, once as it came and once as it is read.
+/// Size of a cache entry in addition to its text, which is stored twice: as received and as parsed.
 const VERIFIED_ENTRY_OVERHEAD_BYTES: usize = 512;
 
-/// How much of what was not granted a token says, at the most: a push with mounts asks for some dozen things.
+/// Maximum number of entries in the claim `denied`. A push with mounts requests some dozen scopes.
 const DENIED_ENTRIES_MAX: usize = 16;
 
-/// What stands in every token.
+/// The claims that are equal in all tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerAndService {
-    /// `iss`: the registry's `issuer`.
+    /// `iss`: the `issuer` of the registry configuration.
     pub issuer: String,
-    /// `aud`: the registry's `service`.
+    /// `aud`: the `service` of the registry configuration.
     pub service: String,
 }
 
-/// See the top of this file.
+/// The signing keys, the common claims and the cache of verified tokens.
 pub struct TokenIssuer {
     signing_keys: Arc<CurrentSigningKeys>,
     issuer_and_service: IssuerAndService,
@@ -46,71 +47,75 @@ impl fmt::Debug for TokenIssuer {
     }
 }
 
-/// Why there is no token.
+/// The reason why no token was issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IssueError {
-    /// A token is JSON, and the name can't stand there as it is.
-    #[error("the user name is no UTF-8, so no token can name it")]
+    /// The user name is not UTF-8. A token is JSON, which cannot contain it.
+    #[error("the user name is not UTF-8, so a token cannot contain it")]
     NonUtf8User,
-    /// It would be longer than servers take.
-    #[error("more is asked for than a token can hold: ask for less at once")]
+    /// The token would be longer than servers accept.
+    #[error("the token would be too large: request fewer scopes at once")]
     TooLong,
-    /// No random number, or no signature, could be had.
+    /// Random numbers or the signature could not be generated.
     #[error("the token could not be signed")]
     SigningFailed,
 }
 
-/// What a token is to say.
+/// The content of a new token.
 #[derive(Clone, Debug)]
 pub struct NewToken {
-    /// The user's name; empty for nobody.
+    /// The name of the user; empty for a client without credentials.
     pub user: Vec<u8>,
-    /// At which host it was judged.
+    /// The host that the policy was evaluated for.
     pub host: String,
-    /// What may be done with it.
+    /// The granted access.
     pub access: Vec<AccessEntry>,
-    /// What was asked for besides, and is not granted.
+    /// Requested access that was not granted.
     pub denied: Vec<AccessEntry>,
-    /// When it is issued, in seconds since 1970.
+    /// Time of issue, in seconds since 1970.
     pub issued_at: u64,
-    /// When what it follows from ends, if it does.
+    /// Expiry of the credentials or of the stale answer that the token is based on, if there is one.
     pub latest_expiry: Option<u64>,
 }
 
-/// A token, and what its client is told of it.
+/// A signed token, and its properties for the response.
 pub struct IssuedToken {
     /// The token.
     pub token: String,
-    /// Its `jti`.
+    /// The claim `jti`.
     pub token_id: String,
-    /// When it was given out, in seconds since 1970.
+    /// Time of issue, in seconds since 1970.
     pub issued_at: u64,
-    /// For how many seconds it is good.
+    /// Lifetime in seconds.
     pub expires_in: u64,
 }
 
 impl TokenIssuer {
-    /// Signs by `keys`; a token is good for `expires`.
-    pub fn new(keys: Arc<CurrentSigningKeys>, names: IssuerAndService, expires: Duration) -> Self {
-        let verified = Cache::builder()
+    /// Creates an issuer that signs with `keys`. Tokens are valid for `lifetime`.
+    pub fn new(
+        keys: Arc<CurrentSigningKeys>,
+        issuer_and_service: IssuerAndService,
+        lifetime: Duration,
+    ) -> Self {
+        let verified_cache = Cache::builder()
             .max_capacity(VERIFIED_CACHE_BYTES_MAX)
             .weigher(|_, (_, size): &(Arc<Claims>, u32)| *size)
-            .time_to_live(expires)
+            .time_to_live(lifetime)
             .build();
-        Self { signing_keys: keys, issuer_and_service: names, lifetime: expires, verified_cache: verified }
+        Self { signing_keys: keys, issuer_and_service, lifetime, verified_cache }
     }
 
-    /// What stands in every token.
+    /// Returns the claims that are equal in all tokens.
     pub fn issuer_and_service(&self) -> &IssuerAndService {
         &self.issuer_and_service
     }
 
-    /// The public keys (RFC 7517).
+    /// Returns the public keys (RFC 7517).
     pub fn jwks(&self) -> String {
         self.signing_keys.load().jwks()
     }
 
-    /// Whether a signature takes so long that no thread that answers requests should make it.
+    /// Returns true if a thread that answers requests must not sign, because it would block for too long.
     pub fn is_signing_slow(&self) -> bool {
         self.signing_keys.load().is_signing_slow()
     }
@@ -118,14 +123,14 @@ impl TokenIssuer {
     /// Signs a token.
     ///
     /// # Errors
-    /// [`IssueFault`].
+    /// Returns the reason why no token can be issued.
     pub fn issue(&self, new: NewToken) -> Result<IssuedToken, IssueError> {
-        let NewToken { user, host, access, mut denied, issued_at: now, latest_expiry: until } = new;
+        let NewToken { user, host, access, mut denied, issued_at: now, latest_expiry } = new;
         let sub = String::from_utf8(user).map_err(|_| IssueError::NonUtf8User)?;
-        let exp = now.saturating_add(self.lifetime.as_secs()).min(until.unwrap_or(u64::MAX));
+        let exp = now.saturating_add(self.lifetime.as_secs()).min(latest_expiry.unwrap_or(u64::MAX));
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|_| IssueError::SigningFailed)?;
-        // A client without a user is asked to log in, whatever it was not granted.
+        // A client without a user is always challenged, so it does not need the denied scopes.
         denied.truncate(if sub.is_empty() { 0 } else { DENIED_ENTRIES_MAX });
         let mut claims = Claims {
             iss: self.issuer_and_service.issuer.clone(),
@@ -141,34 +146,35 @@ impl TokenIssuer {
         };
         let keys = self.signing_keys.load();
         let token = match keys.sign(&claims) {
-            // What is granted comes first.
+            // Granted access has priority over the claim `denied`.
             Err(SignError::TooLong) if !claims.denied.is_empty() => {
                 claims.denied.clear();
                 keys.sign(&claims)
             }
-            signed => signed,
+            result => result,
         };
-        let token = token.map_err(|fault| match fault {
+        let token = token.map_err(|error| match error {
             SignError::TooLong => IssueError::TooLong,
             SignError::ClaimsNotSerializable(_) | SignError::SigningFailed => IssueError::SigningFailed,
         })?;
         Ok(IssuedToken { token, token_id: claims.jti, issued_at: now, expires_in: exp.saturating_sub(now) })
     }
 
-    /// What a token of ours says whose signature was verified before, without looking at it again. The caller
-    /// checks the time.
+    /// Returns the claims of a token that was verified before, without verifying the signature again. The caller must
+    /// check the validity period.
     pub fn lookup_verified(&self, token: &str) -> Option<Arc<Claims>> {
         self.verified_cache.get(&self.cache_key(token)).map(|(claims, _)| claims)
     }
 
-    /// What a token of ours says, if it is one. The caller checks the time; one that has expired is known again as
-    /// well, since clients go on showing it.
+    /// Verifies a token and returns its claims. The caller must check the validity period. Expired tokens are cached
+    /// too, because clients continue to send them.
     ///
     /// # Errors
-    /// If not; the client is not told why.
+    /// Returns the reason for the log. The client must not see it.
     pub fn verify(&self, token: &str) -> Result<Arc<Claims>, TokenVerifyError> {
-        // Before, so that nothing is known under other keys than those that verified it.
-        let name = self.cache_key(token);
+        // Computed before the verification: if the keys change in between, the entry must not be found under the new
+        // keys.
+        let cache_key = self.cache_key(token);
         let claims = Arc::new(self.signing_keys.load().verify_signature(token)?);
         if claims.iss != self.issuer_and_service.issuer {
             return Err(TokenVerifyError::WrongIssuer);
@@ -177,11 +183,12 @@ impl TokenIssuer {
             return Err(TokenVerifyError::WrongAudience);
         }
         let size = u32::try_from(2 * token.len() + VERIFIED_ENTRY_OVERHEAD_BYTES).unwrap_or(u32::MAX);
-        self.verified_cache.insert(name, (Arc::clone(&claims), size));
+        self.verified_cache.insert(cache_key, (Arc::clone(&claims), size));
         Ok(claims)
     }
 
-    /// What a token is known by. Whoever is known by a key that is not there any more is not known again.
+    /// Returns the cache key of a token. It depends on the current keys, so that an entry is not found after a key
+    /// was removed.
     fn cache_key(&self, token: &str) -> [u8; 32] {
         *blake3::Hasher::new_keyed(self.signing_keys.load().fingerprint())
             .update(token.as_bytes())

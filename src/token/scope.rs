@@ -1,76 +1,73 @@
-//! What a client asks a token for: scopes, as the registry's token protocol writes them (distribution's
-//! docs/content/spec/auth/scope.md).
+//! The scopes of the registry token protocol (distribution's docs/content/spec/auth/scope.md), as in
+//! `repository:team/app:pull,push`.
 //!
-//! `repository:team/app:pull,push`. The type may have a class in brackets, which is deprecated and means
-//! nothing here (`repository(plugin):…`); the name may begin with a host and its port
-//! (`localhost:5000/team/app`); an action may be `*`. Registries compare names letter by letter, so on a name
-//! that is none of theirs nothing is given.
+//! The type can have a class in brackets, which is deprecated and ignored (`repository(plugin):…`). The name can
+//! start with a host and its port (`localhost:5000/team/app`). An action can be `*`. Registries compare names byte by
+//! byte, so a name that is not canonical is never granted.
 
-use crate::permissions::Actions;
+use crate::permissions::actions::Actions;
 
-/// The most scopes of one request: a push that mounts from every layer's own repository names some dozen.
+/// Maximum number of scopes in one request. A push that mounts each layer from another repository has some dozen.
 pub const SCOPES_MAX: usize = 64;
 
-/// The longest scope.
+/// Maximum length of a scope, in bytes.
 const SCOPE_BYTES_MAX: usize = 1024;
 
-/// One scope that was asked for.
+/// One requested scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenScope<'s> {
-    /// As in `repository`, without its class.
+    /// The type, such as `repository`, without its class.
     pub kind: &'s str,
-    /// As it was written.
+    /// The name, as it was sent.
     pub name: &'s str,
-    /// What it is about, and what is wanted of that; `None` where nobody here can grant anything.
+    /// The resource and the requested actions; `None` if doorward never grants scopes of this type.
     pub requested: Option<RequestedActions<'s>>,
 }
 
-/// What is wanted.
+/// The actions that are requested on a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestedActions<'s> {
-    /// On what.
+    /// The resource.
     pub resource: ScopeResource<'s>,
-    /// What; `*` is all that there is.
+    /// The actions; `*` requests all actions of the resource.
     pub actions: Actions,
-    /// Whether it was asked for by `*`.
-    pub all: bool,
 }
 
-/// On what something is wanted.
+/// The resource of a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScopeResource<'s> {
     /// A repository.
     Repository(&'s str),
-    /// The list of all of them (`registry:catalog:*`).
+    /// The list of all repositories (`registry:catalog:*`).
     Catalog,
 }
 
-/// Reads one scope; `None` if its name is empty, as in zot's challenge for a request that names no repository
-/// (`repository::pull`): nothing can be granted of it, and it spoils no other scope.
+/// Parses one scope. Returns `None` if its name is empty, as in the challenge of zot for a request without a
+/// repository (`repository::pull`). Such a scope is never granted, and must not invalidate the other scopes.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Returns the message for the client.
 pub fn parse_scope(text: &str) -> Result<Option<TokenScope<'_>>, &'static str> {
     if text.len() > SCOPE_BYTES_MAX {
         return Err("a scope is longer than 1024 bytes");
     }
     if !text.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err("a scope has a character that no scope has");
+        return Err("a scope contains a character other than visible ASCII");
     }
-    // The name has colons of its own, where it begins with a host.
-    let shape = "a scope is TYPE:NAME:ACTIONS, as in repository:team/app:pull";
-    let (kind, rest) = text.split_once(':').ok_or(shape)?;
-    let (name, actions) = rest.rsplit_once(':').ok_or(shape)?;
+    // A name that starts with a host contains a colon of its own.
+    let format_error = "a scope must have the form TYPE:NAME:ACTIONS, as in repository:team/app:pull";
+    let (kind, rest) = text.split_once(':').ok_or(format_error)?;
+    let (name, actions) = rest.rsplit_once(':').ok_or(format_error)?;
     let kind = kind.split_once('(').map_or(Ok(kind), |(kind, class)| {
-        let well = class.strip_suffix(')').is_some_and(|class| class.bytes().all(is_word));
-        if well { Ok(kind) } else { Err(shape) }
+        let is_class = class.strip_suffix(')').is_some_and(|class| class.bytes().all(is_word));
+        if is_class { Ok(kind) } else { Err(format_error) }
     })?;
     if kind.is_empty() || !kind.bytes().all(is_word) || name.matches(':').count() > 1 {
-        return Err(shape);
+        return Err(format_error);
     }
-    let known = |action: &str| action == "*" || action.bytes().all(|b| b.is_ascii_lowercase());
-    if !actions.split(',').all(known) {
-        return Err("an action is written in lower-case letters, or *");
+    let is_valid = |action: &str| action == "*" || action.bytes().all(|b| b.is_ascii_lowercase());
+    if !actions.split(',').all(is_valid) {
+        return Err("an action must be lower-case letters, or *");
     }
     Ok((!name.is_empty()).then(|| TokenScope {
         kind,
@@ -84,24 +81,27 @@ fn is_word(byte: u8) -> bool {
 }
 
 fn parse_requested_actions<'s>(kind: &str, name: &'s str, actions: &str) -> Option<RequestedActions<'s>> {
-    let all = actions.split(',').any(|action| action == "*");
-    let (on, most) = match kind {
+    let (resource, all_actions) = match kind {
         "repository" => {
             (ScopeResource::Repository(name), Actions::PULL.union(Actions::PUSH).union(Actions::DELETE))
         }
         "registry" if name == "catalog" => (ScopeResource::Catalog, Actions::CATALOG),
         _ => return None,
     };
-    let named = actions.split(',').filter_map(Actions::from_name);
-    let named = named.fold(Actions::default(), Actions::union).intersection(most);
-    Some(RequestedActions { resource: on, actions: if all { most } else { named }, all })
+    let actions = if actions.split(',').any(|action| action == "*") {
+        all_actions
+    } else {
+        let named = actions.split(',').filter_map(Actions::from_name);
+        named.fold(Actions::default(), Actions::union).intersection(all_actions)
+    };
+    Some(RequestedActions { resource, actions })
 }
 
-/// Reads the scopes of one request: of several parameters, each of which may hold several with spaces between
-/// (oauth.md writes them so, token.md repeats the parameter). Each once, in their order.
+/// Parses the scopes of one request, and merges scopes of the same resource. They are in several parameters
+/// (token.md), or in one parameter that separates them by spaces (oauth.md).
 ///
 /// # Errors
-/// What is wrong with one of them, or that they are too many.
+/// Returns the message for the client if a scope is malformed, or if there are more than [`SCOPES_MAX`].
 pub fn parse_scopes<'s>(
     parameters: impl Iterator<Item = &'s str>,
 ) -> Result<Vec<TokenScope<'s>>, &'static str> {
@@ -109,20 +109,19 @@ pub fn parse_scopes<'s>(
     for text in parameters.flat_map(|parameter| parameter.split(' ')).filter(|text| !text.is_empty()) {
         let Some(scope) = parse_scope(text)? else { continue };
         match scopes.iter_mut().find(|other| other.kind == scope.kind && other.name == scope.name) {
-            Some(known) => merge_scope(known, scope),
+            Some(merged) => merge_scope(merged, scope),
             None => scopes.push(scope),
         }
         if scopes.len() > SCOPES_MAX {
-            return Err("more than 64 scopes are asked for");
+            return Err("there are more than 64 scopes");
         }
     }
     Ok(scopes)
 }
 
-fn merge_scope(known: &mut TokenScope<'_>, other: TokenScope<'_>) {
-    if let (Some(known), Some(other)) = (&mut known.requested, other.requested) {
-        known.actions = known.actions.union(other.actions);
-        known.all |= other.all;
+fn merge_scope(merged: &mut TokenScope<'_>, other: TokenScope<'_>) {
+    if let (Some(merged), Some(other)) = (&mut merged.requested, other.requested) {
+        merged.actions = merged.actions.union(other.actions);
     }
 }
 

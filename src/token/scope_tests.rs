@@ -1,17 +1,17 @@
-//! The scopes that real clients ask for, and those that nobody should.
+//! Scopes that clients request, and scopes that are ignored or rejected.
 
 use super::*;
 
 fn actions(text: &str) -> Vec<&'static str> {
     let scope = parse_scope(text).unwrap().unwrap();
-    scope.requested.map(|wanted| wanted.actions.names().collect()).unwrap_or_default()
+    scope.requested.map(|requested| requested.actions.names().collect()).unwrap_or_default()
 }
 
 #[test]
 fn client_scopes_are_parsed() {
     assert_eq!(actions("repository:team/app:pull"), ["pull"]);
     assert_eq!(actions("repository:team/app:pull,push"), ["pull", "push"]);
-    // crane, to delete; skopeo, to delete.
+    // Deletion by crane, and by skopeo.
     assert_eq!(actions("repository:team/app:push,pull,delete"), ["pull", "push", "delete"]);
     assert_eq!(actions("repository:team/app:*"), ["pull", "push", "delete"]);
     assert_eq!(actions("registry:catalog:*"), ["catalog"]);
@@ -28,7 +28,7 @@ fn ungrantable_scope_has_no_actions() {
     for text in ["registry:other:*", "registry:catalog:pull", "key:x:read", "repository:a:fly"] {
         assert_eq!(actions(text), Vec::<&str>::new(), "{text}");
     }
-    // What is about repositories is never asked of the catalogue, nor the other way round.
+    // Actions on repositories are not valid for the catalog, and the reverse.
     assert_eq!(actions("registry:catalog:push,delete"), Vec::<&str>::new());
     assert_eq!(actions("repository:a:catalog"), Vec::<&str>::new());
 }
@@ -68,7 +68,7 @@ fn scope_with_an_empty_name_is_ignored_field_d7_zot() {
         let scopes = parse_scopes([text, "repository:a:pull"].into_iter()).unwrap();
         assert_eq!(scopes.iter().map(|scope| scope.name).collect::<Vec<_>>(), ["a"], "{text}");
     }
-    // No more of it is ignored than that.
+    // A scope with an empty name and another error is not ignored.
     for text in ["::pull", "repository::PULL", "repository:::pull:x", "Repository::pull"] {
         assert!(parse_scope(text).is_err(), "{text}");
     }
@@ -76,13 +76,13 @@ fn scope_with_an_empty_name_is_ignored_field_d7_zot() {
 
 #[test]
 fn several_scopes_are_parsed_from_one_or_many_parameters() {
-    let one = ["repository:a:pull repository:b:push"];
-    let two = ["repository:a:pull", "repository:b:push"];
-    let of = |parameters: &[&'static str]| parse_scopes(parameters.iter().copied()).unwrap();
-    assert_eq!(of(&one), of(&two));
-    let twice = of(&["repository:a:pull", "", "repository:a:push  repository:a:pull"]);
-    assert_eq!(twice.len(), 1);
-    assert_eq!(twice[0].requested.as_ref().unwrap().actions, Actions::PULL.union(Actions::PUSH));
+    let one_parameter = ["repository:a:pull repository:b:push"];
+    let two_parameters = ["repository:a:pull", "repository:b:push"];
+    let parse = |parameters: &[&'static str]| parse_scopes(parameters.iter().copied()).unwrap();
+    assert_eq!(parse(&one_parameter), parse(&two_parameters));
+    let repeated = parse(&["repository:a:pull", "", "repository:a:push  repository:a:pull"]);
+    assert_eq!(repeated.len(), 1);
+    assert_eq!(repeated[0].requested.as_ref().unwrap().actions, Actions::PULL.union(Actions::PUSH));
     let many: Vec<String> = (0..65).map(|n| format!("repository:r{n}:pull")).collect();
     assert!(parse_scopes(many.iter().map(String::as_str)).is_err());
     assert!(parse_scopes(many[1..].iter().map(String::as_str)).is_ok());

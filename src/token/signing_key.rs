@@ -1,17 +1,17 @@
-//! The keys that sign tokens, as a file has them: for each a `PRIVATE KEY` block (PKCS#8) and behind it the
-//! `CERTIFICATE` of its public half. The first key signs; all of them are published, and verify.
+//! The keys that sign tokens. A key file contains a `PRIVATE KEY` block (PKCS#8) for each key, followed by the
+//! `CERTIFICATE` of its public key. The first key signs; all keys are published, and verify tokens.
 //!
-//! Signing is ring's alone: the crates for JWT choose an algorithm by what a token says of itself, or bring the
-//! `rsa` crate, whose timing gives keys away (RUSTSEC-2023-0071).
+//! ring creates and checks all signatures. The JWT crates choose the algorithm by the header of the token, or depend
+//! on the `rsa` crate, whose timing leaks keys (RUSTSEC-2023-0071).
 
 mod certificate;
 pub mod edit;
 pub mod generate;
 mod key;
-mod key_pair;
+pub mod key_pair;
 mod pem;
 pub mod reload;
-mod verify;
+pub mod verify;
 
 use std::fmt;
 use std::iter::once;
@@ -22,99 +22,97 @@ use ring::digest;
 use ring::rand::SystemRandom;
 
 use self::key::{KeyBlock, SigningKey};
-pub use self::key_pair::SigningAlgorithm;
+use self::key_pair::SigningAlgorithm;
 use self::pem::PemBlock;
-pub use self::verify::{CLOCK_LEEWAY_SECS, TOKEN_BYTES_MAX, TokenVerifyError, check_validity_period};
+use self::verify::TOKEN_BYTES_MAX;
 use super::claims::Claims;
 
-/// Why a file of keys can't be used. It holds secrets, so nothing of what stands in a block is told.
+/// The reason why a key file is invalid. The file contains secrets, so no error contains text of a block.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SigningKeyFileError {
-    /// No block is in it.
-    #[error("there is no key in it; doorward signing-key init makes one")]
+    /// The file contains no block.
+    #[error("it contains no key; doorward signing-key init creates one")]
     NoKey,
-    /// It is no text.
-    #[error("it is no PEM file: it holds bytes that are no text")]
+    /// The file is not text.
+    #[error("it is not a PEM file: it contains bytes that are not UTF-8")]
     NotUtf8,
-    /// Where blocks begin and end can't be said.
+    /// The boundaries of a block are malformed.
     #[error("line {0}: {1}")]
     InvalidPem(usize, &'static str),
-    /// A block is not what it should be.
+    /// A block has unexpected content.
     #[error("block {number} ({label}, line {line}): {message}")]
     InvalidBlock {
-        /// The how-manieth block it is, from 1.
+        /// The position of the block, from 1.
         number: usize,
-        /// What it says that it is.
+        /// The label of the block.
         label: String,
         /// The number of its first line, from 1.
         line: usize,
-        /// What is wrong, and what to do.
+        /// The problem and the remedy.
         message: &'static str,
     },
 }
 
-/// Why nothing was signed.
+/// The reason why a token was not signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
-    /// The claims can't be written.
-    #[error("the claims of a token can't be written: {0}")]
+    /// The claims cannot be serialized.
+    #[error("the claims of the token cannot be serialized: {0}")]
     ClaimsNotSerializable(#[from] serde_json::Error),
-    /// More than [`TOKEN_MAX`]: nobody would take it.
-    #[error("a token of more than 16 KiB would be needed; ask for less at once")]
+    /// The token would have more than [`TOKEN_BYTES_MAX`] bytes, which servers do not accept.
+    #[error("the token would have more than {TOKEN_BYTES_MAX} bytes; request fewer scopes at once")]
     TooLong,
-    /// ring could not, for want of randomness.
-    #[error("a token can't be signed: the system gives no random numbers")]
+    /// ring could not sign, because the system returned no random numbers.
+    #[error("the token cannot be signed: the system returned no random numbers")]
     SigningFailed,
 }
 
-/// What everybody may know of a key.
+/// The public properties of a key.
 #[derive(Clone, Copy, Debug)]
 pub struct PublishedKey<'k> {
-    /// The thumbprint of its public half (RFC 7638, SHA-256, base64url): 43 characters.
+    /// The key ID: the thumbprint of the public key (RFC 7638, SHA-256, base64url), 43 characters.
     pub kid: &'k str,
-    /// What it signs with.
+    /// The algorithm of its signatures.
     pub algorithm: SigningAlgorithm,
-    /// Whether it is the one that signs.
+    /// True for the key that signs.
     pub is_active: bool,
-    /// Until when its certificate counts, in seconds since 1970: registries take nothing that it signs later.
+    /// Expiry of the certificate, in seconds since 1970. Registries reject tokens that the key signs later.
     pub certificate_not_after: u64,
     /// The certificate (DER).
     pub certificate_der: &'k [u8],
 }
 
-/// See the top of this file.
+/// The keys of a key file.
 pub struct SigningKeys {
-    /// The one that signs.
+    /// The key that signs.
     active_key: SigningKey,
     other_keys: Vec<SigningKey>,
     rng: SystemRandom,
     fingerprint: [u8; 32],
 }
 
-/// Ids and algorithms; nothing secret.
+/// Shows key IDs and algorithms, and no secret.
 impl fmt::Debug for SigningKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter().map(|key| (key.key_pair.algorithm(), &key.kid))).finish()
     }
 }
 
-/// What is to be done about a block that does not belong into the file.
+/// Returns the message for a block that does not belong at its place in the file.
 fn misplaced_block_message(label: &str) -> &'static str {
     match label {
         "EC PRIVATE KEY" | "RSA PRIVATE KEY" => {
-            "it is a private key of an older form; openssl pkcs8 -topk8 -nocrypt -in FILE makes a PRIVATE KEY of it"
+            "it is a private key in an older format; convert it with openssl pkcs8 -topk8 -nocrypt -in FILE"
         }
         "ENCRYPTED PRIVATE KEY" => {
-            "it is encrypted, and nobody is there to give a password; openssl pkcs8 -in FILE makes a PRIVATE KEY of it"
+            "it is encrypted, and doorward has no password for it; decrypt it with openssl pkcs8 -in FILE"
         }
-        "CERTIFICATE" => {
-            "it follows no key; the file has for each PRIVATE KEY one CERTIFICATE, right behind it"
-        }
-        _ => "it is neither a PRIVATE KEY nor a CERTIFICATE; take it out",
+        "CERTIFICATE" => "it does not follow a key; each PRIVATE KEY must be followed by its CERTIFICATE",
+        _ => "it is neither a PRIVATE KEY nor a CERTIFICATE; remove it",
     }
 }
 
-/// The label of a block for a message, if it is one of those that tools write.
+/// Returns the label of a block for a message. Only labels that common tools write are shown.
 fn printable_label(label: &str) -> String {
     const KNOWN: [&str; 12] = [
         "PRIVATE KEY",
@@ -130,64 +128,67 @@ fn printable_label(label: &str) -> String {
         "EC PARAMETERS",
         "DH PARAMETERS",
     ];
-    KNOWN.into_iter().find(|known| *known == label).unwrap_or("of another kind").to_owned()
+    KNOWN.into_iter().find(|known| *known == label).unwrap_or("unknown label").to_owned()
 }
 
 impl SigningKeys {
-    /// Reads the text of a file of keys.
+    /// Parses a key file.
     ///
     /// # Errors
-    /// The first thing that is wrong with it.
+    /// Returns the first error of the file.
     pub fn parse(text: &[u8]) -> Result<Self, SigningKeyFileError> {
         let text = std::str::from_utf8(text).map_err(|_| SigningKeyFileError::NotUtf8)?;
         let blocks = pem::parse_blocks(text)
-            .map_err(|broken| SigningKeyFileError::InvalidPem(broken.line, broken.message))?;
-        let random = SystemRandom::new();
+            .map_err(|error| SigningKeyFileError::InvalidPem(error.line, error.message))?;
+        let rng = SystemRandom::new();
         let mut keys: Vec<SigningKey> = Vec::new();
         let mut numbered = (1..).zip(&blocks);
-        let fault = |(number, block): (usize, &PemBlock<'_>), what| SigningKeyFileError::InvalidBlock {
-            number,
-            label: printable_label(block.label),
-            line: block.line,
-            message: what,
-        };
-        while let Some(secret) = numbered.next() {
-            if secret.1.label != "PRIVATE KEY" {
-                return Err(fault(secret, misplaced_block_message(secret.1.label)));
+        let block_error =
+            |(number, block): (usize, &PemBlock<'_>), message| SigningKeyFileError::InvalidBlock {
+                number,
+                label: printable_label(block.label),
+                line: block.line,
+                message,
+            };
+        while let Some(private_key) = numbered.next() {
+            if private_key.1.label != "PRIVATE KEY" {
+                return Err(block_error(private_key, misplaced_block_message(private_key.1.label)));
             }
             let certificate = numbered.next().filter(|(_, block)| block.label == "CERTIFICATE");
             let certificate = certificate.ok_or_else(|| {
-                fault(secret, "no CERTIFICATE follows it, by which registries know it; doorward signing-key init --key FILE makes one")
+                block_error(private_key, "no CERTIFICATE follows it, which registries require; doorward signing-key init --private-key FILE creates one")
             })?;
             let key =
-                SigningKey::parse(secret.1, certificate.1, &random).map_err(|(side, what)| match side {
-                    KeyBlock::PrivateKey => fault(secret, what),
-                    KeyBlock::Certificate => fault(certificate, what),
-                })?;
+                SigningKey::parse(private_key.1, certificate.1, &rng).map_err(
+                    |(block, message)| match block {
+                        KeyBlock::PrivateKey => block_error(private_key, message),
+                        KeyBlock::Certificate => block_error(certificate, message),
+                    },
+                )?;
             if keys.iter().any(|other| other.kid == key.kid) {
-                return Err(fault(
-                    secret,
-                    "this key is in the file already; take one of the two out, with its certificate",
+                return Err(block_error(
+                    private_key,
+                    "this key is in the file already; remove one of the two, with its certificate",
                 ));
             }
             keys.push(key);
         }
         let mut keys = keys.into_iter();
-        let first = keys.next().ok_or(SigningKeyFileError::NoKey)?;
-        let rest: Vec<SigningKey> = keys.collect();
-        let mut all = digest::Context::new(&digest::SHA256);
-        once(&first).chain(&rest).for_each(|key| all.update(key.kid.as_bytes()));
+        let active_key = keys.next().ok_or(SigningKeyFileError::NoKey)?;
+        let other_keys: Vec<SigningKey> = keys.collect();
+        let mut hasher = digest::Context::new(&digest::SHA256);
+        once(&active_key).chain(&other_keys).for_each(|key| hasher.update(key.kid.as_bytes()));
         let mut fingerprint = [0; 32];
-        fingerprint.iter_mut().zip(all.finish().as_ref()).for_each(|(to, from)| *to = *from);
-        Ok(Self { active_key: first, other_keys: rest, rng: random, fingerprint })
+        fingerprint.iter_mut().zip(hasher.finish().as_ref()).for_each(|(to, from)| *to = *from);
+        Ok(Self { active_key, other_keys, rng, fingerprint })
     }
 
-    /// Whether a signature takes milliseconds rather than microseconds.
+    /// Returns true if a signature takes milliseconds rather than microseconds.
     pub fn is_signing_slow(&self) -> bool {
         self.active_key.key_pair.algorithm() == SigningAlgorithm::Rs256
     }
 
-    /// What tells these keys from any others, or the same in another order. It is no secret.
+    /// Returns a hash of the keys and their order. It is not secret.
     pub fn fingerprint(&self) -> &[u8; 32] {
         &self.fingerprint
     }
@@ -196,26 +197,27 @@ impl SigningKeys {
         once(&self.active_key).chain(&self.other_keys)
     }
 
-    /// All keys, the one that signs first.
+    /// Returns all keys; the first is the one that signs.
     pub fn published_keys(&self) -> impl Iterator<Item = PublishedKey<'_>> {
-        self.iter().enumerate().map(|(at, key)| PublishedKey {
+        self.iter().enumerate().map(|(index, key)| PublishedKey {
             kid: &key.kid,
             algorithm: key.key_pair.algorithm(),
-            is_active: at == 0,
+            is_active: index == 0,
             certificate_not_after: key.certificate.not_after,
             certificate_der: &key.certificate.der,
         })
     }
 
-    /// Their ids, that of the one that signs first.
+    /// Returns the IDs of all keys; the first is the one that signs.
     pub fn kids(&self) -> impl Iterator<Item = &str> {
         self.iter().map(|key| &key.kid[..])
     }
 
-    /// Makes a token, signed by the first key.
+    /// Signs a token with the first key.
     ///
     /// # Errors
-    /// It would be longer than [`TOKEN_MAX`], or the system gives no random numbers.
+    /// Returns an error if the token would be longer than [`TOKEN_BYTES_MAX`], or if the system returns no random
+    /// numbers.
     pub fn sign(&self, claims: &Claims) -> Result<String, SignError> {
         let claims = serde_json::to_vec(claims)?;
         let mut token =
@@ -230,13 +232,13 @@ impl SigningKeys {
         if token.len() > TOKEN_BYTES_MAX { Err(SignError::TooLong) } else { Ok(token) }
     }
 
-    /// The public keys (RFC 7517 section 5), as `/jwks` gives them.
+    /// Returns the public keys (RFC 7517 section 5) for `/jwks`.
     pub fn jwks(&self) -> String {
         let keys: Vec<&str> = self.iter().map(|key| &key.jwk_json[..]).collect();
         format!("{{\"keys\":[{}]}}", keys.join(","))
     }
 
-    /// The certificates (PEM), as a registry's `rootcertbundle` wants them.
+    /// Returns the certificates (PEM) for the `rootcertbundle` of a registry.
     pub fn certificate_bundle(&self) -> String {
         self.iter().map(|key| pem::encode_block("CERTIFICATE", &key.certificate.der).to_string()).collect()
     }

@@ -1,4 +1,4 @@
-//! What is signed, what is published of it, and every token that must not pass.
+//! Signed tokens, published keys, and tokens that must be rejected.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,6 +6,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::key_pair::Jwk;
+use super::verify::TokenVerifyError;
 use super::*;
 use crate::token::claims::AccessEntry;
 use crate::token::signing_key::generate::{NewSigningKey, certify_key, generate_key};
@@ -13,12 +14,12 @@ use crate::token::signing_key::generate::{NewSigningKey, certify_key, generate_k
 /// 14 November 2023.
 const NOW: u64 = 1_700_000_000;
 
-fn made() -> NewSigningKey {
+fn new_key() -> NewSigningKey {
     generate_key(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)).unwrap()
 }
 
-fn keys(made: &[&NewSigningKey]) -> SigningKeys {
-    let text: String = made.iter().map(|made| &made.pem[..]).collect();
+fn keys(new_key: &[&NewSigningKey]) -> SigningKeys {
+    let text: String = new_key.iter().map(|new_key| &new_key.pem[..]).collect();
     SigningKeys::parse(text.as_bytes()).unwrap()
 }
 
@@ -39,7 +40,7 @@ fn claims() -> Claims {
     }
 }
 
-fn coded(value: &Value) -> String {
+fn encode(value: &Value) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
@@ -48,7 +49,7 @@ fn header(token: &str) -> Value {
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap()
 }
 
-/// A token with this header, really signed by the key.
+/// Returns a token with this header and a valid signature of the key.
 fn signed(keys: &SigningKeys, header: &str, claims: &str) -> String {
     let text = format!("{header}.{claims}");
     let signature = keys.active_key.key_pair.sign(text.as_bytes(), &keys.rng).unwrap();
@@ -57,25 +58,25 @@ fn signed(keys: &SigningKeys, header: &str, claims: &str) -> String {
 
 #[test]
 fn signed_token_verifies_and_has_the_published_header_and_jwk() {
-    let made = made();
-    let keys = keys(&[&made]);
+    let new_key = new_key();
+    let keys = keys(&[&new_key]);
     let token = keys.sign(&claims()).unwrap();
     assert_eq!(keys.verify(&token, NOW), Ok(claims()));
     let published = keys.published_keys().next().unwrap();
     let x5c = BASE64_STANDARD.encode(published.certificate_der);
-    assert_eq!(header(&token), json!({"alg": "ES256", "typ": "JWT", "kid": made.kid, "x5c": [x5c]}));
-    assert_eq!((published.kid, published.is_active), (&made.kid[..], true));
+    assert_eq!(header(&token), json!({"alg": "ES256", "typ": "JWT", "kid": new_key.kid, "x5c": [x5c]}));
+    assert_eq!((published.kid, published.is_active), (&new_key.kid[..], true));
     assert_eq!(published.certificate_not_after, NOW + 3652 * 24 * 3600);
     let set: Value = serde_json::from_str(&keys.jwks()).unwrap();
     let key = &set["keys"][0];
     assert_eq!(
         (&key["kid"], &key["alg"], &key["use"]),
-        (&made.kid[..].into(), &"ES256".into(), &"sig".into())
+        (&new_key.kid[..].into(), &"ES256".into(), &"sig".into())
     );
     assert_eq!((&key["kty"], &key["crv"], &key["x5c"][0]), (&"EC".into(), &"P-256".into(), &x5c.into()));
     let coordinate = |name: &str| BASE64_URL_SAFE_NO_PAD.decode(key[name].as_str().unwrap()).unwrap();
     assert!([coordinate("x"), coordinate("y")].iter().all(|c| c.len() == 32 && c[0] != 0));
-    assert_eq!(made.pem.matches(&keys.certificate_bundle()).count(), 1);
+    assert_eq!(new_key.pem.matches(&keys.certificate_bundle()).count(), 1);
 }
 
 #[test]
@@ -87,7 +88,7 @@ fn thumbprint_matches_the_example_of_rfc_7638() {
 
 #[test]
 fn first_key_signs_and_removed_key_no_longer_verifies() {
-    let (one, two) = (made(), made());
+    let (one, two) = (new_key(), new_key());
     let (both, swapped, alone) = (keys(&[&one, &two]), keys(&[&two, &one]), keys(&[&two]));
     let (by_one, by_two) = (both.sign(&claims()).unwrap(), swapped.sign(&claims()).unwrap());
     assert_eq!(
@@ -108,7 +109,7 @@ fn first_key_signs_and_removed_key_no_longer_verifies() {
 
 #[test]
 fn token_is_valid_within_its_lifetime_and_the_clock_leeway() {
-    let keys = keys(&[&made()]);
+    let keys = keys(&[&new_key()]);
     let token = keys.sign(&claims()).unwrap();
     let at = |now| keys.verify(&token, now).map(drop);
     assert_eq!((at(NOW + 960), at(NOW + 961)), (Ok(()), Err(TokenVerifyError::Expired)));
@@ -118,14 +119,14 @@ fn token_is_valid_within_its_lifetime_and_the_clock_leeway() {
 
 #[test]
 fn token_with_unexpected_header_is_rejected() {
-    let (made, stranger) = (made(), made());
-    let keys = keys(&[&made]);
+    let (new_key, stranger) = (new_key(), new_key());
+    let keys = keys(&[&new_key]);
     let token = keys.sign(&claims()).unwrap();
     let payload = token.split('.').nth(1).unwrap();
     let with = |change: Value| {
         let mut header = header(&token);
         header.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-        keys.verify(&signed(&keys, &coded(&header), payload), NOW).map(drop)
+        keys.verify(&signed(&keys, &encode(&header), payload), NOW).map(drop)
     };
     assert_eq!(with(json!({})), Ok(()));
     for alg in ["none", "None", "HS256", "RS256", "ES384", "es256", ""] {
@@ -148,15 +149,15 @@ fn token_with_unexpected_header_is_rejected() {
         let token = signed(&keys, &BASE64_URL_SAFE_NO_PAD.encode(bad), payload);
         assert_eq!(keys.verify(&token, NOW), Err(TokenVerifyError::InvalidHeader), "{bad}");
     }
-    // What is signed by a stranger, who names our key.
+    // A signature of an unknown key, with the ID of a known key.
     let other = self::keys(&[&stranger]);
-    let forged = signed(&other, &coded(&header(&token)), payload);
+    let forged = signed(&other, &encode(&header(&token)), payload);
     assert_eq!(keys.verify(&forged, NOW), Err(TokenVerifyError::InvalidSignature));
 }
 
 #[test]
 fn token_with_another_spelling_or_signature_is_rejected() {
-    let keys = keys(&[&made()]);
+    let keys = keys(&[&new_key()]);
     let token = keys.sign(&claims()).unwrap();
     let parts: Vec<&str> = token.split('.').collect();
     let [header, payload, signature] = parts[..] else { panic!("{token}") };
@@ -178,12 +179,12 @@ fn token_with_another_spelling_or_signature_is_rejected() {
     ] {
         assert_eq!(is(text.clone()), TokenVerifyError::Malformed, "{text}");
     }
-    // 64 bytes leave four bits over in the last character: each other way to fill them is refused.
+    // The last character of 64 encoded bytes has four unused bits. Only one of their values is accepted.
     let (rest, last) = token.split_at(token.len() - 1);
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let taken = alphabet.chars().filter(|c| keys.verify(&format!("{rest}{c}"), NOW).is_ok());
     assert_eq!(taken.collect::<String>(), last);
-    // A signature in DER's form, which others read.
+    // A signature in DER encoding, which other implementations accept.
     let der = BASE64_URL_SAFE_NO_PAD.encode([0x30, 6, 2, 1, 1, 2, 1, 1]);
     assert_eq!(is(format!("{header}.{payload}.{der}")), TokenVerifyError::InvalidSignature);
     assert_eq!(is("a".repeat(TOKEN_BYTES_MAX + 1)), TokenVerifyError::TooLong);
@@ -192,7 +193,7 @@ fn token_with_another_spelling_or_signature_is_rejected() {
 
 #[test]
 fn token_with_one_changed_character_is_rejected() {
-    let keys = keys(&[&made()]);
+    let keys = keys(&[&new_key()]);
     let token = keys.sign(&claims()).unwrap();
     for at in 0..token.len() {
         let mut bytes = token.clone().into_bytes();
@@ -203,7 +204,7 @@ fn token_with_one_changed_character_is_rejected() {
 
 #[test]
 fn signed_token_with_invalid_claims_is_rejected() {
-    let keys = keys(&[&made()]);
+    let keys = keys(&[&new_key()]);
     let header = keys.active_key.encoded_header.clone();
     for text in ["{}", "", "[]", "{\"exp\":1.5}"] {
         let token = signed(&keys, &header, &BASE64_URL_SAFE_NO_PAD.encode(text));
@@ -213,7 +214,7 @@ fn signed_token_with_invalid_claims_is_rejected() {
 
 #[test]
 fn oversized_token_is_not_signed() {
-    let keys = keys(&[&made()]);
+    let keys = keys(&[&new_key()]);
     let mut claims = claims();
     claims.sub = "a".repeat(TOKEN_BYTES_MAX);
     assert!(matches!(keys.sign(&claims), Err(SignError::TooLong)));
@@ -221,12 +222,12 @@ fn oversized_token_is_not_signed() {
 
 #[test]
 fn private_key_is_never_published_or_printed() {
-    let made = made();
-    let keys = keys(&[&made]);
-    assert_eq!(format!("{keys:?}"), format!("[(Es256, {:?})]", made.kid));
-    // The private number, as PKCS#8 has it behind what says that it is one of P-256.
-    let coded: String = made.pem.lines().skip(2).take_while(|line| !line.starts_with('-')).collect();
-    let pkcs8 = BASE64_STANDARD.decode(coded).unwrap();
+    let new_key = new_key();
+    let keys = keys(&[&new_key]);
+    assert_eq!(format!("{keys:?}"), format!("[(Es256, {:?})]", new_key.kid));
+    // The private number follows the identifier of P-256 in PKCS#8.
+    let base64: String = new_key.pem.lines().skip(2).take_while(|line| !line.starts_with('-')).collect();
+    let pkcs8 = BASE64_STANDARD.decode(base64).unwrap();
     let (before, secret) = (&pkcs8[..36], &pkcs8[36..68]);
     assert!(before.ends_with(&[2, 1, 1, 4, 32]));
     let set: Value = serde_json::from_str(&keys.jwks()).unwrap();
@@ -239,15 +240,16 @@ fn private_key_is_never_published_or_printed() {
 
 #[test]
 fn imported_key_gets_a_certificate() {
-    let made = made();
-    let (start, end) = (made.pem.find("-----BEGIN").unwrap(), made.pem.find("-----BEGIN CERT").unwrap());
-    let alone = &made.pem[start..end];
+    let new_key = new_key();
+    let (start, end) =
+        (new_key.pem.find("-----BEGIN").unwrap(), new_key.pem.find("-----BEGIN CERT").unwrap());
+    let alone = &new_key.pem[start..end];
     let again = certify_key(alone.as_bytes(), SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)).unwrap();
-    assert_eq!(again.kid, made.kid);
+    assert_eq!(again.kid, new_key.kid);
     keys(&[&again]);
-    let fault = |text: &str| {
-        certify_key(text.as_bytes(), SystemTime::now()).map(|made| made.kid).unwrap_err().to_string()
+    let error_of = |text: &str| {
+        certify_key(text.as_bytes(), SystemTime::now()).map(|new_key| new_key.kid).unwrap_err().to_string()
     };
-    assert!(fault(&made.pem).contains("block 2 (CERTIFICATE, line"));
-    assert!(fault("").contains("there is no key in it"));
+    assert!(error_of(&new_key.pem).contains("block 2 (CERTIFICATE, line"));
+    assert!(error_of("").contains("it contains no key"));
 }

@@ -1,19 +1,20 @@
-//! ECR's authorization token, which is good for twelve hours: fetched before anybody needs it, renewed long
-//! before its end, and given out until its true end if AWS can't be asked.
+//! The authorization token of ECR, which is valid for twelve hours. It is fetched before a request needs it, and
+//! renewed long before it expires. If AWS cannot be reached, the old token is used until it expires.
 //!
-//! [`aws`] gets one, [`schedule`] says when, [`refresh`] does it, and [`lease`] is what requests look at:
-//! no request ever waits for AWS.
+//! [`aws`] fetches a token, [`schedule`] decides when, [`refresh`] runs the schedule, and [`lease`] is the state that
+//! requests read. A request never waits for AWS.
 
 pub mod aws;
 pub mod lease;
 pub mod refresh;
 pub mod schedule;
 
-pub use self::aws::{AwsAccount, EcrError, FetchedToken};
+use self::aws::FetchedToken;
+use self::aws::error::EcrError;
 
-/// Where a token comes from.
+/// A source of tokens.
 pub trait FetchToken: Send + Sync + 'static {
-    /// Gets a new one, or says why not. Ends within its own bound.
+    /// Fetches a token, or returns the reason for the failure. The implementation must have a timeout of its own.
     fn fetch_token(&self) -> impl Future<Output = Result<FetchedToken, EcrError>> + Send;
 }
 

@@ -1,7 +1,7 @@
-//! A secret that something else writes into a file, and may change at any time: the upstream's credentials,
-//! what nginx shows to have them, or the token of the admin listener.
+//! A secret in a file that another program writes and can change at any time. This is either an upstream credential,
+//! the proxy secret, or the token of the admin listener.
 //!
-//! It is kept in force as every file is: see [`crate::reload::reloader`].
+//! The file is reloaded like all others; see [`crate::reload`].
 
 use std::sync::Arc;
 
@@ -12,66 +12,66 @@ use super::secret_header::SecretHeaderValue;
 use crate::clock::Moment;
 use crate::reload::{FileReloader, ReadError, Reloadable, SourceFile, UnstableFileMode};
 
-/// The largest file that is read: the longest value, and room for what is told to be wrong with it.
+/// Maximum size of a file, in bytes. It exceeds the longest value, so that the error can name the limit of the value.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
-/// The shortest secret that nginx may show: a random one of half this length can't be guessed.
+/// Minimum length of a secret, in bytes. A random secret of half this length cannot be guessed.
 const SECRET_BYTES_MIN: usize = 16;
 
-/// The longest.
+/// Maximum length of a secret, in bytes.
 const SECRET_BYTES_MAX: usize = 256;
 
-/// Secrets that count at one time: the old one and the new.
+/// Maximum number of secrets that are valid at the same time: the old one and the new one.
 const SECRET_LINES_MAX: usize = 2;
 
-/// What stands in the file.
+/// The format and purpose of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretFormat {
-    /// The password of this user.
+    /// The Basic password of this user.
     BasicPassword(String),
-    /// A token.
+    /// A Bearer token.
     BearerToken,
-    /// The whole value of the header.
+    /// The complete value of the header.
     HeaderValue,
-    /// What nginx shows; on a second line what it showed before, or will show next.
+    /// The proxy secret. A second line can contain the previous or the next secret.
     ProxySecret,
-    /// The token of the admin listener, in the same form.
+    /// The token of the admin listener, in the format of [`SecretFormat::ProxySecret`].
     AdminToken,
 }
 
 impl SecretFormat {
-    /// What the file is called in the log.
+    /// Returns the name of the file in the log.
     fn log_name(&self) -> &'static str {
         match self {
-            Self::ProxySecret => "proxy_secret_file",
-            Self::AdminToken => "admin.token_file",
-            Self::BasicPassword(_) | Self::BearerToken | Self::HeaderValue => "file of upstream credentials",
+            Self::ProxySecret => "proxy secret file",
+            Self::AdminToken => "admin token file",
+            Self::BasicPassword(_) | Self::BearerToken | Self::HeaderValue => "upstream credentials file",
         }
     }
 
-    /// What `/readyz` says when it can't be used.
+    /// Returns the message of `/readyz` if the file is invalid.
     fn readiness_message(&self) -> &'static str {
         match self {
-            Self::ProxySecret => "the file of proxy_secret_file can't be used",
-            Self::AdminToken => "the file of admin.token_file can't be used",
+            Self::ProxySecret => "the proxy secret file (proxy_secret_file) cannot be used",
+            Self::AdminToken => "the admin token file (admin.token_file) cannot be used",
             Self::BasicPassword(_) | Self::BearerToken | Self::HeaderValue => {
-                "a file of upstream credentials can't be used"
+                "a file of upstream credentials cannot be used"
             }
         }
     }
 
     fn parse_content(&self, text: &[u8]) -> Result<SecretFileContent, &'static str> {
         let text = text.strip_suffix(b"\n").unwrap_or(text);
-        let most = match self {
+        let lines_max = match self {
             Self::ProxySecret | Self::AdminToken => SECRET_LINES_MAX,
             Self::BasicPassword(_) | Self::BearerToken | Self::HeaderValue => 1,
         };
-        let mut lines = text.splitn(most, |b| *b == b'\n');
-        let mut next = || lines.next().map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-        let value = self.parse_line(next().unwrap_or_default())?;
+        let mut lines = text.splitn(lines_max, |b| *b == b'\n');
+        let mut next_line = || lines.next().map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let value = self.parse_line(next_line().unwrap_or_default())?;
         Ok(SecretFileContent {
             current: value,
-            alternate: next().map(|line| self.parse_line(line)).transpose()?,
+            alternate: next_line().map(|line| self.parse_line(line)).transpose()?,
         })
     }
 
@@ -82,47 +82,49 @@ impl SecretFormat {
             Self::HeaderValue => {
                 let scheme = line.iter().position(|b| *b == b' ').filter(|at| *at > 0);
                 if !line.is_empty() && (scheme.is_none() || line.trim_ascii() != line) {
-                    return Err("it is not a scheme and its credentials, as in: Basic QVdTOnBhc3M=");
+                    return Err("it must be a scheme and credentials, as in: Basic QVdTOnBhc3M=");
                 }
                 SecretHeaderValue::from_value(Zeroizing::new(line.to_vec()))
             }
             Self::ProxySecret | Self::AdminToken => match line.len() {
-                // A header would lose a blank at its ends.
-                SECRET_BYTES_MIN..=SECRET_BYTES_MAX if line.contains(&b' ') => Err("a secret has no blanks"),
+                // A proxy removes blanks at the ends of a header value.
+                SECRET_BYTES_MIN..=SECRET_BYTES_MAX if line.contains(&b' ') => {
+                    Err("a secret must not contain blanks")
+                }
                 SECRET_BYTES_MIN..=SECRET_BYTES_MAX => {
                     SecretHeaderValue::from_value(Zeroizing::new(line.to_vec()))
                 }
-                _ => Err("the secret has 16 to 256 characters; openssl rand -hex 32 makes one"),
+                _ => Err("a secret must have 16 to 256 characters; create one with openssl rand -hex 32"),
             },
         }
     }
 }
 
-/// Why a file can't be used.
+/// The reason why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretLoadError {
-    /// It can't be read.
+    /// The file cannot be read.
     #[error(transparent)]
     Unreadable(#[from] ReadError),
-    /// What stands in it is no good; it is not told what it is.
+    /// The content is invalid. The error does not contain it.
     #[error("{0}: {1}")]
     Invalid(String, &'static str),
 }
 
-/// What stands in a file.
+/// The parsed content of a file.
 #[derive(Debug)]
 pub struct SecretFileContent {
     current: SecretHeaderValue,
-    /// Of a secret that is being changed.
+    /// The second secret during a rotation.
     alternate: Option<SecretHeaderValue>,
 }
 
-/// What is in force.
+/// The content in force.
 #[derive(Debug)]
 pub struct CurrentCredentials(ArcSwap<SecretFileContent>);
 
 impl CurrentCredentials {
-    /// Nothing, in the place of what stands in a file.
+    /// Creates empty content, for use before a file is loaded.
     pub fn empty() -> Self {
         Self(ArcSwap::from_pointee(SecretFileContent {
             current: SecretHeaderValue::empty(),
@@ -130,47 +132,46 @@ impl CurrentCredentials {
         }))
     }
 
-    /// As it is now.
+    /// Returns the current value.
     pub fn authorization(&self) -> SecretHeaderValue {
         self.0.load().current.clone()
     }
 
-    /// Whether this is the secret, or the other one while it is changed.
+    /// Returns true if this is one of the current secrets.
     pub fn is_valid_secret(&self, text: &[u8]) -> bool {
-        let read = self.0.load();
-        // Both are compared, whatever comes of the first.
-        let (one, other) = (
-            read.current.constant_time_eq(text),
-            read.alternate.as_ref().is_some_and(|other| other.constant_time_eq(text)),
-        );
-        one | other
+        let content = self.0.load();
+        // Both are always compared, so that the time does not depend on the result of the first comparison.
+        let is_current = content.current.constant_time_eq(text);
+        let is_alternate =
+            content.alternate.as_ref().is_some_and(|alternate| alternate.constant_time_eq(text));
+        is_current | is_alternate
     }
 }
 
-/// A file with a secret.
+/// The reload target of a file with a secret.
 pub struct SecretFile {
     format: SecretFormat,
     current: Arc<CurrentCredentials>,
 }
 
 impl SecretFile {
-    /// What this keeps fresh.
+    /// Returns the content that this target keeps up to date.
     pub fn current(&self) -> Arc<CurrentCredentials> {
         Arc::clone(&self.current)
     }
 }
 
-/// Reads the file at `path` for the first time, and keeps it in force.
+/// Reads the file at `path` for the first time, and creates its reloader.
 ///
 /// # Errors
-/// Why it can't be used.
+/// Returns the reason why the file cannot be used.
 pub fn start(
     path: std::path::PathBuf,
-    form: SecretFormat,
+    format: SecretFormat,
     now: Moment,
 ) -> Result<FileReloader<SecretFile>, SecretLoadError> {
-    let kind = SecretFile { format: form, current: Arc::new(CurrentCredentials::empty()) };
-    FileReloader::start(SourceFile { path, max_bytes: FILE_BYTES_MAX }, kind, now)
+    let target = SecretFile { format, current: Arc::new(CurrentCredentials::empty()) };
+    FileReloader::start(SourceFile { path, max_bytes: FILE_BYTES_MAX }, target, now)
 }
 
 impl Reloadable for SecretFile {
@@ -182,7 +183,7 @@ impl Reloadable for SecretFile {
     }
 
     fn unstable_mode(&self) -> UnstableFileMode {
-        // A part of a secret is of no use.
+        // A part of a secret is not valid.
         UnstableFileMode::KeepActive
     }
 
@@ -191,18 +192,20 @@ impl Reloadable for SecretFile {
         source: &SourceFile,
         text: &mut Zeroizing<Vec<u8>>,
     ) -> Result<SecretFileContent, SecretLoadError> {
-        self.format.parse_content(text).map_err(|what| SecretLoadError::Invalid(source.display_path(), what))
+        self.format
+            .parse_content(text)
+            .map_err(|message| SecretLoadError::Invalid(source.display_path(), message))
     }
 
-    fn activate(&mut self, read: SecretFileContent, source: &SourceFile, first: bool) {
-        self.current.0.store(Arc::new(read));
-        if !first {
+    fn activate(&mut self, content: SecretFileContent, source: &SourceFile, is_first: bool) {
+        self.current.0.store(Arc::new(content));
+        if !is_first {
             tracing::info!(file = %source.path.display(), "{} reloaded", self.format.log_name());
         }
     }
 
-    fn error_lines(&self, fault: &SecretLoadError) -> Vec<String> {
-        vec![fault.to_string()]
+    fn error_lines(&self, error: &SecretLoadError) -> Vec<String> {
+        vec![error.to_string()]
     }
 
     fn readiness_message(&self, _: &SecretLoadError) -> &'static str {

@@ -1,4 +1,4 @@
-//! The value of an `Authorization` header for the upstream: never shown, and cleared when it goes.
+//! A secret header value. It is never printed, and is cleared when it is dropped.
 
 use std::fmt;
 
@@ -8,11 +8,11 @@ use bytes::Bytes;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// The longest value: ECR's tokens have some 2,000 to 4,000 characters, and more with long sessions; nginx's
-/// template has room for this one beside the other headers.
+/// Maximum length, in bytes. Tokens of ECR have some 2,000 to 4,000, and more with long sessions. The nginx
+/// configuration has buffers for this value beside the other headers.
 pub const VALUE_BYTES_MAX: usize = 16 << 10;
 
-/// See the top of this file. Copies share it.
+/// A secret header value, such as the value of `Authorization`. Clones share the memory.
 #[derive(Clone)]
 pub struct SecretHeaderValue(Bytes);
 
@@ -23,42 +23,39 @@ impl fmt::Debug for SecretHeaderValue {
 }
 
 impl SecretHeaderValue {
-    /// Nothing is sent.
+    /// Creates an empty value, for which no header is sent.
     pub const fn empty() -> Self {
         Self(Bytes::new())
     }
 
-    /// A whole value.
+    /// Creates a value from a complete header value.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns the problem with the value. The other constructors do the same.
     pub fn from_value(value: Zeroizing<Vec<u8>>) -> Result<Self, &'static str> {
         if value.is_empty() {
             return Err("it is empty");
         }
         if value.len() > VALUE_BYTES_MAX {
-            return Err("it makes a header of more than 16 KiB");
+            return Err("the header value would have more than 16 KiB");
         }
-        // RFC 9110 section 5.5; a byte beyond ASCII is read by every server in its own way.
+        // RFC 9110 section 5.5. Servers interpret non-ASCII bytes in different ways.
         if !value.iter().all(|b| b.is_ascii_graphic() || *b == b' ') {
-            return Err("it has another character than visible ASCII, or a second line");
+            return Err("it contains a character other than visible ASCII, or a second line");
         }
         Ok(Self(Bytes::from_owner(value)))
     }
 
-    /// A scheme and its credentials (RFC 9110 section 11.4).
-    ///
-    /// # Errors
-    /// What is wrong with them.
+    /// Creates a value from a scheme and credentials (RFC 9110 section 11.4).
     pub fn with_scheme(scheme: &str, credentials: &[u8]) -> Result<Self, &'static str> {
         if credentials.is_empty() {
             return Err("it is empty");
         }
-        // token68, of which the credentials of Basic and Bearer are.
-        let known =
+        // The characters of token68, the syntax of Basic and Bearer credentials.
+        let is_token68 =
             |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
-        if !credentials.iter().copied().all(known) {
-            return Err("it has a character that no token has, or a second line");
+        if !credentials.iter().copied().all(is_token68) {
+            return Err("it contains a character that is not allowed in a token, or a second line");
         }
         let mut value = Zeroizing::new(Vec::with_capacity(scheme.len() + 1 + credentials.len()));
         value.extend_from_slice(scheme.as_bytes());
@@ -67,16 +64,13 @@ impl SecretHeaderValue {
         Self::from_value(value)
     }
 
-    /// Basic, of a name and a password (RFC 7617 section 2).
-    ///
-    /// # Errors
-    /// What is wrong with them.
+    /// Creates the value of Basic from a user name and a password (RFC 7617 section 2).
     pub fn basic(username: &str, password: &[u8]) -> Result<Self, &'static str> {
         if password.is_empty() {
             return Err("it is empty");
         }
         if password.iter().any(|b| b.is_ascii_control()) {
-            return Err("it has a control character, or a second line");
+            return Err("it contains a control character, or a second line");
         }
         let mut pair = Zeroizing::new(Vec::with_capacity(username.len() + 1 + password.len()));
         pair.extend_from_slice(username.as_bytes());
@@ -88,12 +82,12 @@ impl SecretHeaderValue {
         Self::with_scheme("Basic", &text)
     }
 
-    /// The value; empty where nothing is sent.
+    /// Returns the value; empty if no header must be sent.
     pub fn as_bytes(&self) -> &Bytes {
         &self.0
     }
 
-    /// Whether it is this text, in a time that does not tell where they differ.
+    /// Compares the value with a text in constant time.
     pub fn constant_time_eq(&self, text: &[u8]) -> bool {
         self.0.ct_eq(text).into()
     }
@@ -104,21 +98,23 @@ mod tests {
     use super::*;
 
     fn value(authorization: Result<SecretHeaderValue, &'static str>) -> Result<String, &'static str> {
-        authorization.map(|one| String::from_utf8(one.as_bytes().to_vec()).unwrap())
+        authorization.map(|value| String::from_utf8(value.as_bytes().to_vec()).unwrap())
     }
 
-    fn whole(text: &[u8]) -> Result<String, &'static str> {
+    fn from_value(text: &[u8]) -> Result<String, &'static str> {
         value(SecretHeaderValue::from_value(Zeroizing::new(text.to_vec())))
     }
 
     #[test]
     fn value_that_a_header_cannot_carry_is_rejected() {
-        assert_eq!(whole(b"Basic QVdTOng="), Ok("Basic QVdTOng=".into()));
+        assert_eq!(from_value(b"Basic QVdTOng="), Ok("Basic QVdTOng=".into()));
         assert_eq!(value(SecretHeaderValue::basic("AWS", b"x y")), Ok("Basic QVdTOnggeQ==".into()));
         assert_eq!(value(SecretHeaderValue::with_scheme("Bearer", b"a.b-c")), Ok("Bearer a.b-c".into()));
-        assert!(whole(&[b'a'; VALUE_BYTES_MAX]).is_ok() && whole(&[b'a'; VALUE_BYTES_MAX + 1]).is_err());
+        assert!(
+            from_value(&[b'a'; VALUE_BYTES_MAX]).is_ok() && from_value(&[b'a'; VALUE_BYTES_MAX + 1]).is_err()
+        );
         for bad in [&b""[..], b"a\r\nX: y", b"a\0", b"a\tb", "ä".as_bytes()] {
-            assert!(whole(bad).is_err());
+            assert!(from_value(bad).is_err());
             assert!(SecretHeaderValue::basic("AWS", bad).is_err() || bad == "ä".as_bytes());
             assert!(SecretHeaderValue::with_scheme("Bearer", bad).is_err());
         }

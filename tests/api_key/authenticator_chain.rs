@@ -1,4 +1,4 @@
-//! API keys beside an htpasswd file and an HTTP authenticator.
+//! API keys together with an htpasswd file and an HTTP authenticator.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::support::doorward::Doorward;
 use crate::support::keys::{FIXED, Key, Presentation, file, from_now, presentations};
 use crate::support::users;
 
-/// A service that takes any password of dora's, and knows nobody else.
+/// A service that accepts any password of dora and has no other user.
 pub(super) fn service_with_dora() -> Api {
     Api::start(|call| {
         Reply::status(if call.basic().is_some_and(|pair| pair.0 == "dora") { 200 } else { 404 })
@@ -18,7 +18,7 @@ pub(super) fn service_with_dora() -> Api {
 
 pub(super) const KINDS: [&str; 3] = ["htpasswd", "http", "api_keys"];
 
-/// The tables of these authenticators, in this order.
+/// Returns the tables of these authenticators in this order.
 fn tables(order: &[&str], service: &Api) -> String {
     let table = |kind: &&str| match *kind {
         "http" => format!(
@@ -82,11 +82,11 @@ fn secret_with_the_api_key_prefix_is_never_sent_to_a_service_in_any_order() {
             }
         }
         assert_challenged(&show(&doorward, Presentation::As("dora"), &good.secret));
-        // Pasted with a blank before it.
+        // A key with a leading space.
         assert_challenged(&show(&doorward, Presentation::As("dora"), &format!(" {}", good.secret)));
         assert_challenged(&show(&doorward, Presentation::Bearer, "x"));
         assert_eq!(service.count(), 0, "{order:?}");
-        // The other side of it: what begins otherwise does go there.
+        // Control: other passwords are sent to the service.
         for password in ["dwk", "Dwk_x", "xdwk_"] {
             assert_by(&show(&doorward, Presentation::As("dora"), password), "dora", "vendor");
         }
@@ -99,7 +99,7 @@ fn secret_with_the_api_key_prefix_is_never_sent_to_a_service_in_any_order() {
     }
 }
 
-/// All orders of the three.
+/// Returns all orders of the three authenticators.
 fn orders() -> Vec<[&'static str; 3]> {
     let [a, b, c] = KINDS;
     vec![[a, b, c], [a, c, b], [b, a, c], [b, c, a], [c, a, b], [c, b, a]]
@@ -124,7 +124,7 @@ fn user_known_only_to_a_service_has_api_keys_if_configured() {
     assert_challenged(&show(&doorward, Presentation::Bearer, &key.secret));
     let doorward = start(&KINDS, &service, &[&key], "api_keys.owners = \"any\"");
     assert_by(&show(&doorward, Presentation::Bearer, &key.secret), "dora", "the-api_keys");
-    // Where there is no htpasswd file, there is nobody to be missing from it.
+    // Without an htpasswd file, the owner need not be listed in one.
     let doorward = start(&["http", "api_keys"], &service, &[&key], "");
     assert_by(&show(&doorward, Presentation::As("dora"), &key.secret), "dora", "the-api_keys");
     assert_challenged(&show(&doorward, Presentation::As("nobody"), &key.secret));

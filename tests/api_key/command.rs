@@ -13,7 +13,7 @@ use crate::support::doorward::doorward;
 use crate::support::keys::Presentation;
 use crate::support::process::Output;
 
-/// A folder with a file of keys, or a place for one.
+/// A folder with or without an API key file.
 struct ApiKeyFile {
     _dir: TempDir,
     path: PathBuf,
@@ -38,14 +38,14 @@ impl ApiKeyFile {
         doorward(&[&["api-key", what, "--api-keys", &path], arguments].concat())
     }
 
-    /// The same, which must succeed: what it said.
+    /// Runs a command that must succeed, and returns its output.
     fn succeeds(&self, what: &str, arguments: &[&str]) -> String {
         let output = self.run(what, arguments);
         assert_eq!((output.code, &output.stderr[..]), (Some(0), ""), "{what} {arguments:?}: {output:?}");
         output.stdout
     }
 
-    /// The same, which must fail, say why, and change nothing.
+    /// Runs a command that must fail with `why` and change nothing.
     fn refuses(&self, what: &str, arguments: &[&str], why: &str) {
         let before = fs::read(&self.path).ok();
         let output = self.run(what, arguments);
@@ -86,7 +86,7 @@ fn secret_of_a_new_api_key_is_printed_once_and_not_stored() {
 #[test]
 fn new_api_key_as_json_has_the_secret_and_every_field() {
     let file = ApiKeyFile::new(Some(""));
-    let more = ["--expires", "90d", "--scope", "pull,push:team/**", "--scope", "catalog", "--json"];
+    let more = ["--expires-in", "90d", "--scope", "pull,push:team/**", "--scope", "catalog", "--json"];
     let told = json(&file.succeeds("new", &[&CI[..], &more].concat()));
     let line = json(&file.text());
     let secret = told["key"].as_str().unwrap();
@@ -110,12 +110,12 @@ fn new_api_key_as_json_has_the_secret_and_every_field() {
 fn list_shows_owner_scope_and_expiry() {
     let file = ApiKeyFile::new(Some(""));
     file.succeeds("new", &CI);
-    file.succeeds("new", &["--owner", "bob", "--name", "ci", "--scope", "pull:**", "--expires", "1h"]);
+    file.succeeds("new", &["--owner", "bob", "--name", "ci", "--scope", "pull:**", "--expires-in", "1h"]);
     let over = crate::support::keys::Key::new("bob", "over").with("expires", "2020-01-01T00:00:00Z");
     fs::write(&file.path, file.text() + &over.line()).unwrap();
     let all = file.succeeds("list", &[]);
     assert_eq!(all.lines().count(), 3, "{all}");
-    assert!(all.contains("\tann\tci\teverything\tnever ends\n"), "{all}");
+    assert!(all.contains("\tann\tci\teverything\tno expiry\n"), "{all}");
     assert!(all.contains("\tbob\tci\tpull:**\tuntil 20"), "{all}");
     assert!(all.contains("\tbob\tover\teverything\tEXPIRED 2020-01-01T00:00:00Z\n"), "{all}");
     let bobs = json(&file.succeeds("list", &["--owner", "bob", "--json"]));
@@ -138,11 +138,11 @@ fn list_shows_use_counts_if_doorward_is_reachable() {
         doorward(&[&["api-key", "list", "--api-keys", &path.display().to_string(), "--usage"], more].concat())
     };
     let told = list(&["--url", &url]);
-    assert!(told.stdout.contains("\tci\teverything\tnever ends\tused 1 times, last 20"), "{told:?}");
-    assert!(told.stdout.contains("\tlaptop\teverything\tnever ends\tused 0 times, last never\n"), "{told:?}");
+    assert!(told.stdout.contains("\tci\teverything\tno expiry\tused 1 times, last 20"), "{told:?}");
+    assert!(told.stdout.contains("\tlaptop\teverything\tno expiry\tused 0 times, last never\n"), "{told:?}");
     assert_eq!(uses, 1.0);
     let told = json(&list(&["--url", &url, "--json"]).stdout);
-    assert_eq!((&told[0]["uses"], told[1].get("last_used")), (&Value::from(1), None));
+    assert_eq!((&told[0]["use_count"], told[1].get("last_used_at")), (&Value::from(1), None));
     // Nobody is there, and somebody else is.
     let free = format!("http://127.0.0.1:{}", crate::support::free_port());
     for url in [&free[..], "", "unix:/nowhere"] {
@@ -151,7 +151,7 @@ fn list_shows_use_counts_if_doorward_is_reachable() {
     let raw = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec();
     let other = Api::start(move |_| Reply::Raw(raw.clone()));
     let told = list(&["--url", &other.url()]);
-    assert!(told.code == Some(1) && told.stderr.contains("gives no list of keys"), "{told:?}");
+    assert!(told.code == Some(1) && told.stderr.contains("no list of API keys in the response"), "{told:?}");
 }
 
 #[test]
@@ -165,10 +165,10 @@ fn revoke_removes_only_the_named_keys() {
     let before = file.text();
     assert!(before.starts_with(text) && before.lines().count() == 6, "{before}");
     // Of a name there may be many; and another's is not ann's.
-    file.refuses("revoke", &["ci"], "there is no such key; by its name only with --owner");
-    file.refuses("revoke", &["laptop", "--owner", "bob"], "there is no such key");
-    file.refuses("revoke", &[&keys[2], "--owner", "ann"], "there is no such key");
-    file.refuses("revoke", &["dwk_0000000000"], "there is no such key");
+    file.refuses("revoke", &["ci"], "no such API key; a name requires --owner");
+    file.refuses("revoke", &["laptop", "--owner", "bob"], "no such API key");
+    file.refuses("revoke", &[&keys[2], "--owner", "ann"], "no such API key");
+    file.refuses("revoke", &["dwk_0000000000"], "no such API key");
     let said = file.succeeds("revoke", &["ci", "--owner", "ann"]);
     assert!(said.starts_with(&format!("revoked: {}\tann\tci\t", keys[0])), "{said}");
     let kept: Vec<String> =
@@ -177,16 +177,17 @@ fn revoke_removes_only_the_named_keys() {
     let told = json(&file.succeeds("revoke", &[&keys[1][4..], "--json"]));
     assert_eq!((&told[0]["name"], &told[0]["id"]), (&Value::from("laptop"), &Value::from(&keys[1][..])));
     file.succeeds("revoke", &[&keys[2], "--owner", "bob"]);
-    // Without a word a running service would take this for a file that is none of keys, and keep bob's.
+    // Without the comment, a running service would not recognize the file as an API key file, and would keep
+    // the key of bob.
     assert_eq!(file.text(), format!("{text}# no keys\n"));
-    file.refuses("revoke", &[&keys[2]], "there is no such key");
+    file.refuses("revoke", &[&keys[2]], "no such API key");
 }
 
 #[test]
 fn api_key_name_is_unique_per_owner_and_reusable_after_revocation() {
     let file = ApiKeyFile::new(Some(""));
     let id = file.succeeds("new", &CI)[..14].to_owned();
-    file.refuses("new", &CI, "ann has a key called ci already; revoke it, or choose another name");
+    file.refuses("new", &CI, "ann already has an API key named ci; revoke it, or choose another name");
     file.succeeds("new", &["--owner", "bob", "--name", "ci"]);
     file.succeeds("revoke", &[&id]);
     file.succeeds("new", &CI);
@@ -207,21 +208,21 @@ fn invalid_api_key_arguments_are_refused_and_nothing_is_written() {
         file.refuses("new", &[&CI[..], &["--scope", "pull:**", "--scope", scope]].concat(), why);
     }
     for (span, why) in [
-        ("soon", "--expires: it is not a span of time"),
-        ("", "--expires: it is not a span of time"),
-        ("90", "is not a span of time"),
-        ("2027-01-01T00:00:00Z", "is not a span of time"),
-        ("0s", "not within a second and ten years"),
-        ("11y", "not within a second and ten years"),
+        ("soon", "--expires-in: not a duration"),
+        ("", "--expires-in: not a duration"),
+        ("90", "not a duration"),
+        ("2027-01-01T00:00:00Z", "not a duration"),
+        ("0s", "must be between one second and ten years"),
+        ("11y", "must be between one second and ten years"),
     ] {
-        file.refuses("new", &[&CI[..], &["--expires", span]].concat(), why);
+        file.refuses("new", &[&CI[..], &["--expires-in", span]].concat(), why);
     }
     let long = "x".repeat(65);
     for (owner, name, why) in [
         ("", "ci", "doorward: "),
         ("a:b", "ci", "a:b: "),
-        ("ann", "", "name: it has 1 to 64 characters"),
-        ("ann", "two words", "no spaces"),
+        ("ann", "", "name: must be 1 to 64 characters"),
+        ("ann", "two words", "without spaces"),
         ("ann", &long, "1 to 64"),
     ] {
         file.refuses("new", &["--owner", owner, "--name", name], why);
@@ -232,7 +233,7 @@ fn invalid_api_key_arguments_are_refused_and_nothing_is_written() {
     }
     file.succeeds(
         "new",
-        &[&CI[..], &["--scope", "pull:**", "--scope", "/own/*", "--expires", "10y"]].concat(),
+        &[&CI[..], &["--scope", "pull:**", "--scope", "/own/*", "--expires-in", "10y"]].concat(),
     );
 }
 
@@ -245,7 +246,7 @@ fn missing_api_key_file_is_created_only_with_create_flag() {
     file.succeeds("new", &[&CI[..], &["--create"]].concat());
     assert_eq!(file.text().lines().count(), 1);
     let output = doorward(&["api-key", "list"]);
-    assert!(output.code == Some(1) && output.stderr.contains("no file of keys is set"), "{output:?}");
+    assert!(output.code == Some(1) && output.stderr.contains("no API key file is set"), "{output:?}");
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn concurrent_new_commands_with_one_name_create_one_key() {
     assert_eq!(outputs.iter().filter(|output| output.status.success()).count(), 1);
     for output in outputs.iter().filter(|output| !output.status.success()) {
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains("ann has a key called ci already"), "{said}");
+        assert!(said.contains("ann already has an API key named ci"), "{said}");
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 1);
 }

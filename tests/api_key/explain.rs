@@ -1,4 +1,4 @@
-//! `doorward explain --key` agrees with `/auth`.
+//! `doorward explain --api-key` agrees with `/auth`.
 
 use super::{ApiKeySetup, HOSTS};
 use crate::support::client::Answer;
@@ -35,14 +35,14 @@ fn keys() -> Vec<Key> {
     keys
 }
 
-/// The verdict and the reason in words, and what is asked of the backend instead.
+/// Returns the verdict, the reason as text, and the upstream request if it differs.
 fn explained(arguments: &[&str]) -> (String, String, Option<String>) {
     let output = doorward(&[&["explain", "--json"], arguments].concat());
     let told: serde_json::Value =
         serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     assert_eq!(output.code, Some(i32::from(told["verdict"] != "allow")), "{output:?}");
     let text = |name: &str| told[name].as_str().map(str::to_owned);
-    (text("verdict").expect("a verdict"), text("why").expect("a reason"), text("upstream_uri"))
+    (text("verdict").expect("a verdict"), text("explanation").expect("a reason"), text("upstream_uri"))
 }
 
 fn said(answer: &Answer) -> (&'static str, Option<String>) {
@@ -51,7 +51,8 @@ fn said(answer: &Answer) -> (&'static str, Option<String>) {
     (verdict, answer.header("x-upstream-uri").map(str::to_owned))
 }
 
-/// Of each owner's keys and each request, by the key's name and by its id in turn.
+/// Compares `explain` with `/auth` for the keys of each owner and each request. Keys are given by name and by
+/// id in turn.
 fn assert_agree(setup: &ApiKeySetup, keys: &[Key], rules: &[&str]) {
     let file = setup.path("keys").display().to_string();
     let (mut allowed, mut by_key) = (0, 0);
@@ -66,13 +67,13 @@ fn assert_agree(setup: &ApiKeySetup, keys: &[Key], rules: &[&str]) {
                 false => setup.site(Presentation::Bearer, &key.secret, method, uri),
             };
             let key = if (at + number) % 2 == 0 { &id } else { &named };
-            let arguments = ["--host", host, "--api-keys", &file, "--key", key, owner, method, uri];
+            let arguments = ["--host", host, "--api-keys", &file, "--api-key", key, owner, method, uri];
             let (verdict, why, upstream) = explained(&[rules, &arguments].concat());
             assert_eq!((&verdict[..], upstream), said(&answer), "{owner}'s {name}: {method} {uri}: {why}");
             allowed += usize::from(verdict == "allow");
-            if why.contains("his key may not") {
+            if why.contains("the API key does not") {
                 by_key += 1;
-                // Without the key he may.
+                // The owner is permitted without the key.
                 let alone = ["--host", host, owner, method, uri];
                 assert_eq!(explained(&[rules, &alone].concat()).0, "allow", "{owner} {method} {uri}");
             }
@@ -104,7 +105,7 @@ fn explain_and_auth_agree_on_api_keys_without_a_policy() {
     let keys: Vec<Key> = keys.into_iter().filter(|key| key.line().contains("\"scope\"")).collect();
     assert_agree(&setup, &keys, &[]);
     let unscoped =
-        explained(&["--api-keys", &file, "--key", "all", "ann", "PUT", "/v2/team/app/manifests/v1"]);
+        explained(&["--api-keys", &file, "--api-key", "all", "ann", "PUT", "/v2/team/app/manifests/v1"]);
     assert_eq!(unscoped.0, "allow");
 }
 
@@ -116,17 +117,17 @@ fn explain_names_the_api_key_and_the_missing_scope() {
     let (file, policy, groups) = (path("keys"), path("policy.toml"), path("groups"));
     let ask = |user: &str, key: &str, method: &str| {
         let files = ["explain", "--api-keys", &file, "--policy", &policy, "--groups", &groups];
-        doorward(&[&files[..], &["--key", key, user, method, "/v2/team/app/manifests/v1"]].concat())
+        doorward(&[&files[..], &["--api-key", key, user, method, "/v2/team/app/manifests/v1"]].concat())
     };
-    let lacks = "he may, and his key may not: its scope lacks push";
+    let lacks = "the user has this permission, and the API key does not: its scope lacks push";
     let output = ask("ann", "pull", "PUT");
     assert!(output.code == Some(1) && output.stdout.contains(lacks), "{output:?}");
     assert_eq!(ask("ann", "pull", "GET").code, Some(0));
-    // carl lacks it himself.
+    // carl lacks the permission, not only the key.
     let output = ask("carl", "wide", "PUT");
     assert!(output.code == Some(1) && !output.stdout.contains("his key"), "{output:?}");
-    // bob's key is not ann's.
+    // The key belongs to bob, not to ann.
     let output = ask("ann", &keys[4].id(), "GET");
-    assert!(output.code == Some(1) && output.stdout.contains("ann has no such key"), "{output:?}");
+    assert!(output.code == Some(1) && output.stdout.contains("ann has no such API key"), "{output:?}");
     assert_eq!(ask("bob", &keys[4].id(), "GET").code, Some(0));
 }

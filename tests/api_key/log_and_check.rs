@@ -1,4 +1,4 @@
-//! What log, `check` and `explain` report about API keys, without their secrets.
+//! The log, `check` and `explain` report API keys without their secrets.
 
 use std::fs;
 
@@ -34,12 +34,12 @@ fn check_reports_unusable_api_key_lines_and_a_missing_file() {
     fs::write(path("bad"), good.line() + &Key::new("ann", "x").with("expire", "x").line()).unwrap();
     let (code, said) = check("bad");
     assert!(
-        code == Some(1) && said.contains("bad:2: it is no key: expire: there is no such field"),
+        code == Some(1) && said.contains("bad:2: invalid API key: unknown field expire"),
         "{code:?} {said}"
     );
     fs::write(path("garbage"), "garbage\n").unwrap();
     for (name, what) in
-        [("garbage", "none of its 1 lines is about a key"), ("missing", "there is no such file")]
+        [("garbage", "none of the 1 lines is an API key"), ("missing", "there is no such file")]
     {
         let (code, said) = check(name);
         assert!(code == Some(1) && said.contains(what), "{code:?} {said}");
@@ -48,7 +48,7 @@ fn check_reports_unusable_api_key_lines_and_a_missing_file() {
 
 #[test]
 fn api_key_sent_as_the_user_name_is_not_logged() {
-    // As with GitHub's tokens, which curl -u TOKEN: sends so.
+    // `curl -u TOKEN:` sends a key as the user name, as with the tokens of GitHub.
     let key = Key::new("ann", "ci");
     let setup = ApiKeySetup::of(&[&key]);
     assert_challenged(&setup.show(Presentation::As(&key.secret), "x-oauth-basic"));
@@ -78,7 +78,7 @@ fn log_names_the_api_key_that_lacks_a_permission() {
     let setup = ApiKeySetup::of(&[&key]);
     let put = question("yes", "PUT", "/v2/team/app/manifests/v1");
     assert_eq!(setup.doorward.ask(&Presentation::Bearer.present(put, &key.secret)).status, 403);
-    setup.await_log("is beyond the scope");
+    setup.await_log("is beyond the API key's scope");
     let log = setup.doorward.log();
     assert!(log.contains(&key.id()) && log.contains("ann"), "{log}");
 }
@@ -103,8 +103,16 @@ fn explain_reports_an_expired_damaged_or_duplicate_api_key() {
     let path = dir.path().join("keys").display().to_string();
     fs::write(&path, file(&[&over, &damaged, &twice, &again])).unwrap();
     for key in [&over, &damaged, &twice] {
-        let output =
-            doorward(&["explain", "--api-keys", &path, "--key", &key.id(), "ann", "GET", "/v2/a/tags/list"]);
+        let output = doorward(&[
+            "explain",
+            "--api-keys",
+            &path,
+            "--api-key",
+            &key.id(),
+            "ann",
+            "GET",
+            "/v2/a/tags/list",
+        ]);
         assert_eq!(output.code, Some(1), "{output:?}");
     }
 }
@@ -123,11 +131,11 @@ fn api_key_with_an_expiry_below_one_second_is_refused() {
         "ann",
         "--name",
         "ci",
-        "--expires",
+        "--expires-in",
         "1ms",
     ];
     let output = doorward(&arguments);
-    assert!(output.code == Some(1) && output.stderr.contains("not within a second"), "{output:?}");
+    assert!(output.code == Some(1) && output.stderr.contains("must be between one second"), "{output:?}");
 }
 
 #[test]

@@ -27,8 +27,8 @@ use crate::support::{eventually, users};
 /// A client network (TEST-NET-1 of RFC 5737).
 const HOME: &str = "192.0.2.10";
 
-/// What a test sets unless it says otherwise: files are looked at often, guesses are not counted, and every
-/// refusal is logged.
+/// Default flags of the tests: files are polled often, guesses are not throttled, and every refusal is
+/// logged.
 const FLAGS: [&str; 8] = [
     "--reload-poll-interval",
     "100ms",
@@ -40,13 +40,13 @@ const FLAGS: [&str; 8] = [
     "10000",
 ];
 
-/// doorward with ann (a1), bob (b2) and carl (c3), and a file of keys.
+/// A doorward with ann (a1), bob (b2) and carl (c3), and an API key file.
 struct ApiKeySetup {
     doorward: Doorward,
 }
 
 impl ApiKeySetup {
-    /// Without a policy.
+    /// Starts doorward without a policy.
     fn open(keys: &str) -> Self {
         Self::with(keys, None, &[])
     }
@@ -55,7 +55,7 @@ impl ApiKeySetup {
         Self::open(&file(keys))
     }
 
-    /// With [`RULES`].
+    /// Starts doorward with the policy [`RULES`].
     fn ruled(keys: &[&Key]) -> Self {
         Self::with(&file(keys), Some(RULES), &[])
     }
@@ -79,22 +79,22 @@ impl ApiKeySetup {
         self.doorward.folder().join(name)
     }
 
-    /// Puts another file of keys in the place of the one in force.
+    /// Replaces the API key file.
     fn put(&self, text: impl AsRef<[u8]>) {
         users::put(&self.path("keys"), text);
     }
 
-    /// What is answered to a key, nginx saying nothing of the request.
+    /// Presents a key in a request without information from nginx.
     fn show(&self, way: Presentation<'_>, secret: &str) -> Answer {
         self.doorward.ask(&way.present(Request::auth().from(HOME), secret))
     }
 
-    /// The same of a request to the registry.
+    /// Presents a key in a registry request.
     fn registry(&self, way: Presentation<'_>, secret: &str, method: &str, uri: &str) -> Answer {
         self.doorward.ask(&way.present(question("yes", method, uri), secret))
     }
 
-    /// The same of a request to a site.
+    /// Presents a key in a request to a site.
     fn site(&self, way: Presentation<'_>, secret: &str, method: &str, uri: &str) -> Answer {
         self.doorward.ask(&way.present(question("", method, uri), secret))
     }
@@ -106,14 +106,15 @@ impl ApiKeySetup {
         });
     }
 
-    /// Waits until the log has this.
+    /// Waits until the log contains this text.
     fn await_log(&self, text: &str) {
         eventually(&format!("the log says {text:?}:\n{}", self.doorward.log()), || {
             self.doorward.log().contains(text).then_some(())
         });
     }
 
-    /// Refused as any wrong password is, and the log says why and who was named.
+    /// Checks that a key gets the same response as a wrong password, and that the log has the reason and the
+    /// user.
     fn assert_refused(&self, way: Presentation<'_>, secret: &str, why: &str) {
         let answer = self.show(way, secret);
         assert_challenged(&answer);
@@ -125,10 +126,10 @@ impl ApiKeySetup {
     }
 }
 
-/// The hosts of a registry and of a site.
+/// Hosts of a registry and of a site.
 const HOSTS: [&str; 2] = ["registry.example.com", "docs.example.com"];
 
-/// What nginx says of a request; `rewrites` is what a registry's configuration says of itself.
+/// Returns the subrequest of nginx; `rewrites` is the value that the registry configuration sends.
 fn question(rewrites: &str, method: &str, uri: &str) -> Request {
     Request::auth()
         .header("X-Original-Method", method)
@@ -139,14 +140,14 @@ fn question(rewrites: &str, method: &str, uri: &str) -> Request {
         .from(HOME)
 }
 
-/// Admitted, as `owner`, on the word of the keys.
+/// Checks that the request is allowed as `owner` by the API keys.
 fn assert_admitted(answer: &Answer, owner: &str) {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("x-auth-user"), Some(owner), "{answer:?}");
     assert_eq!(answer.header("x-auth-by"), Some("api_keys"), "{answer:?}");
 }
 
-/// Asked for credentials; nothing says what was wrong with those that there were.
+/// Checks for a challenge that does not reveal why the credentials are wrong.
 fn assert_challenged(answer: &Answer) {
     assert_eq!(answer.status, 401, "{answer:?}");
     let challenge = answer.header("www-authenticate").expect("a challenge");
@@ -156,7 +157,7 @@ fn assert_challenged(answer: &Answer) {
     }
 }
 
-/// Known, and not permitted this.
+/// Checks that the user is authenticated but the policy denies the request.
 fn assert_denied(answer: &Answer, scope: Option<&str>) {
     assert_eq!(answer.status, 403, "{answer:?}");
     assert_eq!(answer.header("x-auth-reason"), Some("policy"), "{answer:?}");

@@ -18,7 +18,7 @@ use crate::support::users;
 
 const PEOPLE: [(&str, &str); 2] = [("ann", "a1"), ("bob", "b2")];
 
-/// ann's keys: all that she may, pulling alone, and one that is over; and one of bob's.
+/// Keys of ann: without a scope, with pull only, and expired; and a key of bob.
 struct PresentedKeys {
     all: Key,
     pull: Key,
@@ -26,7 +26,7 @@ struct PresentedKeys {
     bobs: Key,
 }
 
-/// nginx, doorward with keys, and a registry; an image for skopeo to push.
+/// nginx, doorward with API keys, and a registry; an image for skopeo to push.
 struct RegistrySetup {
     home: TempDir,
     nginx: Nginx,
@@ -76,7 +76,7 @@ impl RegistrySetup {
         skopeo(self.home.path(), &[&flags[..], &[&self.remote(name), &to]].concat())
     }
 
-    /// curl, as somebody would type it: the status and the body.
+    /// Runs curl as a user would, and returns the status and the body.
     fn curl(&self, more: &[&str], method: &str, path: &str) -> (String, String) {
         let mut command = Command::new(program("curl", "curl"));
         command.args(["-sS", "-w", "\n%{http_code}", "-X", method]).args(more);
@@ -88,7 +88,7 @@ impl RegistrySetup {
     }
 }
 
-/// The flags with which curl presents a key.
+/// Returns the flags with which curl presents a key.
 fn of_curl(way: Presentation<'_>, secret: &str) -> [String; 2] {
     match way {
         Presentation::As(user) => ["-u".to_owned(), format!("{user}:{secret}")],
@@ -100,7 +100,7 @@ fn assert_allowed(output: &Output) {
     assert_eq!(output.code, Some(0), "{output:?}");
 }
 
-/// Refused, and the client's words have this.
+/// Checks that the client failed and its error contains `words`.
 fn assert_says(output: &Output, words: &str) {
     assert!(output.code != Some(0) && output.stderr.contains(words), "{words}: {output:?}");
 }
@@ -171,7 +171,7 @@ fn curl_with_an_api_key_in_each_form_is_allowed_within_its_scope_only() {
         assert_eq!(ask(all, "GET", "/v2/_catalog").0, "200");
         let (status, body) = ask(over, "GET", tags);
         assert!(status == "401" && body.contains("\"UNAUTHORIZED\""), "{status} {body}");
-        // bob's is bob's: his name, not ann's.
+        // A key of bob authenticates bob, not ann.
         assert_eq!(ask(bobs, "GET", tags).0, if way == Presentation::As("ann") { "401" } else { "200" });
     }
     let received = setup.tap.received();

@@ -19,7 +19,7 @@ fn write(setup: &ApiKeySetup, arguments: &[&str]) -> String {
 #[test]
 fn api_key_written_by_another_program_is_accepted() {
     let setup = ApiKeySetup::open("");
-    // Many, so that one whose checksum begins with a nought is among them.
+    // Twenty keys, so that one has a checksum with a leading zero.
     let secrets: Vec<String> = (0..20).map(|i| write(&setup, &["ann", &format!("key{i}")])).collect();
     setup.await_status(Presentation::Bearer, &secrets[19], 200);
     for secret in &secrets {
@@ -50,5 +50,5 @@ fn scope_and_expiry_written_by_another_program_apply() {
     });
     assert_denied(&setup.registry(Presentation::Bearer, &good, "PUT", uri), Some("repository:team/app:push"));
     assert_eq!(setup.registry(Presentation::Bearer, &over, "GET", uri).status, 401);
-    setup.await_log(&format!("key {} has expired", &over[..14]));
+    setup.await_log(&format!("API key {} has expired", &over[..14]));
 }

@@ -18,13 +18,13 @@ fn api_keys_of_a_removed_owner_are_refused_until_the_owner_returns() {
         assert_admitted(&setup.show(Presentation::Bearer, &anns.secret), "ann");
         users::put(&file, &text);
         setup.await_status(Presentation::Bearer, &anns.secret, 401);
-        let why = format!("key {}: its owner ann has no line in the htpasswd file", anns.id());
+        let why = format!("API key {}: the owner ann has no line in the htpasswd file", anns.id());
         presentations("ann").into_iter().for_each(|way| setup.assert_refused(way, &anns.secret, &why));
         assert_admitted(&setup.show(Presentation::Bearer, &bobs.secret), "bob");
         users::put(&file, users::three());
         setup.await_status(Presentation::Bearer, &anns.secret, 200);
     }
-    // A new password is no end of the keys.
+    // A changed password does not disable the keys.
     let changed = users::three().replace(
         users::three().lines().next().unwrap(),
         users::line("ann", "another", users::QUICK).trim_end(),
@@ -49,7 +49,7 @@ fn api_key_of_an_unknown_owner_is_refused_unless_any_owner_is_allowed() {
     assert_admitted(&setup.show(Presentation::Bearer, &anns.secret), "ann");
     assert_challenged(&setup.show(Presentation::As("ann"), &robots.secret));
     assert_challenged(&setup.show(Presentation::As("robot"), "x"));
-    // With a policy, what is granted to nobody by name is granted to him as to all.
+    // With a policy, such an owner gets the permissions of all users and none by name.
     let setup = ApiKeySetup::with(&keys, Some(RULES), &["--api-keys-owners", "any"]);
     let ask = |method: &str| {
         setup.registry(Presentation::Bearer, &robots.secret, method, "/v2/team/app/manifests/v1")

@@ -24,7 +24,7 @@ fn api_key_is_accepted_as_password_with_the_fixed_name_and_as_bearer() {
         setup.doorward.metric("doorward_verdicts_total{verdict=\"challenge\",reason=\"invalid_api_key\""),
         18.0
     );
-    // With a key for a name it can't be read.
+    // With a key id as the user name, the credentials are malformed.
     assert_eq!(
         setup
             .doorward
@@ -105,7 +105,7 @@ fn secret_with_the_api_key_prefix_is_a_password_if_api_keys_are_not_configured()
     }
     assert_eq!(doorward.hashes(), 3.0, "all but the bearer were hashed");
     assert_eq!(doorward.admin(&Request::get("/api-keys")).status, 404);
-    // Where there are keys, even the password that was hashed so is none any more.
+    // If API keys are configured, the same secret is not accepted as a password.
     let setup = ApiKeySetup::with("", None, &[]);
     users::put(&setup.path("htpasswd"), &lines);
     setup.await_status(Presentation::As("ann"), "a1", 401);
@@ -128,7 +128,7 @@ fn each_use_of_an_api_key_is_counted_and_refusals_are_not() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|one| format!("{} {} {}", one["owner"], one["name"], one["uses"]))
+        .map(|one| format!("{} {} {}", one["owner"], one["name"], one["use_count"]))
         .collect();
     told.sort();
     assert_eq!(told, ["\"ann\" \"ci\" 3", "\"ann\" \"laptop\" 1"]);

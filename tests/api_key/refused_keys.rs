@@ -7,7 +7,7 @@ use crate::support::keys::{Key, Presentation, from_now, make, presentations, rev
 use crate::support::policy::RULES;
 use crate::support::users;
 
-const MISTYPED: &str = "it is no whole key: its length, its characters or its checksum are wrong";
+const MISTYPED: &str = "malformed API key: the length, a character or the checksum is wrong";
 
 #[test]
 fn mistyped_api_key_is_logged_as_such() {
@@ -35,7 +35,7 @@ fn mistyped_api_key_is_logged_as_such() {
         wrong.iter().for_each(|wrong| setup.assert_refused(way, wrong, MISTYPED));
         assert_admitted(&setup.show(way, secret), "ann");
     }
-    // What no header of a bearer can hold.
+    // Values that no bearer header can contain.
     wrong = ["dwk_zoë_\u{1f511}", "dwk_ 0123456789", "dwk_\u{1}"].map(str::to_owned).into();
     wrong.iter().for_each(|wrong| setup.assert_refused(Presentation::As("ann"), wrong, MISTYPED));
 }
@@ -43,27 +43,31 @@ fn mistyped_api_key_is_logged_as_such() {
 #[test]
 fn unknown_api_key_and_wrong_secret_are_refused() {
     let (anns, strange) = (Key::new("ann", "ci"), Key::new("ann", "ci"));
-    // The id is known; the whole is another key, and well formed.
+    // The id exists, but the rest is another well-formed key.
     let same_id = Key::new("ann", "other").with("id", anns.bare_id());
     let forged = forge(anns.bare_id());
     let setup = ApiKeySetup::of(&[&anns]);
     for way in presentations("ann") {
-        let unknown = format!("key {} is not in the file: it was revoked, or never there", strange.id());
+        let unknown = format!("API key {} is not in the file: it was revoked or never issued", strange.id());
         setup.assert_refused(way, &strange.secret, &unknown);
-        setup.assert_refused(way, &forged, &format!("key {} has another secret", anns.id()));
+        setup.assert_refused(
+            way,
+            &forged,
+            &format!("API key {} was presented with a wrong secret", anns.id()),
+        );
         assert_admitted(&setup.show(way, &anns.secret), "ann");
     }
-    // The line of another secret under that id: the old secret is none any more.
+    // The line now has another secret under that id, so the old secret is invalid.
     setup.put(same_id.line());
     setup.await_status(Presentation::Bearer, &anns.secret, 401);
     setup.assert_refused(
         Presentation::Bearer,
         &anns.secret,
-        &format!("key {} has another secret", anns.id()),
+        &format!("API key {} was presented with a wrong secret", anns.id()),
     );
 }
 
-/// A well-formed key with this id and a secret of nobody's.
+/// Returns a well-formed key with this id and an invalid secret.
 fn forge(id: &str) -> String {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let text = format!("dwk_{id}_{}", "0".repeat(30));
@@ -83,16 +87,16 @@ fn api_key_expires_at_its_second_and_not_before() {
     let setup = ApiKeySetup::of(&[&over, &ahead, &long_over]);
     for way in presentations("ann") {
         for key in [&over, &long_over] {
-            setup.assert_refused(way, &key.secret, &format!("key {} has expired", key.id()));
+            setup.assert_refused(way, &key.secret, &format!("API key {} has expired", key.id()));
         }
         assert_admitted(&setup.show(way, &ahead.secret), "ann");
     }
-    // One ends while it is used: nothing of it is kept.
+    // A key expires while it is used: no cached answer outlives it.
     let soon = Key::new("ann", "soon").with("expires", from_now(3));
     setup.put(soon.line() + &ahead.line());
     setup.await_status(Presentation::Bearer, &soon.secret, 200);
     setup.await_status(Presentation::Bearer, &soon.secret, 401);
-    setup.assert_refused(Presentation::Bearer, &soon.secret, &format!("key {} has expired", soon.id()));
+    setup.assert_refused(Presentation::Bearer, &soon.secret, &format!("API key {} has expired", soon.id()));
     assert_admitted(&setup.show(Presentation::Bearer, &ahead.secret), "ann");
 }
 
@@ -108,7 +112,7 @@ fn revoked_api_key_and_key_of_another_user_are_refused() {
         setup.assert_refused(
             Presentation::As(user),
             &ci,
-            &format!("key {id} is ann's, and was used with another name"),
+            &format!("API key {id} belongs to ann and was presented with another user name"),
         );
     }
     revoke(&file, id);
@@ -117,7 +121,7 @@ fn revoked_api_key_and_key_of_another_user_are_refused() {
         setup.assert_refused(
             way,
             &ci,
-            &format!("key {id} is not in the file: it was revoked, or never there"),
+            &format!("API key {id} is not in the file: it was revoked or never issued"),
         );
         assert_admitted(&setup.show(way, &laptop), "ann");
     }
@@ -151,7 +155,7 @@ fn client_with_many_invalid_api_keys_is_throttled_and_a_valid_key_is_accepted() 
     let show = |way: Presentation<'_>, secret: &str| {
         doorward.ask(&way.present(Request::auth().from(super::HOME), secret))
     };
-    // The same one again is one failure.
+    // The same key again counts as one failure.
     for _ in 0..10 {
         assert_challenged(&show(Presentation::As("ann"), &file.secret));
     }
@@ -180,11 +184,11 @@ fn invalid_api_key_is_refused_where_anonymous_access_is_allowed() {
         (Key::new("ann", "ci").scope(&["pull:team/**"]), Key::new("ann", "x").with("expires", from_now(-1)));
     let setup = ApiKeySetup::with(&crate::support::keys::file(&[&key, &over]), Some(&rules), &[]);
     let uri = "/v2/public/base/manifests/v1";
-    let nobody = setup.doorward.ask(&super::question("yes", "GET", uri));
-    assert_eq!((nobody.status, nobody.header("x-auth-user")), (200, Some("")), "{nobody:?}");
+    let anonymous = setup.doorward.ask(&super::question("yes", "GET", uri));
+    assert_eq!((anonymous.status, anonymous.header("x-auth-user")), (200, Some("")), "{anonymous:?}");
     for way in presentations("ann") {
         assert_challenged(&setup.registry(way, &over.secret, "GET", uri));
-        // Nor is a good one, whose scope does not have it.
+        // A valid key is refused too if its scope excludes the request.
         assert_eq!(setup.registry(way, &key.secret, "GET", uri).status, 403);
     }
     assert_challenged(&setup.registry(Presentation::Bearer, "x", "GET", uri));

@@ -9,7 +9,7 @@ use crate::support::keys::{Key, Presentation, file};
 use crate::support::process::{Output, run};
 use crate::support::users;
 
-/// `doorward serve` where the file of keys holds this, or is not there: it must end.
+/// Runs `doorward serve` with this content of the API key file, or without the file; it must fail.
 fn refuses_to_start(text: Option<&[u8]>) -> Output {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
@@ -30,10 +30,10 @@ fn missing_or_garbage_file_at_start_is_an_error() {
     let output = refuses_to_start(None);
     assert!(output.stderr.contains("keys: there is no such file"), "{output:?}");
     let output = refuses_to_start(Some(b"\x7fELF\0\x01\x02\n\xff\xfe\nann:$2y$05$x\n"));
-    assert!(output.stderr.contains("keys: it is no file of keys but a program"), "{output:?}");
+    assert!(output.stderr.contains("keys: not an API key file: it is a program"), "{output:?}");
     let cut = &Key::new("ann", "ci").line()[..50];
     let output = refuses_to_start(Some(cut.as_bytes()));
-    assert!(output.stderr.contains("keys: none of its 1 lines is about a key"), "{output:?}");
+    assert!(output.stderr.contains("keys: none of the 1 lines is an API key"), "{output:?}");
 }
 
 #[test]
@@ -45,12 +45,12 @@ fn file_without_keys_starts_and_a_key_added_later_is_accepted() {
         assert_eq!(setup.show(Presentation::As("ann"), "a1").status, 200);
         setup.put(key.line());
         setup.await_status(Presentation::Bearer, &key.secret, 200);
-        setup.await_log("keys file reloaded");
+        setup.await_log("API key file reloaded");
     }
 }
 
-/// Puts something in the file's place that can't be used: the last good keys stay in force, and no other
-/// comes with it; then a good file.
+/// Makes the API key file unusable. The last valid keys must stay in force without new ones, until a valid
+/// file follows.
 fn assert_survives(spoil: impl Fn(&ApiKeySetup), said: &str) {
     let (key, later) = (Key::new("ann", "ci"), Key::new("ann", "later"));
     let setup = ApiKeySetup::of(&[&key]);
@@ -59,12 +59,12 @@ fn assert_survives(spoil: impl Fn(&ApiKeySetup), said: &str) {
         let answer = setup.doorward.ready();
         assert_eq!(answer.status, 200, "503 would take every replica out at once");
         let degraded =
-            "ready, degraded: the file of keys can't be used; the last good one is in force (since 2";
+            "ready, degraded: the API key file cannot be used; the last valid content is active (since 2";
         answer.text().starts_with(degraded).then_some(())
     });
     assert_admitted(&setup.show(Presentation::Bearer, &key.secret), "ann");
     assert_challenged(&setup.show(Presentation::Bearer, &later.secret));
-    setup.await_log("keys file not reloaded, the last good one stays in force");
+    setup.await_log("API key file not reloaded, last valid content stays active");
     setup.await_log(said);
     assert_eq!(setup.doorward.metric("doorward_api_keys_outdated"), 1.0);
     assert_eq!(setup.doorward.metric("doorward_api_keys_reload_failures_total"), 1.0);
@@ -72,7 +72,7 @@ fn assert_survives(spoil: impl Fn(&ApiKeySetup), said: &str) {
     setup.await_status(Presentation::Bearer, &later.secret, 200);
     setup.await_status(Presentation::Bearer, &key.secret, 401);
     eventually("it is ready", || (setup.doorward.ready().text() == "ready\n").then_some(()));
-    setup.await_log("the keys file can be used again");
+    setup.await_log("API key file valid again");
     assert_eq!(setup.doorward.metric("doorward_api_keys_outdated"), 0.0);
 }
 
@@ -84,13 +84,13 @@ fn removed_file_keeps_the_last_valid_keys() {
 #[test]
 fn garbage_file_keeps_the_last_valid_keys() {
     let garbage = [0x7f, b'E', b'L', b'F', 0, 0xff, b'\n', 0xfe].repeat(100);
-    assert_survives(|setup| setup.put(&garbage), "it is no file of keys but a program");
+    assert_survives(|setup| setup.put(&garbage), "not an API key file: it is a program");
 }
 
 #[test]
 fn file_with_only_a_truncated_line_keeps_the_last_valid_keys() {
     let line = Key::new("ann", "other").line();
-    assert_survives(|setup| setup.put(&line[..line.len() / 2]), "none of its 1 lines is about a key");
+    assert_survives(|setup| setup.put(&line[..line.len() / 2]), "none of the 1 lines is an API key");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn file_beyond_the_size_limit_keeps_the_last_valid_keys() {
         let file = fs::OpenOptions::new().write(true).open(setup.path("keys")).unwrap();
         file.set_len((64 << 20) + 1).unwrap();
     };
-    assert_survives(grow, "it has more than 67108864 bytes");
+    assert_survives(grow, "the file is larger than 67108864 bytes");
 }
 
 #[test]
@@ -111,10 +111,10 @@ fn file_with_a_truncated_last_line_disables_that_key_only() {
     setup.put(&whole[..whole.len() - 40]);
     setup.await_status(Presentation::Bearer, &last.secret, 401);
     assert_admitted(&setup.show(Presentation::Bearer, &first.secret), "ann");
-    setup.await_log("/keys:2: it is no key: it is not JSON from byte ");
-    setup.await_log("bad_lines=1");
+    setup.await_log("/keys:2: invalid API key: not JSON at byte ");
+    setup.await_log("invalid_lines=1");
     assert_eq!(setup.doorward.ready().text(), "ready\n");
-    // The end of a line is no part of it.
+    // The line end is optional.
     setup.put(whole.trim_end());
     setup.await_status(Presentation::Bearer, &last.secret, 200);
 }
@@ -131,7 +131,7 @@ fn emptied_file_takes_effect_within_two_seconds_and_is_reported_field_m3() {
     assert!(after.as_secs() < 2, "{after:?}");
     assert_eq!(setup.doorward.metric("doorward_api_keys"), 0.0);
     assert_eq!(setup.show(Presentation::As("ann"), "a1").status, 200);
-    let told = "ready, degraded: the file of keys has no keys, so none is good (since 2";
+    let told = "ready, degraded: the API key file has no keys, so it accepts no API key (since 2";
     eventually("it is told", || setup.doorward.ready().text().starts_with(told).then_some(()));
     setup.put("# no keys\n");
     eventually("it says so itself", || (setup.doorward.ready().text() == "ready\n").then_some(()));

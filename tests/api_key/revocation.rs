@@ -1,4 +1,4 @@
-//! A key is revoked, reassigned or narrowed while it is used.
+//! A key is revoked, reassigned or narrowed during use.
 
 use super::{ApiKeySetup, question};
 use crate::support::eventually;
@@ -16,7 +16,7 @@ fn api_key_revoked_during_a_pull_is_refused_and_other_keys_of_the_owner_are_not(
         let made = ["ci", "laptop"].map(|name| make(&path, "ann", name, &["--scope", "pull:team/**"]));
         let [ci, laptop] = &made;
         made.iter().for_each(|secret| setup.await_status_of(secret, 200));
-        // One connection, so that whatever a worker remembers would count.
+        // One connection, so that the cache of its worker is used.
         let mut client = setup.doorward.client();
         let mut pull = |way: Presentation<'_>, secret: &str| {
             client.ask(&way.present(question("yes", "GET", URI), secret)).status
@@ -43,7 +43,7 @@ fn api_key_revoked_during_a_pull_is_refused_and_other_keys_of_the_owner_are_not(
 }
 
 impl ApiKeySetup {
-    /// The same as `await_status` of a key that has a scope.
+    /// Waits until a pull with this key has this status.
     fn await_status_of(&self, secret: &str, status: u16) {
         eventually(&format!("a pull gets {status}"), || {
             (self.registry(Presentation::Bearer, secret, "GET", URI).status == status).then_some(())

@@ -1,4 +1,4 @@
-//! The scope of an API key narrows what the owner may do.
+//! The scope of an API key narrows the permissions of its owner.
 
 use super::{ApiKeySetup, assert_admitted, assert_denied};
 use crate::support::client::Request;
@@ -25,7 +25,9 @@ fn pull_scope_allows_pull_and_denies_push_although_the_owner_may_push() {
         let refused = setup.registry(Presentation::Bearer, &pull.secret, "GET", "/v2/_catalog");
         assert_denied(&refused, Some("registry:catalog:*"));
         assert_admitted(&setup.registry(Presentation::Bearer, &all.secret, "GET", "/v2/_catalog"), "ann");
-        setup.await_log("reason=\"policy\" detail=\"repository:team/app:push is beyond the scope; key ");
+        setup.await_log(
+            "reason=\"policy\" detail=\"repository:team/app:push is beyond the API key's scope; key ",
+        );
         // The password is as good as it was.
         assert_eq!(setup.registry(Presentation::As("ann"), "a1", "PUT", MANIFEST).status, 200);
     }
@@ -51,13 +53,13 @@ fn scope_never_grants_what_the_owner_lacks() {
         &setup.registry(Presentation::Bearer, &carls.secret, "PUT", MANIFEST),
         Some("repository:team/app:push"),
     );
-    eventually_without_the_keys_word(&setup);
+    assert_key_scope_is_not_blamed(&setup);
 }
 
 /// Where the owner lacks it, the log does not put it down to the key.
-fn eventually_without_the_keys_word(setup: &ApiKeySetup) {
-    setup.await_log("detail=\"repository:team/app:push; key ");
-    assert!(!setup.doorward.log().contains("is beyond the scope"), "{}", setup.doorward.log());
+fn assert_key_scope_is_not_blamed(setup: &ApiKeySetup) {
+    setup.await_log("detail=\"repository:team/app:push is not granted; key ");
+    assert!(!setup.doorward.log().contains("is beyond the API key's scope"), "{}", setup.doorward.log());
 }
 
 #[test]
@@ -90,7 +92,7 @@ fn mount_from_a_repository_outside_the_scope_becomes_an_upload() {
         assert_admitted(&degraded, "ann");
         assert_eq!(degraded.header("x-upstream-uri"), Some("/v2/team/app/blobs/uploads/"), "{degraded:?}");
         assert_eq!(mount(&all, "team/other").header("x-upstream-uri"), None);
-        // A proxy that does not use what it is told.
+        // A proxy that does not use the rewritten URI.
         let plain = Request::auth()
             .header("X-Original-Method", "POST")
             .header("X-Original-URI", uri("team/other"))
@@ -126,14 +128,15 @@ fn site_scope_is_limited_to_its_methods_and_paths() {
         ] {
             assert_eq!(ask(method, uri).status, 403, "{method} {uri}, a policy: {ruled}");
         }
-        // The password does all but what is unreadable.
+        // The password is permitted every readable request.
         let own = setup.site(Presentation::As("ann"), "a1", "POST", "/docs/a");
         assert_eq!(own.status, 200, "{own:?}");
         assert_eq!(
             setup.site(Presentation::As("ann"), "a1", "GET", "/else").status,
             if ruled { 403 } else { 200 }
         );
-        // A registry's right is none to a path that looks like it, and the other way round.
+        // A permission for a registry does not apply to a path that looks like a registry request, and vice
+        // versa.
         assert_eq!(
             setup.registry(Presentation::Bearer, &key.secret, "GET", "/v2/docs/a/manifests/v1").status,
             403
@@ -163,7 +166,7 @@ fn scope_with_incomplete_proxy_headers_is_denied() {
     assert_eq!(setup.doorward.ask(&twice).header("x-auth-reason"), Some("invalid_proxy_headers"));
 }
 
-/// A request whose URI nginx would have said twice.
+/// Returns a request with two URI headers.
 fn question_twice(key: &Key) -> Request {
     let request = super::question("yes", "GET", MANIFEST).header("X-Original-URI", "/v2/other/tags/list");
     Presentation::Bearer.present(request, &key.secret)

@@ -3,8 +3,8 @@
 use super::{ApiKeySetup, assert_admitted};
 use crate::support::keys::{Key, Presentation, file, presentations};
 
-/// A file with a damaged line between two good ones: the key that was meant is refused, the two are good,
-/// and the log says which line it was and what is wrong with it; at the start, and when it comes later.
+/// Checks a file with a damaged line between two valid ones, both at start and after a reload. The damaged
+/// key is refused, and the other two are accepted. The log names the line and the error.
 fn assert_costs_itself(damaged: &str, key: &Key, refusal: &str, what: &str) {
     let (before, after) = (Key::new("ann", "before"), Key::new("bob", "after"));
     let text = format!("# keys\n{}{}\n{}", before.line(), damaged.trim_end(), after.line());
@@ -24,17 +24,17 @@ fn assert_costs_itself(damaged: &str, key: &Key, refusal: &str, what: &str) {
     }
 }
 
-const ITS_LINE: &str = "key ID: its line 3 can't be used; doorward check says why";
-const NOT_THERE: &str = "key ID is not in the file: it was revoked, or never there";
+const ITS_LINE: &str = "API key ID: line 3 of the file is invalid; to see the reason, run: doorward check";
+const NOT_THERE: &str = "API key ID is not in the file: it was revoked or never issued";
 
 #[test]
 fn line_with_a_malformed_scope_disables_its_key() {
     let key = Key::new("ann", "ci");
     for (scope, what) in [
-        (&["pul:team/**"][..], "scope: right 1: there are pull"),
-        (&["pull:team/**", "push"], "scope: right 2: write ACTIONS:REPOSITORY"),
-        (&["pull:{user}/**"], "scope: right 1: {user} and {group} are for the policy"),
-        (&[""], "scope: right 1: write ACTIONS:REPOSITORY"),
+        (&["pul:team/**"][..], "scope: permission 1: unknown action; the actions are pull"),
+        (&["pull:team/**", "push"], "scope: permission 2: not a permission; write ACTIONS:REPOSITORY"),
+        (&["pull:{user}/**"], "scope: permission 1: {user} and {group} are only for the policy"),
+        (&[""], "scope: permission 1: not a permission; write ACTIONS:REPOSITORY"),
     ] {
         assert_costs_itself(&key.clone().scope(scope).line(), &key, ITS_LINE, what);
     }
@@ -48,7 +48,7 @@ fn line_with_a_scope_that_is_not_a_list_disables_its_key() {
             &key.clone().with("scope", scope).line(),
             &key,
             ITS_LINE,
-            "it is no key: scope: it has to be a list of texts",
+            "invalid API key: scope: must be an array of strings",
         );
     }
 }
@@ -58,7 +58,7 @@ fn line_with_an_unknown_field_disables_its_key() {
     let key = Key::new("ann", "ci");
     for field in ["expire", "Expires", "scopes", "x"] {
         let line = key.clone().with(field, "2020-01-01T00:00:00Z").line();
-        assert_costs_itself(&line, &key, ITS_LINE, "it is no key: ");
+        assert_costs_itself(&line, &key, ITS_LINE, "invalid API key: ");
     }
 }
 
@@ -73,24 +73,24 @@ fn line_with_an_invalid_missing_or_duplicate_field_disables_its_key() {
         ("owner", "a:b", "owner: "),
         ("name", "", "name: "),
         ("name", "two words", "name: "),
-        ("expires", "tomorrow", "expires: write it in UTC"),
-        ("expires", "", "expires: write it in UTC"),
-        ("expires", "2027-01-31", "expires: write it in UTC"),
-        ("expires", "2027-01-31T12:00:00+02:00", "expires: write it in UTC"),
-        ("expires", "1960-01-31T12:00:00Z", "expires: write it in UTC"),
-        ("created", "yesterday", "created: write it in UTC"),
+        ("expires", "tomorrow", "expires: write the time in UTC"),
+        ("expires", "", "expires: write the time in UTC"),
+        ("expires", "2027-01-31", "expires: write the time in UTC"),
+        ("expires", "2027-01-31T12:00:00+02:00", "expires: write the time in UTC"),
+        ("expires", "1960-01-31T12:00:00Z", "expires: write the time in UTC"),
+        ("created", "yesterday", "created: write the time in UTC"),
     ] {
         assert_costs_itself(&key.clone().with(field, value).line(), &key, ITS_LINE, what);
     }
     let numbered = key.clone().with("expires", 1_900_000_000).line();
-    assert_costs_itself(&numbered, &key, ITS_LINE, "it is no key: ");
+    assert_costs_itself(&numbered, &key, ITS_LINE, "invalid API key: ");
     let unowned = whole.replace("\"owner\":\"ann\"", "\"note\":\"x\"");
-    assert_costs_itself(&unowned, &key, ITS_LINE, "it is no key: missing field owner");
+    assert_costs_itself(&unowned, &key, ITS_LINE, "invalid API key: missing field owner");
     let twice = whole.replace("\"owner\":\"ann\"", "\"owner\":\"ann\",\"owner\":\"bob\"");
-    assert_costs_itself(&twice, &key, ITS_LINE, "it is no key: a field stands there twice");
+    assert_costs_itself(&twice, &key, ITS_LINE, "invalid API key: a field is present twice");
     // Whose it is can't be told.
     let nobodys = key.clone().with("id", "short").line();
-    assert_costs_itself(&nobodys, &key, NOT_THERE, "id: it has 10 letters and digits");
+    assert_costs_itself(&nobodys, &key, NOT_THERE, "id: must be 10 letters and digits");
 }
 
 #[test]
@@ -98,25 +98,25 @@ fn truncated_or_invalid_json_line_disables_its_key() {
     let key = Key::new("ann", "ci");
     let whole = key.line();
     for cut in [whole.len() - 2, whole.len() / 2, 20, 1] {
-        assert_costs_itself(&whole[..cut], &key, NOT_THERE, "it is no key: it is not JSON from byte ");
+        assert_costs_itself(&whole[..cut], &key, NOT_THERE, "invalid API key: not JSON at byte ");
     }
     assert_costs_itself(
         "not a key",
         &key,
         NOT_THERE,
-        "the line of 9 bytes is no key; write one JSON object a line",
+        "the line of 9 bytes is not an API key; write one JSON object per line",
     );
     assert_costs_itself(
         "\u{0}\u{1}\u{fffd}",
         &key,
         NOT_THERE,
-        "the line of 5 bytes is no key; write one JSON object a line",
+        "the line of 5 bytes is not an API key; write one JSON object per line",
     );
     assert_costs_itself(
         &format!("{},", whole.trim_end()),
         &key,
         NOT_THERE,
-        "it is no key: it is not JSON from byte ",
+        "invalid API key: not JSON at byte ",
     );
 }
 
@@ -132,7 +132,7 @@ fn duplicate_id_disables_both_keys_and_no_other() {
         second.clone().scope(&["x"]).line() + &other.line() + &first.line(),
     ] {
         let setup = ApiKeySetup::open(&text);
-        let why = format!("key {}: its line ", first.id());
+        let why = format!("API key {}: line ", first.id());
         for way in presentations("ann") {
             assert_eq!(setup.show(way, &first.secret).status, 401, "{text}");
             assert_admitted(&setup.show(way, &other.secret), "ann");
@@ -142,7 +142,7 @@ fn duplicate_id_disables_both_keys_and_no_other() {
     }
     let setup = ApiKeySetup::of(&[&first, &other, &second]);
     setup.await_log(&format!(
-        "/keys:3: there is another line with the id {}; neither counts",
+        "/keys:3: another line has the same id {}; both are disabled, so remove one",
         first.bare_id()
     ));
     setup.put(file(&[&first, &other]));
@@ -160,7 +160,7 @@ fn comments_blank_lines_carriage_returns_and_bom_are_ignored() {
         assert_admitted(&setup.show(Presentation::Bearer, &key.secret), "ann");
     }
     assert_eq!(setup.doorward.metric("doorward_api_keys_invalid_lines"), 0.0);
-    // What stands in a comment is no key.
+    // A key in a comment is not used.
     setup.put(format!("#{a}\n{b}\n"));
     setup.await_status(Presentation::Bearer, &keys[0].secret, 401);
     assert_admitted(&setup.show(Presentation::Bearer, &keys[1].secret), "ann");

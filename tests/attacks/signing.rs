@@ -48,7 +48,7 @@ fn start(count: usize) -> Doorward {
         "--algorithm",
         "RS256",
     ];
-    let made = doorward(&[&arguments[..], &["--key", &at("rsa.pem")]].concat());
+    let made = doorward(&[&arguments[..], &["--private-key", &at("rsa.pem")]].concat());
     assert_eq!(made.code, Some(0), "{made:?}");
     // One hash for all: they are logged in before.
     let line = users::line("", "right", users::QUICK);

@@ -7,17 +7,17 @@ use crate::support::client::{Client, Request};
 use crate::support::doorward::Doorward;
 use crate::support::{eventually, users};
 
-/// Enough that whatever is remembered of a request is.
+/// Number of requests after which every cache has an entry.
 const TIMES: usize = 5;
 
-/// alice's requests from home, all of them let in.
+/// Sends requests of alice from HOME, which must all succeed.
 fn settle_in(client: &mut Client) {
     for _ in 0..TIMES {
         assert_eq!(client.ask(&from(HOME, "alice", "wonderland")).status, 200);
     }
 }
 
-/// One worker, so that every request meets what the one before it left behind.
+/// Starts doorward with one worker, so that every request uses the cache of the request before it.
 fn start(flags: &[&str]) -> Doorward {
     Doorward::start(&users::two(), &[&["--limits-workers", "1"], flags].concat())
 }
@@ -97,7 +97,7 @@ fn cached_answer_is_evicted_after_the_idle_timeout() {
     let mut client = doorward.client();
     settle_in(&mut client);
     let asked = Instant::now();
-    // The time that passes is what is tested here.
+    // The elapsed time is the subject of this test.
     eventually("the idle time has passed", || (asked.elapsed() > Duration::from_millis(2500)).then_some(()));
     let hashes = doorward.hashes();
     settle_in(&mut client);

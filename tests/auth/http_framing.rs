@@ -7,7 +7,7 @@ use crate::support::client::{Client, Request, basic};
 use crate::support::doorward::Doorward;
 use crate::support::users;
 
-/// Either the connection is closed now, or the next request over it has its own answer.
+/// Checks that the connection is closed, or that the next request over it gets its own response.
 fn assert_usable_or_closed(client: &mut Client) {
     match client.try_ask(&Request::auth()) {
         Ok(answer) => assert_challenge(&answer),
@@ -51,7 +51,7 @@ fn missing_request_body_is_not_waited_for_pitfall_p2() {
 #[test]
 fn request_inside_a_body_is_never_answered() {
     let doorward = Doorward::start(&users::alice(), &[]);
-    // Were it answered, it would be by 200.
+    // If the body were read as a request, it would be answered with 200.
     let hidden =
         &format!("GET /auth HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n\r\n", basic("alice:wonderland"));
     for request in [

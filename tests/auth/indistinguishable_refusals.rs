@@ -5,7 +5,7 @@ use crate::support::client::{Request, basic};
 use crate::support::doorward::Doorward;
 use crate::support::users;
 
-/// Far below what one costs, and far above what none costs.
+/// Far below the ticks of one check, and far above those of none.
 const AT_LEAST: f64 = 0.25;
 
 #[test]
@@ -19,7 +19,7 @@ fn unknown_user_wrong_password_and_unusable_line_get_equal_responses() {
     assert_eq!(face(&Request::auth().header("Authorization", "Basic !")), wrong);
     assert_eq!(face(&Request::auth().header("Authorization", "Bearer x")), wrong);
     assert_eq!(face(&Request::auth()), wrong);
-    // And the second time, when the refusal comes from the cache.
+    // The second refusal comes from the cache.
     assert_eq!(face(&Request::auth().basic("alice", "x")), wrong);
     assert_eq!(face(&Request::auth().basic("nobody", "x")), wrong);
 }
@@ -27,7 +27,7 @@ fn unknown_user_wrong_password_and_unusable_line_get_equal_responses() {
 /// A cost at which one check takes many ticks.
 const COSTLY: u32 = users::USUAL + 1;
 
-/// Ticks of processor time that one refusal takes.
+/// Returns the processor ticks of one refusal.
 fn cost_of_refusal(doorward: &Doorward, user: &str) -> f64 {
     let before = doorward.ticks();
     assert_challenge(&doorward.ask(&Request::auth().basic(user, "looking-glass")));

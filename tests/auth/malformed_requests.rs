@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::{assert_allow, assert_challenge, assert_forbid, assert_nobody};
+use super::{assert_allow, assert_challenge, assert_forbid, assert_no_user};
 use crate::support::client::{Request, basic};
 use crate::support::doorward::Doorward;
 use crate::support::users;
 
-/// Asks with this `Authorization`.
+/// Returns a request with this `Authorization` header.
 fn with(value: impl AsRef<[u8]>) -> Request {
     Request::auth().header("Authorization", value)
 }
@@ -52,19 +52,19 @@ fn invalid_base64_is_challenged() {
         format!("{good},"),
         format!("Basic \"{pair}\""),
         format!("Basic {}", "A".repeat(5)),
-        // The alphabet for URLs is another one.
+        // The URL-safe alphabet of base64 is not accepted.
         format!("Basic {}", basic("alice:\u{3ff}\u{3ff}?").replace("Basic ", "").replace('/', "_")),
     ];
     for value in cases {
         assert_challenge(&doorward.ask(&with(value)));
     }
-    // Some clients leave the padding out, and mean the same.
+    // Some clients omit the padding.
     assert_allow(&doorward.ask(&with(good.trim_end_matches('='))), b"alice");
 }
 
 #[test]
 fn credentials_without_colon_name_or_password_are_challenged() {
-    // A file that would match if an empty name or password were looked up.
+    // This file would match if an empty name or password were looked up.
     let doorward = Doorward::start(&(users::alice() + &users::line("empty", "", users::QUICK)), &[]);
     for pair in ["alice", ":", ":wonderland", "alice:", "empty:", "empty", "alice wonderland", "\u{ff1a}"] {
         assert_challenge(&doorward.ask(&with(basic(pair))));
@@ -91,7 +91,7 @@ fn credentials_with_nul_or_control_characters_are_challenged() {
         assert_challenge(&doorward.ask(&with(basic(pair))));
     }
     assert!(!doorward.log().contains('\u{1b}'), "what a client sends can't steer a terminal");
-    // bcrypt goes round and round a password with its NUL: "ab" and "ab\0ab" have one hash.
+    // bcrypt repeats the password with its NUL, so "ab" and "ab\0ab" have the same hash.
     let doorward = Doorward::start(&users::line("eve", "ab", users::QUICK), &[]);
     assert_allow(&doorward.ask(&with(basic("eve:ab"))), b"eve");
     assert_challenge(&doorward.ask(&with(basic("eve:ab\0ab"))));
@@ -109,7 +109,7 @@ fn utf_8_and_latin_1_names_are_distinct_and_returned_unchanged() {
     assert_allow(&doorward.ask(&with(basic("zo\u{eb}l:wonderland"))), "zo\u{eb}l".as_bytes());
     assert_challenge(&doorward.ask(&with(basic("zo\u{eb}:wonderland"))));
     assert_challenge(&doorward.ask(&with(basic(b"zo\xebl:wonderland"))));
-    // The same letter, composed of two characters, is another name.
+    // The decomposed form of the same letter is another name.
     assert_challenge(&doorward.ask(&with(basic("zoe\u{308}l:wonderland"))));
 }
 
@@ -141,7 +141,7 @@ fn header_of_64_kib_is_refused_and_the_next_request_is_answered() {
     let doorward = Doorward::start(&users::alice(), &[]);
     let long = "x".repeat(1 << 16);
     let right = || Request::auth().basic("alice", "wonderland");
-    // One that is read can't be read; one that is not is nothing to us.
+    // A password that is too long, and a header that is too long.
     assert_challenge(&doorward.ask(&with(basic(format!("alice:{long}")))));
     assert_challenge(&doorward.ask(&with(format!(
         "{}{}",
@@ -161,10 +161,10 @@ fn request_head_without_an_end_is_closed() {
     let doorward = Doorward::start(&users::alice(), &[]);
     let mut client = doorward.client();
     let endless = Request::auth().header("X-Endless", "x".repeat(4 << 20));
-    // It may be cut while it is still being sent.
+    // The server may close the connection before the request was sent completely.
     if let Ok(answer) = client.try_ask(&endless) {
         assert!(matches!(answer.status, 400 | 413 | 431), "{answer:?}");
-        assert_nobody(&answer);
+        assert_no_user(&answer);
     }
     assert_allow(&doorward.ask(&Request::auth().basic("alice", "wonderland")), b"alice");
 }
@@ -201,7 +201,7 @@ fn bcrypt_password_of_100_bytes_is_compared_up_to_72_bytes_as_htpasswd_does() {
     assert_allow(&doorward.ask(&Request::auth().basic("alice", &long)), b"alice");
     assert_allow(&doorward.ask(&Request::auth().basic("alice", cut)), b"alice");
     assert_challenge(&doorward.ask(&Request::auth().basic("alice", short)));
-    // Only bcrypt stops there.
+    // Only bcrypt truncates the password there.
     assert_allow(&doorward.ask(&Request::auth().basic("bob", &long)), b"bob");
     assert_challenge(&doorward.ask(&Request::auth().basic("bob", cut)));
 }
@@ -240,7 +240,7 @@ fn invalid_client_address_is_forbidden_as_in_cve_2024_47070() {
     for address in ["", "x", "192.0.2.1:80", "192.0.2", "192.0.2.1, 192.0.2.2", "[2001:db8::1]", "\u{e9}"] {
         assert_forbid(&doorward.ask(&right.clone().from(address)), "invalid_proxy_headers");
     }
-    // Twice, and be it the same.
+    // The header is sent twice, even with the same value.
     assert_forbid(&doorward.ask(&right.clone().from("192.0.2.1").from("192.0.2.1")), "invalid_proxy_headers");
     assert_forbid(
         &doorward.ask(&right.from("192.0.2.1").header("x-real-ip", "192.0.2.2")),

@@ -11,7 +11,7 @@ use crate::support::client::{Answer, Request, basic};
 use crate::support::doorward::Doorward;
 use crate::support::users;
 
-/// What holds for every answer on `/auth`.
+/// Checks the properties of every response of `/auth`.
 fn assert_well_formed(answer: &Answer) {
     assert_eq!(answer.header("content-length"), Some("0"), "{answer:?}");
     assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
@@ -19,7 +19,7 @@ fn assert_well_formed(answer: &Answer) {
     assert_eq!(answer.body, b"", "{answer:?}");
 }
 
-/// Admitted, as `user`.
+/// Checks that the request is allowed as `user`.
 fn assert_allow(answer: &Answer, user: &[u8]) {
     assert_well_formed(answer);
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -31,27 +31,27 @@ fn assert_allow(answer: &Answer, user: &[u8]) {
     assert_eq!(answer.header("x-auth-reason"), None, "{answer:?}");
 }
 
-/// Not admitted, and nobody named.
-fn assert_nobody(answer: &Answer) {
+/// Checks that the response names no user.
+fn assert_no_user(answer: &Answer) {
     for name in ["x-auth-user", "x-auth-groups", "x-auth-by", "x-auth-stale"] {
         assert_eq!(answer.header(name), None, "{answer:?}");
     }
 }
 
-/// Asked for credentials: with exactly one challenge (pitfall P13).
+/// Checks for a 401 with exactly one challenge (pitfall P13).
 fn assert_challenge(answer: &Answer) {
     assert_well_formed(answer);
-    assert_nobody(answer);
+    assert_no_user(answer);
     assert_eq!(answer.status, 401, "{answer:?}");
     let challenge = answer.header("www-authenticate");
     assert_eq!(challenge, Some("Basic realm=\"Registry\", charset=\"UTF-8\""), "{answer:?}");
     assert_eq!(answer.header("x-auth-reason"), None, "the client can't tell which: {answer:?}");
 }
 
-/// Refused, for a reason that nginx may know.
+/// Checks for a 403 with a reason for nginx.
 fn assert_forbid(answer: &Answer, reason: &str) {
     assert_well_formed(answer);
-    assert_nobody(answer);
+    assert_no_user(answer);
     assert_eq!(answer.status, 403, "{answer:?}");
     assert_eq!(answer.header("x-auth-reason"), Some(reason), "{answer:?}");
     assert_eq!(answer.header("www-authenticate"), None, "{answer:?}");
@@ -66,7 +66,7 @@ fn right_password_is_allowed_and_any_other_is_challenged() {
     assert_challenge(&doorward.ask(&Request::auth().basic("alice", "wonderlan")));
     assert_challenge(&doorward.ask(&Request::auth().basic("alice", "wonderlandd")));
     assert_challenge(&doorward.ask(&Request::auth().basic("alice", "Wonderland")));
-    // The same from the cache.
+    // Later requests get the same responses from the cache.
     assert_allow(&doorward.ask(&Request::auth().basic("alice", "wonderland")), b"alice");
     assert_challenge(&doorward.ask(&Request::auth().basic("alice", "builder")));
 }
@@ -78,7 +78,7 @@ fn request_without_credentials_is_challenged_for_every_path_pitfall_p12() {
     for uri in ["/v2/", "/v2/_catalog", "/", "", "//", "/%zz", "*"] {
         assert_challenge(&doorward.ask(&Request::auth().header("X-Original-URI", uri)));
     }
-    // docker pings without credentials with each command: that is nobody's failure.
+    // docker sends a request without credentials before each command, which is not counted as a failure.
     assert_eq!(doorward.metric("doorward_throttle_failures_total"), 0.0);
 }
 
@@ -134,7 +134,7 @@ fn unknown_path_gets_404_without_details() {
         for request in [Request::get(path).basic("alice", "wonderland"), Request::get(path)] {
             let answer = doorward.ask(&request);
             assert_eq!(answer.status, 404, "{path}: {answer:?}");
-            assert_nobody(&answer);
+            assert_no_user(&answer);
             assert_eq!(answer.header("content-length"), Some("0"), "{path}");
         }
     }
@@ -163,8 +163,8 @@ fn health_probes_are_public_and_not_served_as_auth() {
     assert_eq!((alive.status, &alive.text()[..]), (200, "alive\n"));
     let ready = doorward.ready();
     assert_eq!((ready.status, &ready.text()[..]), (200, "ready\n"));
-    assert_nobody(&alive);
-    assert_nobody(&ready);
+    assert_no_user(&alive);
+    assert_no_user(&ready);
 }
 
 #[test]
@@ -189,12 +189,12 @@ fn refusal_is_logged_with_its_reason_and_without_the_password() {
     let sent = basic("alice:looking-glass");
     assert_challenge(&doorward.ask(&request.clone().header("Authorization", &sent)));
     assert_allow(&doorward.ask(&request.basic("alice", "wonderland")), b"alice");
-    // It is written by a thread of its own.
+    // Another thread writes the log.
     let log = crate::support::eventually("a line for the refusal", || {
         let log = doorward.log();
-        log.contains("refused").then_some(log)
+        log.contains("request denied").then_some(log)
     });
-    let line = log.lines().find(|line| line.contains("refused")).expect("a line for the refusal");
+    let line = log.lines().find(|line| line.contains("request denied")).expect("a line for the refusal");
     for part in
         ["verdict=\"challenge\"", "reason=\"wrong_credentials\"", "user=\"alice\"", "client=\"192.0.2.7\""]
     {
@@ -203,7 +203,7 @@ fn refusal_is_logged_with_its_reason_and_without_the_password() {
     for secret in ["looking-glass", "wonderland", "geheim", sent.trim_start_matches("Basic ")] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
-    assert!(!log.contains("allowed"), "what is allowed is logged only where that is asked for");
+    assert!(!log.contains("request allowed"), "what is allowed is logged only where that is asked for");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn flood_of_refusals_is_rate_limited_in_the_log() {
     for number in 0..300 {
         client.ask(&Request::auth().header("Authorization", format!("Basic !{number}")));
     }
-    let lines = doorward.log().lines().filter(|line| line.contains("refused")).count();
+    let lines = doorward.log().lines().filter(|line| line.contains("request denied")).count();
     let suppressed = doorward.metric("doorward_log_lines_suppressed_total");
     assert!(lines < 200, "{lines} lines");
     assert_eq!(lines + suppressed as usize, 300);

@@ -1,8 +1,18 @@
 //! Trusted peers, unix sockets, and which request headers are read.
 
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 
-use super::{assert_allow, assert_challenge, assert_nobody};
+use actix_http::Request as HttpRequest;
+use actix_service::{Service, ServiceFactory};
+use actix_web::dev::AppConfig;
+use doorward::clock::Clock;
+use doorward::config::layers::ConfigLayers;
+use doorward::http::service::{ListenerKind, service_factory};
+use doorward::metrics::{HashCheckLabel, Metrics};
+use doorward::server::components::Components;
+
+use super::{assert_allow, assert_challenge, assert_no_user};
 use crate::support::client::{Address, Request, unix};
 use crate::support::doorward::Doorward;
 use crate::support::users;
@@ -13,12 +23,47 @@ fn untrusted_peer_is_refused_with_any_headers_as_in_cve_2026_40575() {
     let right = Request::auth().basic("alice", "wonderland");
     let is_closed = |request: &Request| doorward.client().try_ask(request).is_err();
     assert!(is_closed(&right) && is_closed(&Request::auth()), "no byte is answered");
-    // It can't make itself another by a header.
+    // No header makes the peer trusted.
     for name in ["X-Real-IP", "X-Forwarded-For", "Forwarded", "X-Client-IP", "True-Client-IP", "Via"] {
         assert!(is_closed(&right.clone().header(name, "192.0.2.1")), "{name}");
     }
-    assert_eq!(doorward.hashes(), 0.0, "who may not ask costs nothing");
+    assert_eq!(doorward.hashes(), 0.0, "untrusted peers cost no hash");
     assert_eq!(doorward.metric("doorward_connections_rejected_total{listener=\"auth\""), 8.0);
+}
+
+#[test]
+fn request_from_an_unknown_peer_is_forbidden_by_every_path() {
+    // The address of a peer is unknown if its connection is reset while it is accepted. No client can time that reliably,
+    // so this test calls the service itself.
+    let dir = tempfile::tempdir().unwrap();
+    let htpasswd = dir.path().join("htpasswd");
+    std::fs::write(&htpasswd, users::alice()).unwrap();
+    let variable = ("DOORWARD_HTPASSWD".into(), htpasswd.into_os_string());
+    let config = ConfigLayers::default().with_environment(std::iter::once(variable)).into_config().unwrap();
+    let components =
+        Components::build(&config, Clock::system(), Arc::new(Metrics::with_initial_series())).unwrap();
+    let state = components.app_state;
+    let statuses = actix_web::rt::System::new().block_on(async {
+        let mut statuses = Vec::new();
+        for (kind, path) in [
+            (ListenerKind::Auth, "/auth"),
+            (ListenerKind::Auth, "/auth/refused"),
+            (ListenerKind::Auth, "/"),
+            (ListenerKind::Public, "/token"),
+            (ListenerKind::Public, "/jwks"),
+            (ListenerKind::Admin, "/livez"),
+            (ListenerKind::Admin, "/metrics"),
+        ] {
+            let service = service_factory(Arc::clone(&state), kind).new_service(AppConfig::default()).await;
+            let mut request = HttpRequest::new();
+            request.head_mut().uri = path.parse().unwrap();
+            let response = service.unwrap().call(request).await.unwrap();
+            statuses.push((path, response.status().as_u16()));
+        }
+        statuses
+    });
+    assert!(statuses.iter().all(|(_, status)| *status == 403), "{statuses:?}");
+    assert_eq!(state.metrics.hash_checks.get_or_create(&HashCheckLabel { result: "rejected" }).get(), 0);
 }
 
 #[test]
@@ -47,7 +92,7 @@ fn admin_listener_does_not_serve_auth() {
     let doorward = Doorward::start(&users::alice(), &[]);
     let answer = doorward.admin(&Request::auth().basic("alice", "wonderland"));
     assert_eq!(answer.status, 404);
-    assert_nobody(&answer);
+    assert_no_user(&answer);
 }
 
 #[test]
@@ -109,7 +154,7 @@ fn identity_headers_of_the_client_are_ignored_as_in_cve_2025_64484() {
 #[test]
 fn headers_outside_the_closed_list_are_ignored_as_in_cve_2026_35051() {
     let doorward = Doorward::start(&users::alice(), &["--throttle-user-failures", "2"]);
-    // None of these is the client's address: the failures are all counted against the one that is.
+    // None of these headers is used as the client address: all failures are counted against `X-Real-IP`.
     for (number, name) in
         ["X-Forwarded-For", "X-Client-IP", "CF-Connecting-IP", "X_Real_IP"].into_iter().enumerate()
     {

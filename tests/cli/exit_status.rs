@@ -19,15 +19,15 @@ fn check_of_policy_and_groups_without_an_htpasswd_file_exits_0_field_n5() {
     ] {
         let output = run_bare(arguments);
         assert_eq!((output.code, &output.stderr[..]), (Some(0), ""), "{output:?}");
-        assert!(output.stdout.contains("only the files that are named were checked"), "{output:?}");
+        assert!(output.stdout.contains("only the named files were checked"), "{output:?}");
     }
-    // A fault is one all the same, and settings that are meant for serve have to be whole.
+    // An invalid file is still an error, and so are incomplete settings of `serve`.
     let faulty = folder.add_file("faulty.toml", &POLICY.replace("actions", "action"));
     assert_eq!(run_bare(&["check", "--policy", &faulty]).code, Some(1));
     let config = folder.add_file("doorward.toml", &format!("policy.file = \"{policy}\"\n"));
     let output = run_bare(&["check", "--config", &config]);
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(output.stderr.contains("no htpasswd file is set"), "{output:?}");
+    assert!(output.stderr.contains("no source of users is set"), "{output:?}");
     assert_eq!(run_bare(&["check"]).code, Some(1));
 }
 
@@ -39,14 +39,14 @@ fn explain_for_a_user_that_cannot_log_in_exits_1_and_shows_the_policy_result_fie
         |user: &str| folder.run(&["explain", "--policy", &policy, user, "GET", "/v2/a/manifests/x"], "");
     assert_eq!(ask("alice").code, Some(0));
     for (user, why) in
-        [("eve", "eve has no line in "), ("carl", ":2: carl can't log in: it is no known hash")]
+        [("eve", "eve has no line in "), ("carl", ":2: carl cannot log in: the hash format is unknown")]
     {
         let output = ask(user);
         assert_eq!(output.code, Some(1), "{output:?}");
         assert!(output.stdout.starts_with("challenge\n") && output.stdout.contains(why), "{output:?}");
         assert!(output.stdout.contains("for a user who can log in: allow"), "{output:?}");
     }
-    // Without an htpasswd file nothing is known of users.
+    // Without an htpasswd file, users are not checked.
     let alone = run_bare(&["explain", "--policy", &policy, "eve", "GET", "/v2/a/manifests/x"]);
     assert_eq!(alone.code, Some(0), "{alone:?}");
 }
@@ -56,10 +56,10 @@ fn explain_of_a_denied_push_shows_the_nearest_push_grant_field_n6() {
     let folder = TestFolder::of(users::two());
     let policy = folder.add_file("policy.toml", POLICY);
     for (user, method, uri, line, lacks) in [
-        ("alice", "PUT", "/v2/other/app/manifests/x", 6, "it is on something else"),
-        ("alice", "POST", "/v2/other/app/blobs/uploads/", 6, "it is on something else"),
-        ("bob", "DELETE", "/v2/other/app/manifests/x", 11, "it is on something else"),
-        ("bob", "PUT", "/v2/team/app/manifests/x", 11, "it is on something else"),
+        ("alice", "PUT", "/v2/other/app/manifests/x", 6, "it applies to other resources"),
+        ("alice", "POST", "/v2/other/app/blobs/uploads/", 6, "it applies to other resources"),
+        ("bob", "DELETE", "/v2/other/app/manifests/x", 11, "it applies to other resources"),
+        ("bob", "PUT", "/v2/team/app/manifests/x", 11, "it applies to other resources"),
     ] {
         let output = folder.run(&["explain", "--policy", &policy, user, method, uri], "");
         assert_eq!(output.code, Some(1), "{output:?}");

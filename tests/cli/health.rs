@@ -46,8 +46,8 @@ fn health_supports_unix_sockets() {
 
 #[test]
 fn health_exits_1_without_an_answer_or_with_an_unexpected_one() {
-    let nobody = format!("http://127.0.0.1:{}", free_port());
-    let output = health(&nobody);
+    let unused = format!("http://127.0.0.1:{}", free_port());
+    let output = health(&unused);
     assert_eq!(output.code, Some(1));
     assert!(output.stderr.starts_with("doorward: not ready: 127.0.0.1:"), "{output:?}");
     let other =

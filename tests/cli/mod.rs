@@ -1,4 +1,4 @@
-//! Other commands.
+//! Commands `completions` and `health`, and exit statuses.
 
 mod completions;
 mod exit_status;

@@ -6,33 +6,34 @@ use crate::support::secrets::MARK;
 use crate::support::test_folder::{TestFolder, all_output, run_bare};
 use crate::support::users;
 
-/// Lines of a settings file, each with a secret that was pasted or is part of a URL, and words of what is said.
+/// Returns lines of a settings file with a pasted secret or a secret in a URL, and words of the error about
+/// each.
 fn pasted() -> Vec<(String, &'static str)> {
     let http = |more: &str| format!("[[authenticator]]\ntype = \"http\"\n{more}\n");
     let basic = "headers = { Authorization = \"Basic {basic}\" }";
     let url = |url: &str| http(&format!("url = \"{url}\"\n{basic}"));
     let upstream = |more: &str| format!("proxy_secret_file = \"SECRET_FILE\"\n[[upstream]]\n{more}\n");
     vec![
-        (format!("listen = \"{MARK}\""), "listen: it is not an address to listen on"),
-        (format!("listen = \"http://ann:{MARK}@localhost:8000\""), "it is not an address to listen on"),
+        (format!("listen = \"{MARK}\""), "listen: must be IP:PORT"),
+        (format!("listen = \"http://ann:{MARK}@localhost:8000\""), "must be IP:PORT"),
         (
             format!("trusted_peers = [\"127.0.0.1\", \"{MARK}\"]"),
-            "trusted_peers: value 2 of 2: it is neither",
+            "trusted_peers: value 2 of 2: must be an IP address",
         ),
         (format!("realm = \"basic {MARK}\""), "realm"),
-        (format!("htpasswd.file = \"{MARK}\""), "which is not shown since nothing is there"),
-        (format!("policy.file = \"{MARK}/{MARK}==\""), "which is not shown since nothing is there"),
-        (format!("api_keys.file = \"dwk_0123456789_{MARK}\""), "which is not shown since nothing is there"),
-        (format!("proxy_secret_file = \"/{MARK}\""), "which is not shown since nothing is there"),
-        (format!("cache.idle_timeout = \"{MARK}\""), "cache.idle_timeout: it is not a span of time"),
-        (format!("cache.max_entries = \"{MARK}\""), "cache.max_entries: it is not a whole number"),
-        (format!("log.level = \"{MARK}\""), "log.level: it is not one of"),
+        (format!("htpasswd.file = \"{MARK}\""), "not shown because it does not exist"),
+        (format!("policy.file = \"{MARK}/{MARK}==\""), "not shown because it does not exist"),
+        (format!("api_keys.file = \"dwk_0123456789_{MARK}\""), "not shown because it does not exist"),
+        (format!("proxy_secret_file = \"/{MARK}\""), "not shown because it does not exist"),
+        (format!("cache.idle_timeout = \"{MARK}\""), "cache.idle_timeout: must be a duration"),
+        (format!("cache.max_entries = \"{MARK}\""), "cache.max_entries: must be a whole number"),
+        (format!("log.level = \"{MARK}\""), "log.level: must be error"),
         (format!("token.realm = \"https://ann:{MARK}@\""), "token.realm"),
-        (format!("token.challenge = \"{MARK}\""), "it is neither basic nor bearer"),
-        (format!("socket_mode = \"{MARK}\""), "socket_mode: it is not a file mode"),
+        (format!("token.challenge = \"{MARK}\""), "must be basic or bearer"),
+        (format!("socket_mode = \"{MARK}\""), "socket_mode: must be a file mode"),
         (
             format!("admin.allowed_hosts = [\"https://ann:{MARK}@a\"]"),
-            "admin.allowed_hosts: it is not a host name",
+            "admin.allowed_hosts: must be a host name",
         ),
         (format!("{MARK} = 1"), "a key of"),
         (MARK.to_owned(), ":1:"),
@@ -44,27 +45,44 @@ fn pasted() -> Vec<(String, &'static str)> {
         (url(&format!("ftp://api.example.com/{MARK}?token={MARK}")), "write http:// or https://"),
         (url(&format!("https://api.example.com/a/../b?token={MARK}")), "write the path as it is sent"),
         (url(MARK), "write http:// or https://"),
-        (
-            http(&format!("url = \"https://a/b\"\n{basic}\n{MARK} = 1")),
-            "there is no such key here; there are ",
-        ),
-        (http(&format!("url = \"https://a/b\"\n{basic}\ntimeout = \"{MARK}\"")), "it is not a span of time"),
+        (http(&format!("url = \"https://a/b\"\n{basic}\n{MARK} = 1")), "unknown key; known keys: "),
+        (http(&format!("url = \"https://a/b\"\n{basic}\ntimeout = \"{MARK}\"")), "must be a duration"),
         (http(&format!("url = \"https://a/b\"\n{basic}\nmethod = \"{MARK}\"")), "it is not one of GET"),
-        (http(&format!("url = \"https://a/b\"\n{basic}\nusername = \"{MARK}\"")), "it is not a JSON pointer"),
-        (http(&format!("url = \"https://a/b\"\n{basic}\nmax_connections = \"{MARK}\"")), "it should be"),
-        (http(&format!("name = \"{MARK}\"\nurl = \"https://a/b\"\n{basic}")), "a name has 1 to 32"),
-        (http(&format!("url = \"https://a/b\"\n{basic}\nca_file = \"{MARK}\"")), "which is not shown"),
+        (
+            http(&format!("url = \"https://a/b\"\n{basic}\nusername_pointer = \"{MARK}\"")),
+            "not a JSON pointer",
+        ),
+        (http(&format!("url = \"https://a/b\"\n{basic}\nmax_connections = \"{MARK}\"")), "must be"),
+        (http(&format!("name = \"{MARK}\"\nurl = \"https://a/b\"\n{basic}")), "a name must have 1 to 32"),
+        (
+            http(&format!("url = \"https://a/b\"\n{basic}\nca_file = \"{MARK}\"")),
+            "not shown because it does not exist",
+        ),
         (
             http(&format!("url = \"https://a/b\"\nheaders = {{ \"{MARK} x\" = \"{{password}}\" }}")),
             "no name of a header",
         ),
         (
             upstream(&format!("type = \"basic\"\nusername = \"a\"\npassword_file = \"{MARK}\"")),
-            "which is not shown",
+            "not shown because it does not exist",
         ),
-        (upstream(&format!("type = \"bearer\"\ntoken_file = \"{MARK}\"")), "which is not shown"),
-        (upstream(&format!("type = \"file\"\nfile = \"Basic {MARK}\"")), "which is not shown"),
-        (upstream(&format!("type = \"{MARK}\"")), "the type is"),
+        (
+            upstream(&format!("type = \"bearer\"\ntoken_file = \"{MARK}\"")),
+            "not shown because it does not exist",
+        ),
+        (
+            upstream(&format!("type = \"file\"\nfile = \"Basic {MARK}\"")),
+            "not shown because it does not exist",
+        ),
+        (
+            upstream(&format!("type = \"bearer\"\ntoken_file = \"{MARK}\"")),
+            "not shown because it does not exist",
+        ),
+        (
+            upstream(&format!("type = \"file\"\nfile = \"Basic {MARK}\"")),
+            "not shown because it does not exist",
+        ),
+        (upstream(&format!("type = \"{MARK}\"")), "type must be"),
         (upstream(&format!("type = \"none\"\nhosts = [\"https://ann:{MARK}@a\"]")), ":7:"),
         (upstream(&format!("type = \"none\"\nrepositories = [\"a/{MARK}?\"]")), ":7:"),
         (
@@ -72,9 +90,9 @@ fn pasted() -> Vec<(String, &'static str)> {
             "no colon",
         ),
         #[cfg(feature = "ecr")]
-        (upstream(&format!("type = \"ecr\"\nendpoint = \"https://ann:{MARK}@ecr\"")), "it is not an URL"),
+        (upstream(&format!("type = \"ecr\"\nendpoint = \"https://ann:{MARK}@ecr\"")), "must be a URL"),
         #[cfg(feature = "ecr")]
-        (upstream(&format!("type = \"ecr\"\nregion = \"{MARK}\"")), "it is not a region"),
+        (upstream(&format!("type = \"ecr\"\nregion = \"{MARK}\"")), "must be a region"),
     ]
 }
 
@@ -82,9 +100,9 @@ fn pasted() -> Vec<(String, &'static str)> {
 fn secret_in_the_wrong_setting_is_not_quoted_field_r6() {
     for (text, words) in pasted() {
         let folder = TestFolder::of(users::alice());
-        // A file that is whole but for the one line.
+        // A file that is valid except for this line.
         let is_set = |key: &str| text.contains(&format!("{key} = "));
-        let users = if is_set("htpasswd") {
+        let users = if is_set("htpasswd.file") {
             String::new()
         } else {
             format!("htpasswd.file = \"{}\"\n", folder.name())
@@ -92,7 +110,7 @@ fn secret_in_the_wrong_setting_is_not_quoted_field_r6() {
         let listen = if is_set("listen") { "" } else { "listen = \"127.0.0.1:0\"\n" };
         let listen = format!("{listen}admin.listen = \"127.0.0.1:0\"\n");
         let chain = "\n[[authenticator]]\ntype = \"htpasswd\"\n";
-        // Line numbers count from the secret's own file.
+        // The added top-level settings must precede the first table.
         let whole = match text.contains("[[authenticator]]") {
             true => format!("{text}\n{chain}").replacen("[[auth", &format!("{users}{listen}[[auth"), 1),
             false if text.contains("[[upstream]]") => {
@@ -141,7 +159,18 @@ fn secret_in_a_variable_or_on_the_command_line_is_not_quoted_field_r6() {
         &["completions", MARK],
         &["serve", "--listen", MARK],
         &["user", "verify", "alice", "-p", MARK],
-        &["api-key", "new", "--owner", "alice", "--name", "x", "--expires", MARK, "--api-keys", "/tmp/keys"],
+        &[
+            "api-key",
+            "new",
+            "--owner",
+            "alice",
+            "--name",
+            "x",
+            "--expires-in",
+            MARK,
+            "--api-keys",
+            "/tmp/keys",
+        ],
         &["api-key", "new", "--owner", "alice", "--name", "x", "--scope", MARK, "--api-keys", "/tmp/keys"],
     ] {
         let output = run_bare(arguments);
@@ -158,13 +187,13 @@ fn renamed_or_removed_setting_is_reported_in_file_environment_and_flags() {
         (
             "--hash-queue",
             "hash.queue",
-            "this setting is gone: how many logins may wait follows from hash.wait_timeout",
+            "this setting was removed: the length of the queue follows from hash.wait_timeout",
         ),
-        ("--hash-network-share", "hash.network_share", "this setting is gone: one network may use"),
+        ("--hash-network-share", "hash.network_share", "this setting was removed: one network can use"),
         (
             "--cache-rejected-max-entries",
             "cache.rejected_max_entries",
-            "this setting is gone: rejections are kept",
+            "this setting was removed: rejections are kept",
         ),
         ("--cache-idel", "cache.idel", "idle"),
     ] {
@@ -188,11 +217,11 @@ fn renamed_or_removed_setting_is_reported_in_file_environment_and_flags() {
         assert!(output.code == Some(1) && told.contains(words), "{output:?}");
     }
     let output = run_bare(&["serve", "--upstream-secret-file", "/x"]);
-    assert!(output.stderr.contains("you may mean --proxy-secret-file"), "{output:?}");
+    assert!(output.stderr.contains("unknown setting; use --proxy-secret-file"), "{output:?}");
     let output = run_bare(&["user", "list", "--cache-idle-timeout", "1h"]);
     assert!(
         output.code == Some(2)
-            && output.stderr.contains("--cache-idle-timeout: this command does not take it"),
+            && output.stderr.contains("--cache-idle-timeout: this command does not have this flag"),
         "{output:?}"
     );
 }
@@ -207,35 +236,35 @@ fn invalid_text_of_policy_groups_and_api_keys_is_not_quoted_field_c2() {
             grant(&format!("users = [\"alice:{MARK}\"]\nactions = [\"pull\"]")),
             "users: the user name has a colon",
         ),
-        ("--policy", grant(&format!("actions = [\"{MARK}\"]")), "actions: there are pull"),
+        (
+            "--policy",
+            grant(&format!("actions = [\"{MARK}\"]")),
+            "actions: unknown action; the actions are pull",
+        ),
         (
             "--policy",
             grant(&format!("networks = [\"{MARK}\"]\nactions = [\"pull\"]")),
-            "networks: it is neither",
+            "networks: not an IP address",
         ),
-        (
-            "--policy",
-            grant(&format!("groups = [\"{MARK} x\"]\nactions = [\"pull\"]")),
-            "it is no name of a group",
-        ),
+        ("--policy", grant(&format!("groups = [\"{MARK} x\"]\nactions = [\"pull\"]")), "not a group name"),
         ("--policy", grant(&format!("hosts = [\"https://a:{MARK}@b\"]\nactions = [\"pull\"]")), "hosts: "),
         ("--policy", format!("{MARK}\n"), ":1:"),
-        ("--groups", format!("{MARK}\n"), "has no colon; write GROUP: USER USER"),
-        ("--groups", format!("alice {MARK}: x\n"), "it is no name of a group"),
-        ("--groups", format!("devs: \"{MARK}\"\n"), "user 1 of the line: quotes"),
-        ("--groups", format!("alice:$2y$05${MARK}:x{MARK}:y\n"), "user 1 of the line: "),
+        ("--groups", format!("{MARK}\n"), "bytes; write GROUP: USER USER"),
+        ("--groups", format!("alice {MARK}: x\n"), "not a group name"),
+        ("--groups", format!("devs: \"{MARK}\"\n"), "user 1: quotes"),
+        ("--groups", format!("alice:$2y$05${MARK}:x{MARK}:y\n"), "user 1: "),
         ("--api-keys", format!("{MARK}\n"), "is no key; write one JSON object a line"),
         ("--api-keys", format!("{{\"id\": \"{MARK}\"}}\n"), "missing field hash"),
         ("--api-keys", format!("{{\"{MARK}\": 1}}\n"), "missing field id"),
         (
             "--api-keys",
             format!("{{\"id\":\"0123456789\",\"hash\":\"x\",\"owner\":\"a\",\"name\":\"b\",\"{MARK}\":1}}\n"),
-            "there is a field besides",
+            "unknown field; the fields are id",
         ),
         (
             "--api-keys",
             format!("{{\"id\":[\"{MARK}\"],\"hash\":\"x\",\"owner\":\"a\",\"name\":\"b\"}}\n"),
-            "id: it has to be a text",
+            "id: must be a string",
         ),
         (
             "--api-keys",
@@ -245,22 +274,22 @@ fn invalid_text_of_policy_groups_and_api_keys_is_not_quoted_field_c2() {
         (
             "--api-keys",
             format!("{{\"id\":\"{MARK}\",\"hash\":\"x\",\"owner\":\"{MARK} \",\"name\":\"{MARK} \"}}\n"),
-            "id: it has 10",
+            "id: must be 10",
         ),
-        ("--api-keys", format!("{{{MARK}\n"), "it is not JSON from byte"),
+        ("--api-keys", format!("{{{MARK}\n"), "not JSON at byte"),
         (
             "--token-signing-keys",
             format!("-----BEGIN {MARK}-----\nAAAA\n-----END {MARK}-----\n"),
             "block 1 (of another kind",
         ),
-        ("--token-signing-keys", format!("{MARK}\n"), "there is no key in it"),
+        ("--token-signing-keys", format!("{MARK}\n"), "it contains no key"),
     ] {
         let path = folder.add_file("file", &text);
         let output = folder.run(&["check", flag, &path], "");
         assert_ne!(output.code, Some(0), "{flag}: {text}: {output:?}");
         assert!(all_output(&output).contains(words), "{flag}: {text}: {output:?}");
         if flag == "--api-keys" {
-            // An unusable line is listed, without its text.
+            // An unusable line is listed without its text.
             let list = run_bare(&["api-key", "list", "--api-keys", &path]);
             assert_eq!(list.code, Some(0), "{list:?}");
             assert_eq!(run_bare(&["api-key", "list", "--json", "--api-keys", &path]).code, Some(0));
@@ -294,6 +323,9 @@ fn terminal_control_character_is_refused_in_a_name_and_not_printed() {
     }
     for name in ["alice\u{a0}", "\u{a0}alice", "alice\u{200b}"] {
         let add = folder.run(&["user", "add", "--stdin", name], "wonderland");
-        assert!(add.code == Some(1) && add.stderr.contains("invisible character at one end"), "{add:?}");
+        assert!(
+            add.code == Some(1) && add.stderr.contains("invisible character at the start or end"),
+            "{add:?}"
+        );
     }
 }

@@ -10,7 +10,7 @@ use crate::support::doorward::{Doorward, command, doorward};
 use crate::support::process::{Output, run};
 use crate::support::users;
 
-/// A folder with a good htpasswd file and a settings file.
+/// Returns a folder with a valid htpasswd file and a settings file.
 fn with_settings(text: &str) -> (tempfile::TempDir, PathBuf) {
     let dir = folder();
     let path = dir.path().join("doorward.toml");
@@ -18,7 +18,7 @@ fn with_settings(text: &str) -> (tempfile::TempDir, PathBuf) {
     (dir, path)
 }
 
-/// `check` with a good htpasswd file, these variables and flags.
+/// Runs `check` with a valid htpasswd file, these variables and these flags.
 fn check(dir: &Path, variables: &[(&str, &str)], flags: &[&str]) -> Output {
     let mut command: Command = command();
     command.arg("check").arg("--htpasswd").arg(dir.join("htpasswd")).args(flags);
@@ -28,7 +28,7 @@ fn check(dir: &Path, variables: &[(&str, &str)], flags: &[&str]) -> Output {
 
 #[test]
 fn command_line_has_priority_over_environment_and_file() {
-    // A value that is refused shows which layer was read: the fault names it.
+    // The error about an invalid value names the source that was read.
     let (dir, config) = with_settings("realm = \"basic file\"\n");
     let config = config.to_str().unwrap();
     let variables = [("DOORWARD_REALM", "basic variable"), ("DOORWARD_CONFIG", config)];
@@ -43,7 +43,7 @@ fn command_line_has_priority_over_environment_and_file() {
     assert!(said(&variables, &[]).starts_with("doorward: DOORWARD_REALM: "));
     assert!(said(&variables, &["--realm", "basic flag"]).starts_with("doorward: --realm: "));
     assert_eq!(said(&variables, &["--realm", "good"]), "");
-    // Of two files, the one that the command line names.
+    // If both name a file, the command line has priority over the environment.
     let other = dir.path().join("other.toml");
     std::fs::write(&other, "").unwrap();
     assert_eq!(said(&variables[1..], &["--config", other.to_str().unwrap()]), "");
@@ -74,17 +74,15 @@ fn several_errors_are_reported_at_once_with_their_places() {
     assert_eq!(output.code, Some(1), "{output:?}");
     let lines: Vec<&str> = output.stderr.lines().collect();
     let wanted = [
-        format!("{config}:2:26: listen: value 2 of 2: it is not an address to listen on"),
-        format!("{config}:3:1: htpaswd: there is no such setting; you may mean htpasswd.file"),
-        format!("{config}:6:17: cache.max_entries: it is not a whole number from 1 to 10000000"),
-        format!("{config}:7:1: cache.ttl: there is no such setting; you may mean cache.idle_timeout"),
+        format!("{config}:2:26: listen: value 2 of 2: must be IP:PORT"),
+        format!("{config}:3:1: htpaswd: unknown setting; did you mean htpasswd.file?"),
+        format!("{config}:6:17: cache.max_entries: must be a whole number from 1 to 10000000"),
+        format!("{config}:7:1: cache.ttl: unknown setting; use cache.idle_timeout"),
+        format!("{config}:8:16: cache.idle_timeout: must be a duration such as 500ms, 10s, 5m or 12h"),
         format!(
-            "{config}:8:8: cache.idle_timeout: it is not a span of time; write it like 500ms, 10s, 5m or 12h"
+            "{config}:10:17: the value is above throttle.network_failures, which would always be reached first"
         ),
-        format!(
-            "{config}:10:17: it is more than throttle.network_failures, which would always be reached first"
-        ),
-        "DOORWARD_LOG_LEVEL: it is not one of error, warn, info and debug".to_owned(),
+        "DOORWARD_LOG_LEVEL: must be error, warn, info or debug".to_owned(),
     ];
     for want in &wanted {
         let want = format!("doorward: {want}");
@@ -112,7 +110,7 @@ fn unreadable_settings_file_is_named() {
     for path in [dir.path().join("nowhere.toml"), dir.path().to_owned()] {
         let output = check(dir.path(), &[], &["--config", path.to_str().unwrap()]);
         assert_eq!(output.code, Some(1), "{output:?}");
-        let line = format!("doorward: {}:1:1: the settings can't be read: ", path.display());
+        let line = format!("doorward: {}:1:1: the settings file cannot be read: ", path.display());
         assert!(output.stderr.starts_with(&line), "{output:?}");
     }
 }
@@ -121,18 +119,15 @@ fn unreadable_settings_file_is_named() {
 fn unknown_variable_is_an_error_that_suggests_the_right_one() {
     let dir = folder();
     let cases = [
-        ("DOORWARD_HTPASSWORD", "DOORWARD_HTPASSWD"),
-        ("DOORWARD_TRUSTED_PROXIES", "DOORWARD_TRUSTED_PEERS"),
-        ("DOORWARD_CACHE_TTL", "DOORWARD_CACHE_IDLE_TIMEOUT"),
-        ("DOORWARD_THROTTLE_USER_FAILURE", "DOORWARD_THROTTLE_USER_FAILURES"),
+        ("DOORWARD_HTPASSWORD", "did you mean DOORWARD_HTPASSWD?"),
+        ("DOORWARD_TRUSTED_PROXIES", "use DOORWARD_TRUSTED_PEERS"),
+        ("DOORWARD_CACHE_TTL", "use DOORWARD_CACHE_IDLE_TIMEOUT"),
+        ("DOORWARD_THROTTLE_USER_FAILURE", "did you mean DOORWARD_THROTTLE_USER_FAILURES?"),
     ];
-    for (wrong, right) in cases {
+    for (wrong, suggestion) in cases {
         let output = check(dir.path(), &[(wrong, "1")], &[]);
         assert_eq!(output.code, Some(1), "{output:?}");
-        assert_eq!(
-            output.stderr,
-            format!("doorward: {wrong}: there is no such setting; you may mean {right}\n")
-        );
+        assert_eq!(output.stderr, format!("doorward: {wrong}: unknown setting; {suggestion}\n"));
     }
 }
 
@@ -146,7 +141,7 @@ fn unknown_flag_exits_2_and_suggests_the_right_one() {
     assert_eq!(output.code, Some(2), "{output:?}");
     assert_eq!(
         output.stderr,
-        "doorward: --cache-idle-timeout: it is not a span of time; write it like 500ms, 10s, 5m or 12h\n"
+        "doorward: --cache-idle-timeout: must be a duration such as 500ms, 10s, 5m or 12h\n"
     );
 }
 
@@ -170,15 +165,13 @@ fn variables_of_kubernetes_and_docker_are_ignored_pitfall_p45() {
     ];
     let output = check(dir.path(), &injected, &[]);
     assert_eq!(output.code, Some(0), "{output:?}");
-    // What a person would write by that name is still an error.
+    // A plausible but unknown name is still an error.
     let output = check(dir.path(), &[("DOORWARD_PORT", "8000")], &[]);
-    assert_eq!(
-        output.stderr,
-        "doorward: DOORWARD_PORT: there is no such setting; you may mean DOORWARD_LISTEN\n"
-    );
+    assert_eq!(output.stderr, "doorward: DOORWARD_PORT: unknown setting; use DOORWARD_LISTEN\n");
 }
 
-/// The variables of this prefix that the text takes from the environment of compose, as in `${NAME:-default}`.
+/// Returns the variables with this prefix that the text takes from the environment of compose, as in
+/// `${NAME:-default}`.
 fn taken_by_compose(text: &str, prefix: &str) -> BTreeSet<String> {
     let start = format!("${{{prefix}");
     let after = text.match_indices(&start).map(|(at, _)| &text[at + 2..]);
@@ -197,14 +190,14 @@ fn env_file_with_every_compose_variable_is_valid_field_o10() {
     let dir = folder();
     for name in names.iter().map(String::as_str).chain(["DOORWARD_IMAGE", "DOORWARD_TEST_SCALE"]) {
         let said = check(dir.path(), &[(name, "some.example/image:1")], &[]).stderr;
-        assert!(!said.contains("there is no such setting"), "{name}: {said}");
+        assert!(!said.contains("unknown setting"), "{name}: {said}");
     }
-    // Names that are near are still errors.
+    // Similar names are still errors.
     for name in ["DOORWARD_IMAGES", "DOORWARD_IMAGE_", "DOORWARD_TEST_SCALES", "DOORWARD_PUBLISH"] {
         let said = check(dir.path(), &[(name, "x")], &[]).stderr;
-        assert!(said.starts_with(&format!("doorward: {name}: there is no such setting")), "{said}");
+        assert!(said.starts_with(&format!("doorward: {name}: unknown setting")), "{said}");
     }
-    // nginx's container passes over what is compose's own, too.
+    // The nginx container also ignores the variables of compose.
     let entrypoint = fs::read_to_string(root.join("nginx/entrypoint/18-doorward.envsh")).unwrap();
     let own: Vec<&str> = ["PUBLISH", "SUBNET", "TLS_NAME"].into_iter().collect();
     assert!(entrypoint.contains(&format!("case $name in {}) continue", own.join(" | "))), "compose's own");
@@ -231,10 +224,7 @@ fn setting_name_of_another_program_is_answered_with_the_own_name() {
         let (dir, config) = with_settings(&format!("{wrong} = \"x\"\n"));
         let config = config.to_str().unwrap();
         let output = check(dir.path(), &[], &["--config", config]);
-        assert_eq!(
-            output.stderr,
-            format!("doorward: {config}:1:1: {wrong}: there is no such setting; you may mean {right}\n")
-        );
+        assert_eq!(output.stderr, format!("doorward: {config}:1:1: {wrong}: unknown setting; use {right}\n"));
         assert_eq!(output.code, Some(1));
     }
 }

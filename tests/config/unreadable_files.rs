@@ -9,10 +9,11 @@ use crate::support::doorward::command;
 use crate::support::process::{program, run};
 use crate::support::users;
 
-/// As in doorward's image.
+/// User id of the doorward image.
 const USER: &str = "65532";
 
-/// A copy of the program that any user may run; `None` unless this is root, who may become another user.
+/// A copy of the program that any user can run. `None` unless the test runs as root, because only root can
+/// change to another user.
 struct AsUser {
     dir: tempfile::TempDir,
 }
@@ -30,7 +31,7 @@ impl AsUser {
         Some(Self { dir })
     }
 
-    /// A folder with an htpasswd file of root's, each with this mode.
+    /// Creates a folder and an htpasswd file of root with these modes.
     fn file(&self, folder: u32, file: u32) -> PathBuf {
         let at = self.dir.path().join("conf");
         let _ = fs::remove_dir_all(&at);
@@ -42,7 +43,7 @@ impl AsUser {
         path
     }
 
-    /// What `what` says of a file, as a user in these groups.
+    /// Returns the output of the command `what` for a file, run as a user in these groups.
     fn says(&self, what: &str, path: &Path, groups: &str) -> String {
         let mut command = Command::new(program("setpriv", "util-linux"));
         command.args(["--reuid", USER, "--regid", USER, "--inh-caps=-all"]);
@@ -57,7 +58,7 @@ impl AsUser {
     fn assert_says(&self, path: &Path, groups: &str, rest: &str) {
         for what in ["serve", "check"] {
             let wanted =
-                format!("doorward: {}: can't be read: Permission denied (os error 13); ", path.display());
+                format!("doorward: {}: cannot be read: Permission denied (os error 13); ", path.display());
             let rest = rest.replace("{file}", path.to_str().unwrap());
             let rest = rest.replace("{folder}", path.parent().unwrap().to_str().unwrap());
             assert_eq!(
@@ -76,21 +77,21 @@ fn file_readable_only_by_root_is_reported_with_the_user_and_the_command_field_o1
         "",
         "{file} belongs to 0:0 with mode 0600; chgrp 65532 {file} && chmod g+r {file}",
     );
-    // The group may read it, and is another one.
+    // The group can read the file, and the user is in another group.
     user.assert_says(
         &user.file(0o755, 0o640),
         "",
         "{file} belongs to 0:0 with mode 0640; chgrp 65532 {file}",
     );
-    // It is one of the user's further groups.
+    // The group is a supplementary group of the user.
     let path = user.file(0o755, 0o600);
     chown(&path, None, Some(1234)).unwrap();
     user.assert_says(&path, "1234", "{file} belongs to 0:1234 with mode 0600; chmod g+r {file}");
-    // The user's own file.
+    // The user owns the file.
     let path = user.file(0o755, 0o000);
     chown(&path, Some(65532), None).unwrap();
     user.assert_says(&path, "", "{file} belongs to 65532:0 with mode 0000; chmod u+r {file}");
-    // A folder on the way hides it.
+    // A folder of the path is not accessible.
     user.assert_says(
         &user.file(0o700, 0o644),
         "",

@@ -14,6 +14,8 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::process::Command;
 
+use doorward::authn::remote::error::CallError;
+use doorward::upstream::ecr::aws::error::EcrError;
 use doorward::upstream::ecr::aws::{AwsAccount, EcrTokenClient};
 
 use crate::support::process;
@@ -85,6 +87,24 @@ impl Fetcher {
     }
 }
 
+/// Returns a name for the variant of an error.
+fn kind(error: &EcrError) -> &'static str {
+    match error {
+        EcrError::InvalidSetting(_) | EcrError::TaskFailed => "settings",
+        EcrError::TlsSetupFailed(_)
+        | EcrError::CallFailed(_, CallError::TlsHandshakeFailed(_) | CallError::TlsClosed(_)) => "tls",
+        EcrError::NoCredentials(_) | EcrError::CredentialSourceFailed(_) => "credentials",
+        EcrError::UnknownRegion => "region",
+        EcrError::Rejected { .. } => "rejected",
+        EcrError::Failed { .. } => "failed",
+        EcrError::RetryLater { .. } => "throttled",
+        EcrError::TimedOut(_)
+        | EcrError::CallFailed(_, CallError::Timeout(_) | CallError::ConnectTimeout(_)) => "timeout",
+        EcrError::InvalidResponse(_) | EcrError::CallFailed(_, CallError::ResponseTooLarge(_)) => "answer",
+        EcrError::CallFailed(..) => "connect",
+    }
+}
+
 /// Not a test, but what they start.
 #[tokio::test]
 #[ignore = "the other tests start it, each with an environment of its own"]
@@ -101,7 +121,7 @@ async fn child() {
     let tell = |told: String| writeln!(std::io::stdout(), "told: {told}").unwrap();
     let aws = match EcrTokenClient::new(account) {
         Ok(aws) => aws,
-        Err(fault) => return (0..times).for_each(|_| tell(format!("{}: {fault}", fault.kind()))),
+        Err(fault) => return (0..times).for_each(|_| tell(format!("{}: {fault}", kind(&fault)))),
     };
     for _ in 0..times {
         tell(match aws.fetch_token().await {
@@ -115,8 +135,8 @@ async fn child() {
                 )
             }
             Err(fault) => match fault.retry_after() {
-                Some(after) => format!("{} ({} s): {fault}", fault.kind(), after.as_secs()),
-                None => format!("{}: {fault}", fault.kind()),
+                Some(after) => format!("{} ({} s): {fault}", kind(&fault), after.as_secs()),
+                None => format!("{}: {fault}", kind(&fault)),
             },
         });
     }

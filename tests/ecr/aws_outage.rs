@@ -247,7 +247,7 @@ fn token_age_is_in_readyz_and_metrics() {
     let aws = Aws::start(gives(&token("good"), LIFE));
     let doorward = aws.doorward();
     let told = doorward.ready().text();
-    assert!(told.contains("upstream registry-test: its token is 0s old") || told.contains("s old"), "{told}");
+    assert!(told.contains("upstream registry-test: the token is 0s old") || told.contains("s old"), "{told}");
     assert!(doorward.metric("doorward_upstream_token_remaining_seconds") > 11.9 * 3600.0);
     assert!(doorward.metric("doorward_upstream_token_age_seconds") < 60.0);
     assert_eq!(doorward.metric("doorward_upstream_token_fetches_total"), 1.0);

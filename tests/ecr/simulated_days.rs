@@ -16,8 +16,10 @@ use doorward::pipeline::worker_cache::WorkerCache;
 use doorward::request::header::RequestHeader;
 use doorward::request::subrequest::{ClientAddress, Subrequest};
 use doorward::server::components::Components;
+use doorward::upstream::ecr::FetchToken;
+use doorward::upstream::ecr::aws::FetchedToken;
+use doorward::upstream::ecr::aws::error::EcrError;
 use doorward::upstream::ecr::refresh::LeaseRefresher;
-use doorward::upstream::ecr::{EcrError, FetchToken, FetchedToken};
 
 use crate::support::users;
 

@@ -55,10 +55,10 @@ fn check_probe_reports_whether_the_api_is_reachable() {
     let mut setup = start();
     let (code, said) = setup.check(&["--probe"]);
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("authenticator internal: it is there: it answered 401 in "), "{said}");
+    assert!(said.contains("authenticator internal: reachable: status 401 after "), "{said}");
     setup.backend.go();
     let (code, said) = setup.check(&["--probe"]);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("authenticator internal: can't connect"), "{said}");
+    assert!(said.contains("authenticator internal: cannot connect"), "{said}");
     assert_eq!(setup.check(&[]).0, Some(0), "without --probe nobody is asked");
 }

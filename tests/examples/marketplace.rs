@@ -184,7 +184,7 @@ fn purchase_during_a_call_takes_effect() {
 #[test]
 fn purchase_without_a_flush_takes_effect_after_the_cache_ttl() {
     let setup = MarketplaceSetup::start_with(Integration::Requests, &[], |text| {
-        text.replace("\ntrusted_for = \"1m\"", "\ntrusted_for = \"1s\"")
+        text.replace("\ncache_ttl = \"1m\"", "\ncache_ttl = \"1s\"")
     });
     let (carl, scope) = (setup.key("carl", "server"), format!("repository:{PRO}:pull"));
     assert_eq!(setup.access(("carl", &carl), &scope), Ok(String::new()));
@@ -276,9 +276,9 @@ fn marketplace_examples_pass_check_and_policy_expectations() {
         fs::write(&expected, EXPECTED.replace("        ", "")).unwrap();
         let output = doorward(&["check", "--config", &settings, "--expect", expected.to_str().unwrap()]);
         assert_eq!(output.code, Some(0), "{integration:?}: {output:?}");
-        let spoilt = fs::read_to_string(&settings).unwrap().replace("\nexpires = ", "\nexpire = ");
+        let spoilt = fs::read_to_string(&settings).unwrap().replace("\nlifetime = ", "\nlifetim = ");
         fs::write(&settings, spoilt).unwrap();
         let output = doorward(&["check", "--config", &settings]);
-        assert!(output.code == Some(1) && output.stderr.contains("expire"), "{integration:?}: {output:?}");
+        assert!(output.code == Some(1) && output.stderr.contains("lifetim"), "{integration:?}: {output:?}");
     }
 }

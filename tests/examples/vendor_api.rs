@@ -133,7 +133,7 @@ fn bought_or_withdrawn_licence_takes_effect_after_a_flush() {
     assert_denied(&setup, ANN, "releases/suite-2024");
     assert_succeeded(&setup.pull(ANN.0, ANN.1, "releases/tools-7"));
     *licences.lock().unwrap() = vec![("suite-2024", false), ("tools-7", true)];
-    // Until trusted_for is over, what was said counts; nobody waits for that who doesn't want to.
+    // Until cache_ttl is over, what was said counts; nobody waits for that who doesn't want to.
     assert_succeeded(&setup.pull(ANN.0, ANN.1, "releases/tools-7"));
     let flush = Request::new("POST", "/flush?user=ann%40example.org").body("");
     assert_eq!(setup.doorward.admin(&flush).status, 204);

@@ -1,5 +1,5 @@
-//! doorward, nginx, Apache and the crate htpasswd-verify check the same lines; each difference is listed in
-//! `differential/known_differences.rs`.
+//! Comparison of doorward, nginx, Apache and the crate htpasswd-verify on the same lines. Each difference is
+//! listed in `differential/known_differences.rs`.
 //!
 //! The table of results is in `tests/compat/README.md`.
 
@@ -24,19 +24,20 @@ use crate::support::oracle::auth_basic::AuthBasic;
 use crate::support::oracle::{OracleVerdict, htpasswd, verify_crate};
 use crate::support::random::Random;
 
-/// The fewest pairs that the test is worth its name with.
+/// Minimum number of pairs of a line and a password.
 const PAIRS_MIN: usize = 500;
 
-/// A file has one good line at least, or doorward would not start with it. Its hash is the quickest.
+/// A valid line that every file contains, because doorward does not start without one. Its hash format is the
+/// fastest.
 const WITNESS: &[u8] = b"witness:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
 
-/// Who works at the batches at the same time.
+/// Number of threads that check batches in parallel.
 const WORKERS: usize = 4;
 
-/// Who is asked, besides doorward.
+/// Sources of an expected result, besides doorward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Oracle {
-    /// Whoever made the hash: the password is the one that it was made of, or it is not.
+    /// The tool that made the hash. The password is right exactly if the hash was made from it.
     Maker,
     Nginx,
     Htpasswd,
@@ -56,14 +57,14 @@ impl Oracle {
     }
 }
 
-/// What everybody says of one case.
+/// Results of all programs for one case.
 struct Verdicts {
     case: Case,
     doorward: OracleVerdict,
     others: [(Oracle, OracleVerdict); 4],
 }
 
-/// The file that a batch shares.
+/// Returns the file of a batch.
 fn file(cases: &[&Case]) -> Vec<u8> {
     let text: Vec<u8> = cases.iter().flat_map(|case| case.text.clone()).collect();
     match cases[0].place {
@@ -72,7 +73,7 @@ fn file(cases: &[&Case]) -> Vec<u8> {
     }
 }
 
-/// Doorward's and nginx's opinions on a batch.
+/// Returns the results of doorward and nginx for a batch.
 fn ask_servers(nginx: &AuthBasic, name: &str, cases: &[&Case]) -> Vec<(OracleVerdict, OracleVerdict)> {
     let text = file(cases);
     nginx.file(name, &text);
@@ -105,8 +106,8 @@ fn ask_servers(nginx: &AuthBasic, name: &str, cases: &[&Case]) -> Vec<(OracleVer
     cases.iter().enumerate().map(ask).collect()
 }
 
-/// What `htpasswd -v` says of the case's lines alone: a line that it can't read would spoil the
-/// whole file for it.
+/// Returns the result of `htpasswd -v` for a file with only the lines of this case. An unreadable line would
+/// make a shared file unusable.
 fn ask_htpasswd(folder: &std::path::Path, at: usize, case: &Case) -> OracleVerdict {
     let path = folder.join(at.to_string());
     std::fs::write(&path, &case.text).unwrap();
@@ -141,7 +142,7 @@ fn ask_all(cases: Vec<Case>) -> Vec<Verdicts> {
     });
     let answers = answers.into_inner().unwrap().into_values().zip(crates);
     let verdicts = |(case, ((doorward, nginx, htpasswd), of_crate)): (Case, _)| {
-        // He has no opinion on what others made of his hash.
+        // The expected result of the tool is unknown if the hash or the line was modified afterwards.
         let maker = match (case.shape.is_empty() && !case.damaged, case.is_right()) {
             (false, _) => OracleVerdict::Unaskable,
             (true, true) => OracleVerdict::Accepts,

@@ -10,23 +10,23 @@ use crate::support::users;
 
 const PASSWORD: &str = "open sesame";
 
-/// What this machine's crypt(3) makes of the password.
+/// Returns the hash of the password from crypt(3) of this machine.
 fn crypt(setting: &str) -> Option<String> {
     let mut perl = Command::new(program("perl", "perl"));
     perl.args(["-e", "print crypt($ARGV[0], $ARGV[1])", PASSWORD, setting]);
     let hash = run(perl).stdout;
-    // libxcrypt gives a text that begins with * for a setting that it refuses.
+    // For a setting that it refuses, libxcrypt returns a text that begins with `*`.
     (hash.starts_with("$") && hash.len() > 20).then_some(hash)
 }
 
-/// What `openssl passwd` makes of it: it takes any salt.
+/// Returns the hash from `openssl passwd`, which accepts any salt.
 fn openssl(option: &str, salt: &str) -> String {
     let mut openssl = Command::new(program("openssl", "openssl"));
     openssl.args(["passwd", option, "-salt", salt, PASSWORD]);
     run(openssl).stdout.trim_end().to_owned()
 }
 
-/// Salts of every character that libxcrypt takes, with at most eight characters each.
+/// Salts with every character that libxcrypt accepts, each of at most eight characters.
 const SALTS: [&str; 18] = [
     "zAsH+/KR", "fsOzgw==", "", "a", "a+b", "-_-", "\"#%&'()", ",<>?@", "[]^_`", "{|}~", "=", "a=b", "@",
     "rounds", "ABCDEFGH", "./09AZaz", "++++++++", "a&b#c",
@@ -69,7 +69,7 @@ fn salt_accepted_by_nginx_is_accepted_in_every_crypt_format_field_c3() {
 
 #[test]
 fn salt_accepted_by_some_crypt_is_accepted_and_by_none_is_rejected_field_c3() {
-    // libxcrypt refuses these, musl's crypt(3) and nginx's own $apr1$ do not.
+    // libxcrypt refuses these salts. crypt(3) of musl and the $apr1$ of nginx accept them.
     for salt in ["a!b", "a*b", "a;b", "a\\b"] {
         assert_eq!(crypt(&format!("$6${salt}$")), None, "{salt}");
         for option in ["-1", "-5", "-6", "-apr1"] {
@@ -78,7 +78,7 @@ fn salt_accepted_by_some_crypt_is_accepted_and_by_none_is_rejected_field_c3() {
             assert_eq!(doorward.log_in("alice", "wrong", "192.0.2.1"), 401, "{option} {salt}");
         }
     }
-    // More characters than the format looks at, a zero before the rounds, too few and too many rounds, and a NUL.
+    // A salt that is too long, a leading zero in the rounds, too few and too many rounds, and a NUL.
     let digest = crypt("$6$abcdefghijklmnop$").unwrap().rsplit('$').next().unwrap().to_owned();
     for text in [
         format!("$6$abcdefghijklmnopq${digest}"),

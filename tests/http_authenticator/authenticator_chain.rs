@@ -1,4 +1,4 @@
-//! An htpasswd file and a service, in both orders.
+//! An htpasswd file and an HTTP service in one chain, in both orders.
 
 use super::{HOME, UNKNOWN, assert_by, assert_challenged, service_with_carol, staff, start, vendor};
 use crate::support::backend::{Backend, Reply};
@@ -6,7 +6,8 @@ use crate::support::client::Request;
 use crate::support::doorward::Doorward;
 use crate::support::{eventually, users};
 
-/// alice stands in the file; carol is the service's; both know dora, by different passwords.
+/// Returns an htpasswd file with alice and dora. The service has carol and dora; the two passwords of dora
+/// differ.
 fn known() -> String {
     users::alice() + &users::line("dora", "of the file", users::QUICK)
 }
@@ -30,17 +31,17 @@ fn ask(doorward: &Doorward, user: &str, password: &str) -> crate::support::clien
 fn with_the_file_first_each_user_is_checked_by_the_source_that_lists_the_user() {
     let backend = dora_and_carol();
     let doorward = start(Some(&known()), &(staff("") + &vendor(backend.address, UNKNOWN)));
-    // In the file alone, and in both: the file's word, and nobody asks the service.
+    // A user in the file is checked only against the file, even if the service has the user too.
     assert_by(&ask(&doorward, "alice", "wonderland"), "alice", "staff");
     assert_challenged(&ask(&doorward, "alice", "x"));
     assert_by(&ask(&doorward, "dora", "of the file"), "dora", "staff");
     assert_challenged(&ask(&doorward, "dora", "of the service"));
     assert_eq!(backend.connections(), 0, "who has a line is not asked of the service");
-    // Known to the service alone.
+    // A user of the service only.
     assert_by(&ask(&doorward, "carol", "sings"), "carol", "vendor");
     assert_challenged(&ask(&doorward, "carol", "x"));
     assert_eq!(backend.requests(), 2);
-    // Known to nobody.
+    // A user of neither.
     assert_challenged(&ask(&doorward, "nobody", "x"));
     assert_eq!(backend.requests(), 3);
 }
@@ -49,7 +50,7 @@ fn with_the_file_first_each_user_is_checked_by_the_source_that_lists_the_user() 
 fn with_the_service_first_its_acceptance_and_its_rejection_are_final() {
     let backend = dora_and_carol();
     let doorward = start(Some(&known()), &(vendor(backend.address, UNKNOWN) + &staff("")));
-    // It doesn't know alice, and the file does.
+    // The service does not have alice, and the file does.
     assert_by(&ask(&doorward, "alice", "wonderland"), "alice", "staff");
     assert_challenged(&ask(&doorward, "alice", "x"));
     assert_eq!(backend.requests(), 2);
@@ -95,14 +96,14 @@ fn user_known_only_to_the_service_costs_no_hash() {
 }
 
 #[test]
-fn user_with_an_unusable_line_is_rejected_although_the_service_knows_the_user() {
+fn user_with_an_unusable_line_is_rejected_although_the_service_has_the_user() {
     let backend = Backend::saying(Reply::status(200));
     let file = users::alice() + "mallory:$2y$10$damaged\neve\n";
     let doorward = start(Some(&file), &(staff("") + &vendor(backend.address, "")));
     assert_challenged(&ask(&doorward, "mallory", "x"));
     assert_challenged(&ask(&doorward, "eve", "x"));
     assert_eq!(backend.connections(), 0);
-    // Whoever has no line at all is the service's.
+    // A user without a line is checked by the service.
     assert_by(&ask(&doorward, "mallor", "x"), "mallor", "vendor");
 }
 

@@ -8,7 +8,7 @@ use crate::support::doorward::command;
 use crate::support::free_port;
 use crate::support::process::{Output, run};
 
-/// `check` of a service at this address, with these flags and variables.
+/// Runs `check` for a service at this address, with these flags and variables.
 fn check(address: SocketAddr, lines: &str, flags: &[&str], variables: &[(&str, &str)]) -> Output {
     let dir = tempfile::tempdir().unwrap();
     let mut command = command();
@@ -21,7 +21,7 @@ fn probe(address: SocketAddr, lines: &str) -> Output {
     check(address, lines, &["--probe"], &[])
 }
 
-/// What it prints, on either.
+/// Returns stdout and stderr.
 fn said(output: &Output) -> String {
     format!("{}{}", output.stdout, output.stderr)
 }
@@ -32,7 +32,7 @@ fn check_probe_reports_a_reachable_service_with_its_status() {
         let backend = Backend::saying(Reply::status(code));
         let output = probe(backend.address, lines);
         assert_eq!(output.code, Some(0), "{output:?}");
-        let line = format!("authenticator vendor: it is there: it answered {code} in ");
+        let line = format!("authenticator vendor: reachable: status {code} after ");
         assert!(said(&output).contains(&line), "{output:?}");
         assert_eq!(backend.requests(), 1);
         let (user, password) = backend.heard()[0].who();
@@ -55,11 +55,14 @@ fn check_probe_of_a_failing_service_exits_1_with_the_cause() {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let output = probe(nowhere, "");
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(said(&output).contains("authenticator vendor: can't connect: "), "{output:?}");
+    assert!(said(&output).contains("authenticator vendor: cannot connect: "), "{output:?}");
     for (reply, words) in [
-        (Reply::status(418), "answered 418, which is neither accepted, rejected nor unknown"),
-        (Reply::status(500), "answered 500"),
-        (Reply::status(404), "answered 404"),
+        (
+            Reply::status(418),
+            "responded with 418, which is in none of accepted_statuses, rejected_statuses and unknown_user_statuses",
+        ),
+        (Reply::status(500), "responded with 500"),
+        (Reply::status(404), "responded with 404"),
         (Reply::raw("").close(), "the connection broke: "),
     ] {
         let backend = Backend::saying(reply);
@@ -74,7 +77,7 @@ fn check_probe_of_a_service_that_admits_any_user_exits_1() {
     let backend = Backend::saying(Reply::status(200));
     let output = probe(backend.address, "");
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(said(&output).contains("it accepted a user and a password that were made up"), "{output:?}");
+    assert!(said(&output).contains("made-up credentials accepted with status 200"), "{output:?}");
     // The other side of it: the same answer with a no in it.
     let backend = Backend::saying(Reply::json("{\"active\": false}"));
     let output = probe(backend.address, "accepted_if = { \"/active\" = true }");
@@ -110,7 +113,7 @@ fn check_probe_reports_each_of_several_services() {
     command.args(["check", "--probe"]).args(config(dir.path(), &settings));
     let output = run(command);
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(said(&output).contains("authenticator vendor: it is there: it answered 401"), "{output:?}");
-    assert!(said(&output).contains("authenticator other: answered 500"), "{output:?}");
+    assert!(said(&output).contains("authenticator vendor: reachable: status 401"), "{output:?}");
+    assert!(said(&output).contains("authenticator other: responded with 500"), "{output:?}");
     assert_eq!((first.requests(), second.requests()), (1, 1));
 }

@@ -9,10 +9,10 @@ use crate::support::client::{Client, Request};
 use crate::support::doorward::Doorward;
 use crate::support::eventually;
 
-/// How long the service thinks.
+/// Response time of the service.
 const RESPONSE_DELAY: Duration = Duration::from_millis(200);
 
-/// Sends all of them, and then reads all the answers: their status.
+/// Sends all requests, then reads all responses, and returns their statuses.
 fn at_once(doorward: &Doorward, requests: impl Iterator<Item = Request>) -> Vec<u16> {
     let requests: Vec<Request> = requests.collect();
     let mut clients: Vec<Client> = requests.iter().map(|_| doorward.client()).collect();
@@ -36,11 +36,11 @@ fn thousand_simultaneous_requests_of_one_user_cost_one_call() {
     let statuses = at_once(&doorward, (0..1000).map(|_| carol("sings")));
     assert!(all(&statuses, 200), "{statuses:?}");
     assert_eq!(backend.requests(), 1);
-    // As many with another password: the same, the other way.
+    // The same number of requests with a wrong password.
     let statuses = at_once(&doorward, (0..1000).map(|_| carol("hums")));
     assert!(all(&statuses, 401), "{statuses:?}");
     assert_eq!(backend.requests(), 2);
-    // And from the cache.
+    // Later requests are answered from the cache.
     assert!(all(&at_once(&doorward, (0..100).map(|_| carol("sings"))), 200));
     assert_eq!(backend.requests(), 2);
 }
@@ -59,15 +59,15 @@ fn calls_are_counted_by_outcome() {
     }
     let of = |result: &str| {
         let labels = format!("{{authenticator=\"vendor\",result=\"{result}\"");
-        doorward.metric(&format!("doorward_http_authenticator_calls_total{labels}"))
+        doorward.metric(&format!("doorward_authenticator_calls_total{labels}"))
     };
     assert_eq!(["accepted", "rejected", "unknown_user", "error"].map(of), [1.0, 2.0, 1.0, 1.0]);
-    assert!(doorward.metric("doorward_http_authenticator_call_seconds_total{authenticator=\"vendor\"") > 0.0);
+    assert!(doorward.metric("doorward_authenticator_call_seconds_total{authenticator=\"vendor\"") > 0.0);
 }
 
 #[test]
 fn overload_of_a_responding_service_opens_no_circuit() {
-    // Three batches fit into the time, and those who come behind them find little of it left.
+    // Three batches fit into the timeout. Requests behind them have little time left.
     let backend = Backend::saying(Reply::status(200).after(Duration::from_millis(350)));
     let doorward = start(None, &vendor(backend.address, "timeout = \"1s\"\nmax_connections = 16"));
     let users = (0..100).map(|number| {
@@ -85,7 +85,7 @@ fn overload_of_a_responding_service_opens_no_circuit() {
 #[test]
 fn two_hundred_users_are_answered_within_the_connection_limit() {
     for connections in [1, 16] {
-        // With one connection at one time, two hundred pauses would be long.
+        // With one connection, two hundred full delays would take too long.
         let pause = if connections == 1 { RESPONSE_DELAY / 40 } else { RESPONSE_DELAY };
         let backend = Backend::start(move |heard| {
             let (user, password) = heard.who();
@@ -94,7 +94,7 @@ fn two_hundred_users_are_answered_within_the_connection_limit() {
         let lines = format!("max_connections = {connections}\ntimeout = \"60s\"\n");
         let doorward = start(None, &vendor(backend.address, &lines));
         let users: Vec<String> = (0..200).map(|number| format!("user{number}")).collect();
-        // One in five is wrong, so that an answer that goes to another is seen.
+        // One password in five is wrong, so that an answer that goes to the wrong request is detected.
         let password = |number: usize, user: &str| {
             if number.is_multiple_of(5) { "x".to_owned() } else { format!("password of {user}") }
         };
@@ -112,7 +112,7 @@ fn two_hundred_users_are_answered_within_the_connection_limit() {
     }
 }
 
-/// A service that hangs, one connection to it, and someone who has it.
+/// Starts a service that never answers, with one connection, and a client that occupies it.
 fn taken(lines: &str) -> (Backend, Doorward, Client) {
     let backend = Backend::saying(Reply::status(200).held());
     let lines = format!("max_connections = 1\ntimeout = \"60s\"\n{lines}\n");
@@ -123,12 +123,12 @@ fn taken(lines: &str) -> (Backend, Doorward, Client) {
     (backend, doorward, first)
 }
 
-/// Sends this, and waits until so many are in the queue.
+/// Sends a request, and waits until the queue has this length.
 fn queue(doorward: &Doorward, user: &str, password: &str, network: &str, length: f64) -> Client {
     let mut client = doorward.client();
     client.send(&Request::auth().basic(user, password).from(network).bytes()).unwrap();
     eventually("it waits in the queue", || {
-        (doorward.metric("doorward_http_authenticator_queue_length") >= length).then_some(())
+        (doorward.metric("doorward_authenticator_queue_length") >= length).then_some(())
     });
     client
 }
@@ -143,13 +143,13 @@ fn assert_busy(doorward: &Doorward, user: &str, password: &str, network: &str) {
 
 #[test]
 fn request_beyond_the_queue_limit_is_answered_busy() {
-    // All from one block of networks, which takes no place of its own away from itself.
-    let (backend, doorward, first) = taken("queue_limit = 2\nnetwork_share = 2\nuser_share = 1");
+    // All requests come from one network block, which does not compete with itself.
+    let (backend, doorward, first) = taken("queue_limit = 2\nper_network_limit = 2\nper_user_limit = 1");
     let mut waiting = vec![first];
     waiting.push(queue(&doorward, "second", "x", "192.0.2.1", 1.0));
     waiting.push(queue(&doorward, "third", "x", "192.0.2.2", 2.0));
     assert_busy(&doorward, "fourth", "x", "192.0.2.3");
-    assert!(doorward.metric("doorward_http_authenticator_queue_full_total") >= 1.0);
+    assert!(doorward.metric("doorward_authenticator_queue_full_total") >= 1.0);
     backend.release();
     for mut client in waiting {
         assert_eq!(client.receive(false).unwrap().status, 200);
@@ -160,7 +160,7 @@ fn request_beyond_the_queue_limit_is_answered_busy() {
 
 #[test]
 fn full_queue_evicts_from_the_largest_network_block_for_a_new_block() {
-    let (backend, doorward, mut first) = taken("queue_limit = 2\nnetwork_share = 2\nuser_share = 1");
+    let (backend, doorward, mut first) = taken("queue_limit = 2\nper_network_limit = 2\nper_user_limit = 1");
     let mut second = queue(&doorward, "second", "x", "192.0.2.1", 1.0);
     let mut third = queue(&doorward, "third", "x", "192.0.2.2", 2.0);
     let mut newcomer = doorward.client();
@@ -177,7 +177,7 @@ fn full_queue_evicts_from_the_largest_network_block_for_a_new_block() {
 
 #[test]
 fn queue_share_limits_one_user_and_one_network_and_leaves_room_for_others() {
-    let (backend, doorward, first) = taken("queue_limit = 8\nnetwork_share = 2\nuser_share = 1");
+    let (backend, doorward, first) = taken("queue_limit = 8\nper_network_limit = 2\nper_user_limit = 1");
     let mut waiting = vec![first];
     let network = "198.51.100.7";
     waiting.push(queue(&doorward, "second", "x", network, 1.0));

@@ -1,4 +1,4 @@
-//! Each failure of a service: verdict, log line, time limit.
+//! Each failure of a service: verdict, log line and time limit.
 //!
 //! `cargo test --all-features --test it failure_table -- --nocapture` prints the table.
 
@@ -14,23 +14,22 @@ use super::{HOME, assert_challenged, assert_unavailable, start, vendor};
 use crate::support::backend::{Backend, Reply};
 use crate::support::client::{Answer, Request, basic};
 
-/// What is set in every row: short, so that the table does not take all day.
+/// Timeouts of every row. They are short, so that the table does not take long.
 const CONNECT: Duration = Duration::from_millis(500);
 const WHOLE: Duration = Duration::from_secs(2);
 const TIMES: &str = "connect_timeout = \"500ms\"\ntimeout = \"2s\"\n";
 
-/// How much later a machine may be that does many other things. With it a row must still end before
-/// nginx's own patience does.
+/// Additional time on a busy machine. Even with it, a row must end before the timeout of nginx.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// proxy_read_timeout, unless it is set.
+/// The default of proxy_read_timeout.
 const NGINX: Duration = Duration::from_secs(10);
 
 const USER: &str = "alice@example.test";
 const PASSWORD: &str = "sesame-of-alice";
 const KEY: &str = "key-of-the-service-itself";
 
-/// What becomes of the request.
+/// Expected verdict for the request.
 #[derive(Clone, Copy, Debug)]
 enum ExpectedVerdict {
     Granted,
@@ -38,35 +37,35 @@ enum ExpectedVerdict {
     Unavailable,
 }
 
-/// One row of the table.
+/// A row of the table.
 struct FailureCase {
-    fault: &'static str,
-    /// What is set besides the name, the credentials and the times.
+    failure: &'static str,
+    /// Settings besides the name, the credentials and the timeouts.
     settings: String,
     verdict: ExpectedVerdict,
     bound: Duration,
-    /// What the log line contains.
+    /// Text that the log line must contain.
     log: &'static str,
-    /// What must live as long.
+    /// Values that must live as long as the row, such as the service.
     kept: Box<dyn Any>,
 }
 
 impl FailureCase {
     fn new(
-        fault: &'static str,
+        failure: &'static str,
         url: &str,
         verdict: ExpectedVerdict,
         log: &'static str,
         kept: impl Any,
     ) -> Self {
         let settings = format!("url = \"{url}/v1/ask?email={{username}}\"\n");
-        Self { fault, settings, verdict, bound: WHOLE, log, kept: Box::new(kept) }
+        Self { failure, settings, verdict, bound: WHOLE, log, kept: Box::new(kept) }
     }
 
-    /// A service that always answers the same.
-    fn saying(fault: &'static str, reply: Reply, verdict: ExpectedVerdict, log: &'static str) -> Self {
+    /// A row with a service that always sends the same response.
+    fn saying(failure: &'static str, reply: Reply, verdict: ExpectedVerdict, log: &'static str) -> Self {
         let backend = Backend::saying(reply);
-        Self::new(fault, &format!("http://{}", backend.address), verdict, log, backend)
+        Self::new(failure, &format!("http://{}", backend.address), verdict, log, backend)
     }
 
     fn set(mut self, lines: &str) -> Self {
@@ -80,26 +79,26 @@ impl FailureCase {
     }
 }
 
-/// What a row says when the body of the answer is looked at.
+/// Setting of the rows that check the body of the response.
 const ACTIVE: &str = "accepted_if = { \"/active\" = true }\n";
 
-/// What the log says of the one refusal, and all of the log.
+/// Returns the log line of the refusal, or an empty string. Fails if there is more than one.
 fn line(log: &str) -> String {
-    let refused = log.lines().filter(|line| line.contains(" refused")).collect::<Vec<_>>();
+    let refused = log.lines().filter(|line| line.contains(" request denied")).collect::<Vec<_>>();
     assert!(refused.len() <= 1, "one request is one line: {log}");
     refused.first().map_or_else(String::new, |line| (*line).to_owned())
 }
 
-/// What was seen of one row.
+/// Result of one row.
 struct ObservedFailure {
     answer: Answer,
     took: Duration,
-    /// The log line of the refusal.
+    /// Log line of the refusal.
     line: String,
     log: String,
 }
 
-/// Asks once, in a world of its own.
+/// Sends one request to a new doorward process.
 fn ask(row: &FailureCase) -> ObservedFailure {
     let dir = tempfile::tempdir().unwrap();
     let key = dir.path().join("key");
@@ -114,7 +113,7 @@ fn ask(row: &FailureCase) -> ObservedFailure {
     let begin = Instant::now();
     let answer = client.ask(&Request::auth().basic(USER, PASSWORD).from(HOME));
     let took = begin.elapsed();
-    // The log is written by a thread of its own.
+    // Another thread writes the log.
     let line = crate::support::eventually("the log says what was refused", || {
         let line = line(&doorward.log());
         (answer.status == 200 || !line.is_empty()).then_some(line)
@@ -122,7 +121,7 @@ fn ask(row: &FailureCase) -> ObservedFailure {
     ObservedFailure { answer, took, line, log: doorward.log() }
 }
 
-/// Looks at everything that a row promises.
+/// Checks every expectation of a row.
 fn judge(row: &FailureCase, seen: &ObservedFailure) {
     let ObservedFailure { answer, took, line, log } = seen;
     match row.verdict {
@@ -141,14 +140,14 @@ fn judge(row: &FailureCase, seen: &ObservedFailure) {
     }
 }
 
-/// The row as it was seen.
+/// Returns the result as a row of the printed table.
 fn shown(row: &FailureCase, seen: &ObservedFailure, good: bool) -> String {
     let detail = seen.line.split_once("detail=\"").map_or("", |(_, rest)| rest);
     let detail = detail.split_once("\" user=").map_or(detail, |(detail, _)| detail);
     format!(
         "| {}{} | {} {:?} | {} ms | {} ms | {} |\n",
         if good { "" } else { "**NOT AS IT SHOULD BE** " },
-        row.fault,
+        row.failure,
         seen.answer.status,
         row.verdict,
         seen.took.as_millis(),
@@ -161,16 +160,16 @@ fn shown(row: &FailureCase, seen: &ObservedFailure, good: bool) -> String {
 fn each_service_failure_gets_its_verdict_log_line_and_time_limit() {
     let rows = [transport::rows(), status::rows(), content::rows(), tls::rows()].into_iter().flatten();
     let mut table = String::from("| fault | verdict | took | bound | log |\n|---|---|---|---|---|\n");
-    let mut faults = Vec::new();
+    let mut failed = Vec::new();
     let mut count = 0;
     for row in rows {
         count += 1;
         let seen = ask(&row);
-        // Each is tried, so that one run tells everything that is wrong.
+        // Each row runs, so that one run reports every failed row.
         let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| judge(&row, &seen)));
         table += &shown(&row, &seen, judged.is_ok());
         if judged.is_err() {
-            faults.push(row.fault);
+            failed.push(row.failure);
         }
         drop(row.kept);
     }
@@ -179,7 +178,7 @@ fn each_service_failure_gets_its_verdict_log_line_and_time_limit() {
         println!("{table}");
     }
     assert!(count > 40, "only {count} rows were tried");
-    assert!(faults.is_empty(), "not as they should be: {faults:#?}");
+    assert!(failed.is_empty(), "not as they should be: {failed:#?}");
 }
 
 #[test]
@@ -193,7 +192,7 @@ fn redirect_from_the_service_is_never_followed() {
         assert_eq!(backend.requests(), 1, "{code}");
     }
     assert_eq!(elsewhere.connections(), 0, "nobody showed it the password");
-    // The other side of it: asked itself, it admits.
+    // Control: if the other service is configured directly, it accepts the user.
     let doorward = start(None, &vendor(elsewhere.address, ""));
     assert_eq!(doorward.log_in(USER, PASSWORD, HOME), 200);
 }

@@ -13,7 +13,7 @@ fn ask(doorward: &Doorward, user: &str, password: &str) -> Answer {
     doorward.ask(&Request::auth().basic(user, password).from(HOME))
 }
 
-/// Where nobody listens.
+/// Returns an address without a listener.
 fn nowhere() -> std::net::SocketAddr {
     std::net::SocketAddr::from(([127, 0, 0, 1], free_port()))
 }
@@ -45,7 +45,7 @@ fn file_as_fallback_admits_only_its_own_users() {
     let doorward = start(Some(&users::two()), &(vendor(nowhere(), UNKNOWN) + &covering));
     assert_by(&ask(&doorward, "alice", "wonderland"), "alice", "staff");
     assert_challenged(&ask(&doorward, "alice", "x"));
-    // It may be that the service knows them: nobody can say.
+    // The service may have these users, and it cannot be called.
     assert_unavailable(&ask(&doorward, "carol", "sings"));
     assert_unavailable(&ask(&doorward, "nobody", "x"));
 }
@@ -55,7 +55,7 @@ fn fallback_is_not_used_while_the_service_answers() {
     let backend = service_with_carol();
     let file = users::alice() + &users::line("carol", "of the file", users::QUICK);
     let settings = vendor(backend.address, UNKNOWN) + &staff("fallback_for = [\"vendor\"]");
-    // Without the cache of refusals, so that the same question is asked again.
+    // Without the cache of rejections, so that the same request is sent to the service again.
     let doorward = start_with(Some(&file), &settings, &["--cache-rejection-ttl", "0s"]);
     assert_challenged(&ask(&doorward, "carol", "of the file"));
     assert_by(&ask(&doorward, "carol", "sings"), "carol", "vendor");
@@ -70,7 +70,7 @@ fn service_can_be_the_fallback_for_another_service() {
     let other = |more| vendor(second.address, more).replace("name = \"vendor\"", "name = \"other\"");
     let covered = start(
         None,
-        &(vendor(nowhere(), UNKNOWN) + &other("unknown_user_statuses = [404]\ncovers = [\"vendor\"]")),
+        &(vendor(nowhere(), UNKNOWN) + &other("unknown_user_statuses = [404]\nfallback_for = [\"vendor\"]")),
     );
     assert_by(&ask(&covered, "carol", "sings"), "carol", "other");
     assert_challenged(&ask(&covered, "carol", "x"));
@@ -83,7 +83,7 @@ fn service_can_be_the_fallback_for_another_service() {
 fn fallback_answers_in_time_while_the_service_hangs() {
     let first = Backend::saying(Reply::status(200).held());
     let second = service_with_carol();
-    let other = vendor(second.address, "unknown_user_statuses = [404]\ncovers = [\"vendor\"]");
+    let other = vendor(second.address, "unknown_user_statuses = [404]\nfallback_for = [\"vendor\"]");
     let other = other.replace("name = \"vendor\"", "name = \"other\"");
     let doorward = start(None, &(vendor(first.address, "timeout = \"500ms\"") + &other));
     assert_by(&ask(&doorward, "carol", "sings"), "carol", "other");
@@ -96,7 +96,7 @@ fn hanging_service_delays_no_user_of_the_file() {
     let backend = Backend::saying(Reply::status(200).held());
     let lines = "timeout = \"60s\"\nmax_connections = 2";
     let doorward = start(Some(&users::two()), &(staff("") + &vendor(backend.address, lines)));
-    // All its connections are taken, and others wait for one.
+    // All connections of the service are in use, and other requests wait for one.
     let mut waiting = Vec::new();
     for number in 0..6 {
         let mut client = doorward.client();
@@ -105,7 +105,7 @@ fn hanging_service_delays_no_user_of_the_file() {
     }
     backend.await_requests(2);
     eventually("four wait for a connection", || {
-        (doorward.metric("doorward_http_authenticator_queue_length") >= 4.0).then_some(())
+        (doorward.metric("doorward_authenticator_queue_length") >= 4.0).then_some(())
     });
     for number in 0..10 {
         assert_by(&ask(&doorward, "alice", "wonderland"), "alice", "staff");
@@ -124,7 +124,7 @@ fn hanging_service_delays_no_user_of_the_file() {
 
 #[test]
 fn users_are_not_throttled_after_an_outage_ends() {
-    // A company behind one address, whose clients try again and again.
+    // Many clients behind one address that retry several times.
     let backend = Backend::saying(Reply::status(500));
     let doorward = start(None, &vendor(backend.address, ""));
     for _ in 0..2 {

@@ -6,12 +6,12 @@ use crate::support::client::Request;
 use crate::support::doorward::{Doorward, doorward};
 use crate::support::{eventually, keys, users};
 
-/// A secret of this length, as long as JWTs with many groups are.
+/// Returns a secret of this length. JWTs with many groups are that long.
 fn secret(length: usize) -> String {
     format!("eyJ{}", "x".repeat(length - 3))
 }
 
-/// A service that takes every such secret of carol's, and knows nobody else.
+/// A service that accepts every such secret of carol and has no other user.
 fn jwt(heard: &ReceivedRequest) -> Reply {
     let (user, password) = heard.who();
     Reply::status(match (&user[..], password.starts_with("eyJ")) {
@@ -43,7 +43,7 @@ fn secret_of_any_length_that_fits_the_header_reaches_the_service_field_c1_acr_79
         assert_eq!(service.heard().len(), number + 1);
     }
     assert_eq!(log_in(&doorward, "carol", &"z".repeat(2000)), 401);
-    // Two that differ at their very end are two.
+    // Two secrets that differ only at the end are different secrets.
     let [one, other] = ["a", "b"].map(|end| secret(6000) + end);
     let before = service.heard().len();
     assert_eq!((log_in(&doorward, "carol", &one), log_in(&doorward, "carol", &other)), (200, 200));
@@ -91,7 +91,7 @@ fn long_secret_gets_a_token_by_header_and_by_form_field_c1() {
     let get = |length: usize| {
         ask(Request::get("/token?service=registry.test").basic("carol", &secret(length)), HOME)
     };
-    // From another network, since what repeats a line is not logged again.
+    // Each request comes from another network, because repeated log lines are suppressed.
     let post = |length: usize| {
         let form =
             format!("grant_type=password&service=registry.test&username=carol&password={}", secret(length));
@@ -102,7 +102,7 @@ fn long_secret_gets_a_token_by_header_and_by_form_field_c1() {
     for length in [1025, 6000] {
         assert_eq!((get(length), post(length)), (200, 200), "{length}");
     }
-    // One limit for both, whatever the form could hold.
+    // The same limit applies to both, although a form could be longer.
     assert_eq!((get(7000), post(7000)), (401, 401));
     logged(&doorward, &["reason=\"malformed_credentials\"", "limits.max_header_bytes", "GET"]);
     logged(&doorward, &["reason=\"malformed_credentials\"", "limits.max_header_bytes", "POST"]);
@@ -147,6 +147,6 @@ fn long_secret_with_the_api_key_prefix_is_sent_to_no_service_field_c1() {
     assert_eq!(log_in(&doorward, "carol", &long), 401);
     let bearer = Request::auth().header("Authorization", format!("Bearer {long}")).from(HOME);
     assert_eq!(doorward.ask(&bearer).status, 401);
-    logged(&doorward, &["reason=\"invalid_api_key\"", "detail=\"it is no whole key", "user=\"carol\""]);
+    logged(&doorward, &["reason=\"invalid_api_key\"", "detail=\"malformed API key", "user=\"carol\""]);
     assert_eq!(service.heard().len(), 0);
 }

@@ -24,29 +24,30 @@ use crate::support::doorward::Doorward;
 /// A client network (TEST-NET-1 of RFC 5737).
 const HOME: &str = "192.0.2.10";
 
-/// nginx's patience is no matter of most tests, and a hash may take long on a busy machine.
+/// Most tests do not depend on the timeout of nginx, and a hash can take long on a busy machine.
 const LONG_PROXY_READ_TIMEOUT: &str = "proxy_read_timeout = \"5m\"\n";
 
-/// An authenticator that asks the service at this address by Basic, with `more` lines of settings.
+/// Returns an authenticator that calls the service at this address with Basic credentials, with `more` lines
+/// of settings.
 fn vendor(address: SocketAddr, more: &str) -> String {
     format!(
         "[[authenticator]]\ntype = \"http\"\nname = \"vendor\"\nurl = \"http://{address}/ask\"\nheaders = {{ Authorization = \"Basic {{basic}}\" }}\n{more}\n"
     )
 }
 
-/// An authenticator that asks the htpasswd file.
+/// Returns an authenticator that reads the htpasswd file.
 fn staff(more: &str) -> String {
     format!("[[authenticator]]\ntype = \"htpasswd\"\nname = \"staff\"\n{more}\n")
 }
 
-/// Writes the settings into a file of this folder: the flags that name it.
+/// Writes the settings into a file of this folder, and returns the flags that name it.
 fn config(folder: &Path, settings: &str) -> [String; 2] {
     let path = folder.join("doorward.toml");
     fs::write(&path, settings).unwrap();
     ["--config".to_owned(), path.to_str().unwrap().to_owned()]
 }
 
-/// Doorward with these settings, and with an htpasswd file where there are users.
+/// Starts doorward with these settings, and with an htpasswd file if `users` is set.
 fn start(users: Option<&str>, settings: &str) -> Doorward {
     start_with(users, settings, &[])
 }
@@ -60,8 +61,8 @@ fn start_with(users: Option<&str>, settings: &str, flags: &[&str]) -> Doorward {
     Doorward::start_in(dir, &[&config.each_ref().map(String::as_str)[..], flags].concat())
 }
 
-/// A service that knows carol, whose password is sings: 401 for another password, and 404 for anybody
-/// else.
+/// A service that has one user, carol, whose password is sings. It answers 401 for another password and 404
+/// for another user.
 fn accepts_carol(heard: &ReceivedRequest) -> Reply {
     let (user, password) = heard.who();
     Reply::status(match (&user[..], &password[..]) {
@@ -71,15 +72,15 @@ fn accepts_carol(heard: &ReceivedRequest) -> Reply {
     })
 }
 
-/// Its 404 means that it doesn't know the user.
+/// Setting by which a 404 means that the service does not have the user.
 const UNKNOWN: &str = "unknown_user_statuses = [404]";
 
-/// A running service that knows carol.
+/// Starts a service that has the user carol.
 fn service_with_carol() -> Backend {
     Backend::start(accepts_carol)
 }
 
-/// Admitted, as `user`, on the word of `by`.
+/// Checks that the request is allowed as `user`, and that the authenticator `by` is named.
 fn assert_by(answer: &Answer, user: &str, by: &str) {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("x-auth-user"), Some(user), "{answer:?}");
@@ -87,14 +88,14 @@ fn assert_by(answer: &Answer, user: &str, by: &str) {
     assert_eq!(answer.header("x-auth-stale"), Some(""), "{answer:?}");
 }
 
-/// Asked for credentials, and nobody named.
+/// Checks for a challenge that names no user.
 fn assert_challenged(answer: &Answer) {
     assert_eq!(answer.status, 401, "{answer:?}");
     assert!(answer.header("www-authenticate").is_some(), "{answer:?}");
     assert_no_identity(answer);
 }
 
-/// Nobody could be asked.
+/// Checks that no authenticator was available.
 fn assert_unavailable(answer: &Answer) {
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(answer.header("x-auth-reason"), Some("authenticator_unavailable"), "{answer:?}");

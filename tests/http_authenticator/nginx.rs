@@ -10,7 +10,7 @@ use crate::support::eventually;
 use crate::support::nginx::{Nginx, Template};
 use crate::support::upstream::Upstream;
 
-/// nginx's proxy_read_timeout.
+/// The proxy_read_timeout of nginx.
 const NGINX: Duration = Duration::from_secs(10);
 
 struct ProtectedService {
@@ -19,11 +19,11 @@ struct ProtectedService {
     protected: Upstream,
 }
 
-/// nginx and doorward, which asks the service with the times that there are unless set.
+/// Starts nginx and doorward, which calls the service with the default timeouts.
 fn protected(backend: &Backend) -> ProtectedService {
     let dir = tempfile::tempdir().unwrap();
     let flags = config(dir.path(), &vendor(backend.address, ""));
-    // The tests' own is beyond nginx's.
+    // The default of the tests is longer than the timeout of nginx.
     let flags = [&flags.each_ref().map(String::as_str)[..], &["--hash-wait-timeout", "5s"]].concat();
     let doorward = Doorward::start_in(dir, &flags);
     let Address::Tcp(address) = doorward.address else { panic!("not TCP") };
@@ -61,17 +61,17 @@ fn hanging_service_gets_503_before_the_timeout_of_nginx() {
     let took = begin.elapsed();
     assert_eq!(answer.status, 503, "{answer:?}");
     assert!(took < NGINX, "{took:?}");
-    // It was doorward that gave up, and not nginx.
+    // The timeout of doorward ended the request, not that of nginx.
     let nginx = protected.nginx.log();
     assert!(!nginx.contains("upstream timed out"), "{nginx}");
-    // The log is written by a thread of its own.
+    // Another thread writes the log.
     let log = eventually("the log says what was refused", || {
         let log = protected.doorward.log();
-        log.contains(" refused").then_some(log)
+        log.contains(" request denied").then_some(log)
     });
-    assert!(log.contains("authenticator vendor: no answer within 4s"), "{log}");
+    assert!(log.contains("authenticator vendor: no response within 4s"), "{log}");
     assert_eq!(protected.protected.received(), "");
-    // The other side of it.
+    // Control: the released service accepts a user.
     backend.release();
     assert_eq!(ask(&protected, "dora").status, 200);
 }

@@ -1,4 +1,4 @@
-//! Outages of an HTTP authenticator: the circuit, stale answers, and attacks that provoke failures.
+//! Outages of an HTTP authenticator: the circuit breaker, stale answers, and attacks that provoke failures.
 
 mod attacks;
 mod circuit;

@@ -26,7 +26,7 @@ repositories = ["**"]
 
 const LINES: &str = "cache_ttl = \"0s\"\nstale_if_unavailable = \"1h\"\ngroups = [ { header = \"X-Groups\", separator = \",\", optional = true } ]";
 
-/// Doorward with the policy, and with a group file that has nobody of these tests in it.
+/// Starts doorward with the policy, and with a group file that has no user of these tests.
 fn policed(backend: &Backend) -> Doorward {
     start(backend, &["--groups"])
 }

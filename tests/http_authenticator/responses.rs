@@ -1,4 +1,4 @@
-//! What the response of a service decides: acceptance, user name, groups, facts.
+//! The response of a service: acceptance, user name, groups and attributes.
 
 use rustix::process::Signal;
 
@@ -7,7 +7,7 @@ use crate::support::backend::{Backend, Reply};
 use crate::support::client::{Answer, Request};
 use crate::support::eventually;
 
-/// What becomes of `user` when the service says this.
+/// Sends a request of `user` to a service with this response, and returns the result.
 fn ask(user: &str, reply: Reply, lines: &str) -> Answer {
     let backend = Backend::saying(reply);
     let doorward = start(None, &vendor(backend.address, lines));
@@ -64,7 +64,7 @@ fn groups_are_read_from_the_configured_pointer_or_header() {
     assert_eq!(groups(&ask("alice", reply, names)), "a devs ops");
     assert_eq!(groups(&ask("alice", Reply::json("{\"teams\": \"one\"}"), names)), "one");
     assert_eq!(groups(&ask("alice", Reply::json("{\"teams\": []}"), names)), "");
-    // What is not optional must be there.
+    // A value that is not optional must exist.
     assert_unavailable(&ask("alice", Reply::json("{}"), names));
     let optional = "groups = [ { pointer = \"/teams\", optional = true } ]";
     assert_eq!(groups(&ask("alice", Reply::json("{}"), optional)), "");
@@ -81,7 +81,7 @@ fn facts_are_sent_to_nginx_and_a_missing_fact_is_empty() {
     let answer = ask("alice", Reply::json("{}"), lines);
     assert_eq!(answer.header("x-auth-fact-plan"), Some(""));
     assert_eq!(answer.header("x-auth-fact-customer"), Some(""));
-    // Who is refused is nobody, whatever the answer says of him.
+    // A rejected user gets no identity, whatever the response contains.
     let reply = Reply::with("401 No", "X-Customer: c-17\r\n", "{\"plan\": \"gold\"}");
     assert_challenged(&ask("alice", reply, lines));
 }
@@ -131,14 +131,14 @@ fn connections_to_the_service_are_reused() {
 
 #[test]
 fn connection_closed_by_the_service_while_idle_causes_no_failure() {
-    // Behind every answer, with a word about it or without.
+    // The service closes the connection after every response, with and without `Connection: close`.
     for header in ["", "Connection: close\r\n"] {
         let says = |status: &str| Reply::with(status, header, "").close();
         let backend = Backend::saying(says("200 Yes"));
         let doorward = start(None, &vendor(backend.address, ""));
         for number in 1..=20 {
             assert_eq!(doorward.log_in(&format!("user{number}"), "x", HOME), 200, "{}", doorward.log());
-            // What arrives while a question is on its way is another matter: that is not asked again.
+            // A close while a call is in progress is different: such a call is not retried.
             backend.await_closed(number);
         }
         backend.say(says("401 No"));
@@ -149,8 +149,8 @@ fn connection_closed_by_the_service_while_idle_causes_no_failure() {
 
 #[test]
 fn surplus_response_is_not_used_for_another_request() {
-    // One that a client has waiting on a connection would be taken for the next one's, as in the desync
-    // attacks on proxies.
+    // A response that a client leaves on a connection would be taken for the response to the next request, as
+    // in the desync attacks on proxies.
     let backend = Backend::start(|heard| match &heard.who().0[..] {
         "bob" => Reply::status(401),
         _ => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".repeat(3)),
@@ -161,7 +161,7 @@ fn surplus_response_is_not_used_for_another_request() {
         let bob = doorward.log_in("bob", &format!("guess {}", number % 5), HOME);
         assert!(matches!(bob, 401 | 503), "{bob}");
     }
-    // More than was said, without being an answer.
+    // More bytes than announced, which are not a response.
     let backend = Backend::start(|heard| match &heard.who().0[..] {
         "bob" => Reply::status(401),
         _ => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\n\r\n"),
@@ -186,7 +186,7 @@ fn shutdown_waits_for_a_service_response_up_to_the_drain_limit() {
     backend.release();
     assert_eq!(client.receive(false).unwrap().status, 200);
     assert_eq!(doorward.wait(), Some(0));
-    // The other side of it: nothing comes, and it ends all the same, when the call's own time is over.
+    // Control: no response arrives, and the call still ends at its own timeout.
     let backend = Backend::saying(Reply::status(200).held());
     let lines = "timeout = \"3s\"";
     let mut doorward =

@@ -7,14 +7,14 @@ use crate::support::doorward::Doorward;
 
 type Bytes = Vec<u8>;
 
-/// A place of a request, and how to find there what was meant.
+/// A place of a request, and how to read the value from it.
 struct EncodingCase {
     name: &'static str,
-    /// The lines of settings behind `url = "http://ADDRESS`.
+    /// Lines of settings after `url = "http://ADDRESS`.
     settings: &'static str,
     user: fn(&ReceivedRequest) -> Bytes,
     password: fn(&ReceivedRequest) -> Bytes,
-    /// What the place can't hold.
+    /// Returns true if the place cannot hold the value.
     refuses: fn(&[u8]) -> bool,
 }
 
@@ -23,7 +23,7 @@ fn header(heard: &ReceivedRequest, name: &str, scheme: &str) -> Bytes {
     value.strip_prefix(scheme.as_bytes()).unwrap_or_else(|| panic!("{name}: {heard:?}")).to_vec()
 }
 
-/// The second of two pairs, the first being as it was set.
+/// Returns the value of the second pair; the first pair must be unchanged.
 fn pair(pairs: &[(Bytes, Bytes)], fixed: &str, name: &str) -> Bytes {
     let find = |name: &str| {
         let mut found = pairs.iter().filter(|(n, _)| n == name.as_bytes());
@@ -57,7 +57,7 @@ fn is_no_segment(value: &[u8]) -> bool {
     matches!(value, b"." | b"..") || value.iter().any(|byte| matches!(byte, b'/' | b'\\'))
 }
 
-/// Where the password can't be, it goes this way.
+/// Returns the password of the Basic credentials, for places that cannot hold a password.
 fn beside(heard: &ReceivedRequest) -> Bytes {
     heard.basic().expect("credentials").1
 }
@@ -115,7 +115,7 @@ const ENCODING_CASES: [EncodingCase; 6] = [
     },
 ];
 
-/// What would be something else if it were put there as it stands.
+/// Values that would change the meaning of the request if they were inserted unchanged.
 const MEANINGFUL: &[&str] = &[
     "plain",
     "quo\"te",
@@ -188,7 +188,7 @@ const MEANINGFUL: &[&str] = &[
     "\u{202e}a",
 ];
 
-/// What nobody may put into a name or a header.
+/// Values that no name and no header may contain.
 const CONTROL: &[&str] = &[
     "\r\n",
     "a\r\nX-Evil: 1",
@@ -204,7 +204,7 @@ const CONTROL: &[&str] = &[
     "\u{85}",
 ];
 
-/// What is no text.
+/// Values that are not valid text.
 const BYTES: &[&[u8]] = &[b"zo\xeb", b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", &[b'x'; 255]];
 
 fn special_values() -> Vec<Bytes> {
@@ -212,8 +212,9 @@ fn special_values() -> Vec<Bytes> {
     texts.chain(BYTES.iter().copied()).map(<[u8]>::to_vec).collect()
 }
 
-/// What no name may have, whoever is asked: RFC 7617's control characters, what headers lose, what cannot be seen at
-/// an end, and what changes the layout of the text around it.
+/// Returns true if no name may have this value, for every authenticator. This covers the control characters
+/// of RFC 7617, whitespace that headers lose, invisible characters at an end, and characters that change the
+/// text layout.
 fn is_no_name(value: &[u8]) -> bool {
     let text = String::from_utf8_lossy(value);
     let bad = ['\u{85}', '\u{2028}', '\u{202e}', '\u{feff}'];
@@ -224,13 +225,13 @@ fn is_no_password(value: &[u8]) -> bool {
     value.contains(&0)
 }
 
-/// Doorward that asks `backend` in this way.
+/// Starts doorward, which calls `backend` in this way.
 fn asking(case: &EncodingCase, backend: &Backend) -> Doorward {
     let head = "[[authenticator]]\ntype = \"http\"\nname = \"vendor\"\nurl = \"http://";
     start(None, &format!("{head}{}{}\n", backend.address, case.settings))
 }
 
-/// What came of the pair, against what should: nothing sent and a refusal, or exactly what was meant.
+/// Compares the result with the expectation: a refusal without a call, or a call with exactly this value.
 fn judge(case: &EncodingCase, pair: [&[u8]; 2], answer: &Answer, new: &[ReceivedRequest], refused: bool) {
     let what = format!(
         "{}: {:?} {:?}: {answer:?}: {new:?}",
@@ -248,7 +249,7 @@ fn judge(case: &EncodingCase, pair: [&[u8]; 2], answer: &Answer, new: &[Received
     assert_eq!([(case.user)(&new[0]), (case.password)(&new[0])], pair.map(<[u8]>::to_vec), "{what}");
 }
 
-/// The names of the headers, in their order.
+/// Returns the names of the headers in order.
 fn names(heard: &ReceivedRequest) -> Vec<&str> {
     heard.headers.iter().map(|(name, _)| &name[..]).collect()
 }
@@ -262,20 +263,20 @@ fn special_characters_reach_the_service_unchanged_or_are_refused_without_a_call(
         for (number, value) in special_values().iter().enumerate() {
             let in_url = case.settings.starts_with("/users") || case.settings.contains("user={");
             let of_name = ([&value[..], b"usual"], is_no_name(value) || (case.refuses)(value));
-            // Where the password goes by Basic it is the same as in that row.
+            // If the password goes by Basic credentials, the rules of that row apply.
             let of_password =
                 ([&b"usual"[..], value], is_no_password(value) || (!in_url && (case.refuses)(value)));
-            // A colon ends a name, so what has one is a password only.
+            // A colon ends a user name, so a value with a colon is tested only as a password.
             let passed_over = usize::from(value.contains(&b':'));
             for (pair, refused) in [of_name, of_password].into_iter().skip(passed_over) {
                 let before = backend.requests();
-                // Refusals are counted by network, and there are more of them than one may have.
+                // Refusals are counted by network, and the test causes more than the limit of one network.
                 let network = format!("10.1.{number}.1");
                 let request = Request::auth().from(&network);
                 let answer = doorward.ask(&request.header("Authorization", basic(pair.join(&b':'))));
                 let heard = backend.heard();
                 judge(case, pair, &answer, &heard[before..], refused);
-                // Nothing that was sent became a header of its own.
+                // No value became a header.
                 if let Some(last) = heard.last() {
                     assert_eq!(names(last), names(&heard[0]), "{}: {pair:?}", case.name);
                     assert_eq!(last.method, heard[0].method);

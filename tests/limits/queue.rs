@@ -8,7 +8,7 @@ use crate::support::client::{Answer, Client};
 use crate::support::doorward::Doorward;
 use crate::support::{eventually, users};
 
-/// Asks for all of them at one time.
+/// Sends all requests at the same time.
 fn at_once(doorward: &Doorward, requests: &[crate::support::client::Request]) -> Vec<Answer> {
     let barrier = Barrier::new(requests.len());
     thread::scope(|scope| {
@@ -60,11 +60,11 @@ fn simultaneous_users_never_get_each_others_answers_as_in_ghsa_6765_c87h_8mrf() 
     }
 }
 
-/// One thread, one place for each user of a network, and checks that take a while.
+/// One hash thread, one check for each user of a network, and a throttle that allows many guesses.
 const NARROW: [&str; 6] =
     ["--hash-threads", "1", "--hash-per-user-limit", "1", "--throttle-user-failures", "40"];
 
-/// Sends a guess whose answer will be long in coming.
+/// Sends a guess whose check takes long.
 fn occupy(doorward: &Doorward, network: &str, user: &str) -> Client {
     let misses = doorward.metric("doorward_cache_misses_total");
     let mut client = doorward.client();
@@ -97,8 +97,8 @@ fn cached_answer_does_not_wait_for_the_hash_queue() {
     let file = users::line("alice", "wonderland", users::SLOW);
     let doorward = Doorward::start(&file, &NARROW);
     assert_eq!(doorward.log_in("alice", "wonderland", HOME), 200);
-    // On a machine that is busy enough a check may end before twenty hits have come, so it is tried
-    // again; a hit that waits for a hash never passes.
+    // On a busy machine, a check can end before twenty cache hits have arrived, so the test tries again. A
+    // cache hit that waits for a hash never passes.
     let mut tries = 0;
     eventually("twenty hits come while one hash is under way", || {
         tries += 1;
@@ -132,7 +132,7 @@ fn client_that_disconnects_cancels_no_other_check() {
 
 #[test]
 fn hundred_guesses_from_as_many_networks_are_all_answered() {
-    // Long enough that they queue, and short enough that a hundred of them do not take all day.
+    // A cost high enough that the checks queue, and low enough that a hundred of them end soon.
     let file = users::line("alice", "wonderland", users::USUAL - 2);
     let doorward =
         Doorward::start(&file, &["--throttle-user-failures", "1000", "--throttle-network-failures", "1000"]);

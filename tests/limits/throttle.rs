@@ -9,7 +9,7 @@ pub(crate) const HOME: &str = "192.0.2.10";
 pub(crate) const ATTACKER: &str = "198.51.100.66";
 pub(crate) const CAFE: &str = "203.0.113.5";
 
-/// Three failures in ten minutes, so that no test is as slow as the leak of one.
+/// Three failures in ten minutes. The leak of one failure is slower than any test.
 pub(crate) const THREE: [&str; 2] = ["--throttle-user-failures", "3"];
 
 pub(crate) fn from(network: &str, user: &str, password: &str) -> Request {
@@ -23,7 +23,7 @@ pub(crate) fn guess(doorward: &Doorward, network: &str, user: &str, count: usize
     }
 }
 
-/// Turned away: the seconds to wait.
+/// Checks that the request was throttled, and returns the seconds to wait.
 pub(crate) fn assert_limited(answer: &Answer, reason: &str) -> u64 {
     assert_eq!(answer.status, 403, "{answer:?}");
     assert_eq!(answer.header("x-auth-reason"), Some(reason), "{answer:?}");
@@ -45,14 +45,14 @@ fn different_wrong_passwords_from_one_network_are_throttled() {
     let hashes = doorward.hashes();
     let wait = assert_limited(&doorward.ask(&from(ATTACKER, "alice", "guess 3")), "throttled");
     assert!(wait <= 200, "a third of ten minutes, not {wait} s");
-    // Even one that was answered before.
+    // Even a guess that was answered before.
     assert_limited(&doorward.ask(&from(ATTACKER, "alice", "guess 0")), "throttled");
     assert_eq!(doorward.hashes(), hashes, "who is limited costs no hash");
 }
 
 #[test]
 fn repeated_wrong_password_counts_as_one_failure_pitfall_p24() {
-    // Without the cache of refusals, so that the throttle alone must see that it is the same.
+    // Without the cache of rejections, the throttle itself must recognize the repeated password.
     for rejected in ["10s", "0s"] {
         let doorward =
             Doorward::start(&users::alice(), &[&THREE[..], &["--cache-rejection-ttl", rejected]].concat());
@@ -73,7 +73,7 @@ fn throttled_network_still_admits_a_password_used_there_before() {
     for _ in 0..3 {
         assert_eq!(doorward.log_in("alice", "wonderland", HOME), 200);
     }
-    // Her neighbour was not the one who failed.
+    // The other user on the same network did not fail.
     assert_eq!(doorward.log_in("bob", "builder", HOME), 200);
 }
 
@@ -87,7 +87,7 @@ fn throttled_network_gets_the_same_response_for_right_and_wrong_passwords() {
     let again = doorward.ask(&from(ATTACKER, "alice", "looking-glass"));
     let waits = [&wrong, &right, &again].map(|answer| assert_limited(answer, "throttled"));
     assert_eq!(right.face(), wrong.face());
-    // It only goes down with the time.
+    // The waiting time only decreases.
     assert!(waits[0] >= waits[1] && waits[1] >= waits[2], "{waits:?}");
     assert_eq!(doorward.hashes(), 4.0, "one for each guess and one for alice");
     assert_eq!(doorward.log_in("alice", "wonderland", HOME), 200);
@@ -158,7 +158,8 @@ fn block_limit_applies_above_network_limits_and_known_users_stay_admitted_field_
     assert!(wait <= 30, "a twentieth of ten minutes, not {wait} s");
     assert_eq!(limited.face(), doorward.ask(&from("2001:db8:1:cccc::1", "alice", "x")).face());
     assert_eq!(doorward.hashes(), hashes);
-    // Where she is known, and everybody else in the block, and she elsewhere.
+    // Not throttled: alice on the network of an earlier login, other users in the block, and alice in another
+    // block.
     assert_eq!(doorward.log_in("alice", "wonderland", "2001:db8:1:aaaa::2"), 200);
     assert_eq!(doorward.log_in("bob", "builder", "2001:db8:1:bbbb::1"), 200);
     assert_eq!(doorward.log_in("alice", "wonderland", "2001:db8:2::1"), 200);
@@ -176,7 +177,7 @@ fn malformed_credentials_are_not_throttled() {
 }
 
 #[test]
-fn throttle_expires() {
+fn throttled_user_can_log_in_after_the_window() {
     let flags = ["--throttle-user-failures", "1", "--throttle-window", "1s"];
     let doorward = Doorward::start(&users::alice(), &flags);
     guess(&doorward, HOME, "alice", 2);

@@ -19,7 +19,7 @@ fn readme_lists_exactly_the_metrics_that_exist_field_n9() {
     let shown: BTreeSet<String> = text.lines().filter_map(described).collect();
     assert!(shown.contains("verdicts_total"), "{text}");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // Figures with labels are not shown before their first value.
+    // Metrics with labels are not exported before their first value.
     let source = fs::read_to_string(root.join("src/metrics.rs")).unwrap();
     let named = source.split(".register(").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
     let registered: BTreeSet<&str> = named.filter_map(|rest| rest.split('"').next()).collect();
@@ -33,7 +33,7 @@ fn readme_lists_exactly_the_metrics_that_exist_field_n9() {
     let registered: BTreeSet<String> = registered.into_iter().map(bare).collect();
     assert_eq!(figures.iter().map(|name| bare(name)).collect::<BTreeSet<String>>(), registered);
     assert!(shown.is_subset(&figures), "{:?}", shown.difference(&figures));
-    // What alerts are made of is there, too.
+    // The metrics of the documented alerts exist too.
     let (_, alerts) = readme.split_once("**Alerts.**").unwrap();
     let named = alerts.split("**All metrics**").next().unwrap().split("doorward_").skip(1);
     for name in named.map(|rest| rest.split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap()) {

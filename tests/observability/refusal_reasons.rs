@@ -11,20 +11,21 @@ use crate::support::{eventually, users};
 use crate::token::bearer::{BEARER, MANIFEST, question, show};
 use crate::token::{POLICY, get, post, token};
 
-/// The client of every case.
+/// Client address in the log line of every case.
 const CLIENT: &str = "client=\"192.0.2.1\"";
 
-/// A request that is refused, and what its line says.
+/// A refused request and the expected words of its log line.
 struct Case {
     doorward: Doorward,
     request: Request,
     status: u16,
     says: Vec<&'static str>,
-    /// Connections that have to stay open meanwhile.
+    /// Connections that must stay open during the request.
     _held: Vec<Client>,
 }
 
-/// doorward that issues tokens, with alice and bob, these settings, and these files; `{dir}` is their folder.
+/// Starts doorward with token issuing, alice and bob, these settings and these files; `{dir}` in the settings
+/// is their folder.
 fn place(users: &str, settings: &str, flags: &[&str]) -> Doorward {
     let dir: TempDir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
@@ -59,7 +60,7 @@ fn plain() -> Doorward {
     place(&users::two(), "", &BEARER)
 }
 
-/// A request to `/auth`, and one to `/token`, with these credentials.
+/// Returns a request to `/auth` and one to `/token` with these credentials.
 fn both(authorization: &str) -> [Request; 2] {
     let with = |request: Request| request.header("Authorization", authorization);
     [with(question("GET", MANIFEST)), with(get("service=registry.test"))]
@@ -84,7 +85,7 @@ fn cases(
     requests.into_iter().map(case).collect()
 }
 
-/// The same status twice.
+/// Returns the cases of `/auth` and `/token` with these credentials, each with its status.
 fn at_both(
     authorization: &str,
     statuses: [u16; 2],
@@ -94,10 +95,10 @@ fn at_both(
     cases(both(authorization).into_iter().zip(statuses), start, says)
 }
 
-/// Every way to be refused for a reason.
+/// Returns every way in which a request is refused for this reason.
 fn refusals(reason: Reason) -> Vec<Case> {
     match reason {
-        // It refuses nobody.
+        // Not a refusal.
         Reason::Allowed => Vec::new(),
         Reason::NoCredentials => {
             let start = || place(&users::two(), "", &[&BEARER[..], &["--log-level", "debug"]].concat());
@@ -123,10 +124,10 @@ fn refusals(reason: Reason) -> Vec<Case> {
             &basic("alice:dwk_cut"),
             [401, 401],
             plain,
-            &["detail=\"it is no whole key", "user=\"alice\""],
+            &["detail=\"malformed API key", "user=\"alice\""],
         ),
         Reason::InvalidToken => {
-            let says = ["detail=\"it is not of a token's form\""];
+            let says = ["detail=\"it does not have the form of a token\""];
             cases([(both("Bearer opaque")[0].clone(), 401)], plain, &says)
         }
         Reason::InsufficientScope => by_token(
@@ -136,14 +137,9 @@ fn refusals(reason: Reason) -> Vec<Case> {
             "detail=\"repository:team/lib:pull is not in the token\"",
         ),
         Reason::Policy => {
-            let says = ["detail=\"repository:team/app:push\"", "user=\"bob\""];
+            let says = ["detail=\"repository:team/app:push is not granted\"", "user=\"bob\""];
             let mut all = cases([(question("PUT", MANIFEST).basic("bob", "builder"), 403)], plain, &says);
-            all.extend(by_token(
-                "PUT",
-                MANIFEST,
-                403,
-                "detail=\"repository:team/app:push; it was not granted",
-            ));
+            all.extend(by_token("PUT", MANIFEST, 403, "detail=\"repository:team/app:push was not granted"));
             all
         }
         Reason::MalformedReference => {
@@ -156,15 +152,13 @@ fn refusals(reason: Reason) -> Vec<Case> {
                 both(&basic("alice:wonderland")).map(|request| (request.header("X-Forwarded-Uri", "/"), 403));
             cases(requests, plain, &says)
         }
-        // Its connection is closed before it can ask: `closed` below.
-        Reason::UntrustedPeer => Vec::new(),
         Reason::ProxySecret => {
             let table = "proxy_secret_file = \"{dir}/secret\"\n[[upstream]]\ntype = \"bearer\"\ntoken_file = \"{dir}/upstream\"\n";
-            let says = ["must show the secret of proxy_secret_file"];
+            let says = ["must send the secret of proxy_secret_file"];
             // At /token no upstream credentials are given, and so no secret is required.
             let requests = [(question("GET", MANIFEST).basic("alice", "wonderland"), 403)];
             let mut all = cases(requests, || place(&users::two(), table, &BEARER), &says);
-            // Nothing of such a peer's headers is believed.
+            // The headers of such a peer are ignored.
             all.iter_mut().for_each(|case| case.says.push("client=\"127.0.0.1\""));
             all
         }
@@ -183,26 +177,31 @@ fn refusals(reason: Reason) -> Vec<Case> {
             let says = ["ERROR", "detail=\"authenticator crm", "user=\"carol\""];
             at_both(&basic("carol:sings"), [503, 503], || place("", table, &BEARER), &says)
         }
-        // The system would have to give no random numbers.
+        // Signing fails only if the system returns no random numbers, which a test cannot cause.
         Reason::TokenSigning => Vec::new(),
         Reason::UpstreamCredentials => upstream(),
         Reason::TokenRequest => {
             let other = (get("service=other.test").basic("alice", "wonderland"), 400);
             let mut all = cases([other], plain, &["detail=\"service is not the registry", "path=\"/token\""]);
             let account = (get("service=registry.test&account=bob").basic("alice", "wonderland"), 400);
-            all.extend(cases([account], plain, &["detail=\"account is another", "user=\"alice\""]));
+            all.extend(cases(
+                [account],
+                plain,
+                &["detail=\"account differs from the user", "user=\"alice\""],
+            ));
             let secret = (get("service=registry.test&password=wonderland"), 400);
-            all.extend(cases([secret], plain, &["detail=\"credentials do not belong into the URL"]));
+            all.extend(cases([secret], plain, &["detail=\"credentials do not belong in the URL"]));
             all
         }
         Reason::RefreshToken => {
             let form = post("grant_type=refresh_token&service=registry.test&refresh_token=s3cret");
-            cases([(form, 404)], plain, &["detail=\"refresh tokens are not issued", "path=\"/token\""])
+            cases([(form, 404)], plain, &["detail=\"refresh tokens are not supported", "path=\"/token\""])
         }
     }
 }
 
-/// A request with a token of bob's that was requested for more than he may do with team/app.
+/// Returns the cases of a request with a token of bob. The token was requested for more actions on team/app
+/// than bob is permitted.
 fn by_token(method: &str, uri: &str, status: u16, says: &'static str) -> Vec<Case> {
     let doorward = plain();
     let query = "service=registry.test&scope=repository:team/app:pull,push";
@@ -212,16 +211,16 @@ fn by_token(method: &str, uri: &str, status: u16, says: &'static str) -> Vec<Cas
     vec![Case { doorward, request, status, says: vec![says, "user=\"bob\""], _held: Vec::new() }]
 }
 
-/// So many checks come before the one that has to last.
+/// Number of checks that are queued before the last one.
 const BEFORE: usize = 6;
 
-/// One thread that hashes, one place for a user of a network, and checks that take a while.
+/// Returns the cases of a busy service: one hash thread, one check per user and network, and slow checks.
 fn busy() -> Vec<Case> {
     let file = users::line("alice", "wonderland", users::SLOW);
     let flags = ["--hash-threads", "1", "--hash-per-user-limit", "1", "--hash-wait-timeout", "60s"];
     let case = |(request, status)| {
         let doorward = place(&file, "", &[&BEARER[..], &flags].concat());
-        // The last one waits behind those for others.
+        // The last check waits behind the checks of other users.
         let others = (0..BEFORE).map(|number| format!("other{number}"));
         let held = others.chain(["alice".to_owned()]).map(|user| {
             let mut client = doorward.client();
@@ -237,7 +236,7 @@ fn busy() -> Vec<Case> {
     both(&basic("alice:other")).into_iter().zip([403, 429]).map(case).collect()
 }
 
-/// A registry of ECR's whose token can't be fetched.
+/// Returns the cases of an ECR upstream whose token cannot be fetched.
 fn upstream() -> Vec<Case> {
     if !cfg!(feature = "ecr") {
         return Vec::new();

@@ -1,8 +1,8 @@
 //! No output contains a secret.
 
+mod config;
 mod leaking_service;
 mod marks;
-mod settings;
 
 use std::fs;
 use std::path::Path;
@@ -16,13 +16,13 @@ use crate::support::client::Request;
 use crate::support::doorward::{Doorward, doorward};
 use crate::support::{eventually, free_port};
 
-/// A running doorward, the services that it asks, and all that it has said so far.
+/// A running doorward, the service that it calls, and all its output so far.
 struct SecretsSetup {
     doorward: Doorward,
     service: Api,
     collected: CollectedOutput,
     settings: String,
-    asked: u8,
+    logins: u8,
     mended: usize,
 }
 
@@ -39,18 +39,18 @@ impl SecretsSetup {
             "--hash-wait-timeout",
             "20s",
         ];
-        // Whatever was counted against one case must not refuse the next.
+        // The failures of one case must not throttle the next one.
         let bounds = ["--throttle-user-failures", "1000", "--throttle-network-failures", "1000"];
         let time = ["--proxy-read-timeout", "100s", "--htpasswd-insecure-formats", "plain"];
         let all = [&flags[..], &more, &bounds, &time].concat();
         let doorward = Doorward::start_in(dir, &all);
-        Self { doorward, service, collected: CollectedOutput::default(), settings, asked: 0, mended: 0 }
+        Self { doorward, service, collected: CollectedOutput::default(), settings, logins: 0, mended: 0 }
     }
 
-    /// Asks as nginx does, from a network of its own each time: the status.
+    /// Sends a login as nginx does, each time from another network, and returns the status.
     fn log_in(&mut self, user: &str, password: &str) -> u16 {
-        self.asked = self.asked.wrapping_add(1);
-        let from = format!("192.0.2.{}", self.asked);
+        self.logins = self.logins.wrapping_add(1);
+        let from = format!("192.0.2.{}", self.logins);
         let request = Request::auth().header("X-Original-URI", "/v2/").header("X-Original-Method", "GET");
         let answer = self.doorward.ask(&request.from(&from).basic(user, password));
         self.collected.keep(&format!("the answer to {user}"), format!("{answer:?}\n{}", answer.text()));
@@ -60,29 +60,31 @@ impl SecretsSetup {
         answer.status
     }
 
-    /// Asks each authenticator for its own user, until it is asked again: one that counts as down
-    /// would not see the next case.
+    /// Logs in until the authenticator is called again. If it counts as down, the next case would not reach
+    /// it.
     fn mend(&mut self, variant: &str) {
         let password = secret(variant);
         eventually(&format!("{variant} is asked again"), || {
             self.mended += 1;
-            // Another user each time, or the cache would answer.
+            // Each login uses another user, because the cache would answer otherwise.
             let user = format!("{variant}-good-{}", self.mended);
             (self.log_in(&user, &password) == 200).then_some(())
         });
     }
 
-    /// Waits until the log has the line of this user's refusal, which gives this reason where the
-    /// service is in trouble.
+    /// Waits until the log has the refusal of this user. If the service failed, the line must give this
+    /// reason.
     fn logged(&self, user: &str, detail: &str, status: u16) {
         let line = eventually(&format!("the log has {user}"), || {
             let (log, user) = (self.doorward.log(), user.to_owned() + "\"");
-            log.lines().find(|line| line.contains("refused") && line.contains(&user)).map(str::to_owned)
+            log.lines()
+                .find(|line| line.contains("request denied") && line.contains(&user))
+                .map(str::to_owned)
         });
         assert!(status == 401 || line.contains(detail), "{user}: {detail}: {line}");
     }
 
-    /// Everything else that it tells.
+    /// Collects all other outputs.
     fn collect(&mut self) {
         for path in ["/metrics", "/readyz", "/livez", "/nothing"] {
             let answer = self.doorward.admin(&Request::get(path));
@@ -114,10 +116,10 @@ impl SecretsSetup {
     }
 }
 
-/// The settings, the keys that they name, and the htpasswd file: where the settings are.
+/// Writes the settings, the files that they name, and the htpasswd file. Returns the path of the settings.
 fn write(dir: &Path, service: &Api) -> String {
     fs::write(dir.join("service-key"), secret("service-key") + "\n").unwrap();
-    // Whole lines and damaged ones.
+    // Valid and damaged lines.
     let lines = [
         format!("staff:{{PLAIN}}{}", secret("staff")),
         format!("bare:{}", secret("bare")),
@@ -125,8 +127,8 @@ fn write(dir: &Path, service: &Api) -> String {
         format!("odd:{{CRYPT}}{}", secret("odd")),
     ];
     fs::write(dir.join("htpasswd"), lines.join("\n") + "\n").unwrap();
-    let nobody = format!("http://127.0.0.1:{}", free_port());
-    let text = settings::text(dir, &service.url(), &nobody);
+    let unused = format!("http://127.0.0.1:{}", free_port());
+    let text = config::text(dir, &service.url(), &unused);
     let path = dir.join("doorward.toml");
     fs::write(&path, text).unwrap();
     path.display().to_string()
@@ -152,14 +154,14 @@ fn no_output_contains_a_secret_on_success_or_failure() {
             }
         }
         assert!(setup.service.count() > VARIANTS.len() * KINDS.len());
-        // Whom nobody knows gets to those that nobody listens for, until they count as down.
+        // Unknown users reach the authenticator without a listener, until it counts as down.
         for n in 0..8 {
             assert_eq!(setup.log_in(&format!("nobody-{n}"), &secret("nobody")), 503);
             setup.logged(&format!("nobody-{n}"), "authenticator gone: ", 503);
         }
-        assert!(setup.doorward.log().contains("authenticator gone: can't connect: "));
+        assert!(setup.doorward.log().contains("authenticator gone: cannot connect: "));
         assert!(setup.doorward.log().contains("authenticator down"));
-        // What can't be placed in a header, in JSON, or anywhere.
+        // Passwords that cannot be encoded in a header, in JSON, or at all.
         for end in ["\r\nX-More: 1", " ", "\u{e9}", "\t", "{username}", "%00", "\\", "\""] {
             let status = setup.log_in("nobody", &(secret("strange") + end));
             assert!(matches!(status, 401 | 503), "{end:?}: {status}");
@@ -174,7 +176,7 @@ fn settings_errors_contain_no_secret() {
     let dir: TempDir = tempfile::tempdir().unwrap();
     let mut collected = CollectedOutput::default();
     let service = Api::start(leaking_service::answer);
-    for (file, faulty) in settings::faulty(dir.path(), &service.url()) {
+    for (file, faulty) in config::faulty(dir.path(), &service.url()) {
         let path = dir.path().join("faulty.toml");
         fs::write(&path, faulty).unwrap();
         let path = path.to_str().unwrap();

@@ -45,10 +45,7 @@ fn malformed_reference_is_reported_only_to_users_with_the_permission_field_c15()
     assert_eq!((answer.status, answer.header("x-auth-error")), (403, Some("MANIFEST_UNKNOWN")));
     assert_eq!(setup.ask("-", "PUT", "/v2/public/base/manifests/.x").status, 401);
     let log = setup.doorward.log();
-    assert!(
-        log.contains("reason=\"malformed_credentials\"") && log.contains("the tag is malformed"),
-        "{log}"
-    );
+    assert!(log.contains("reason=\"malformed_reference\"") && log.contains("the tag is malformed"), "{log}");
     assert!(
         setup.doorward.metric("doorward_verdicts_total{verdict=\"forbid\",reason=\"malformed_reference\"}")
             >= 10.0

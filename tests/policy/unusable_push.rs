@@ -19,7 +19,7 @@ fn check_warns_about_a_push_grant_without_a_pull_grant_field_d6() {
         let path = folder.add_file("policy.toml", &policy);
         let output = run_bare(&["check", "--policy", &path]);
         assert_eq!(output.code, Some(0), "{output:?}");
-        let warning = format!("{path}:1: warning: a push requires pull too");
+        let warning = format!("{path}:1: warning: a push also requires pull");
         assert_eq!(output.stdout.contains(&warning), warned, "{policy}: {output:?}");
         // What check warns of is what is refused.
         let asked = ["explain", "--policy", &path, "ci", "POST", "/v2/team/app/blobs/uploads/"];
@@ -44,7 +44,7 @@ fn check_and_key_new_warn_about_a_scope_with_push_only_field_n2() {
         let output = run_bare(&arguments);
         assert_eq!(output.code, Some(0), "{output:?}");
         assert_eq!(
-            output.stderr.contains("--scope: warning: a push requires pull too"),
+            output.stderr.contains("--scope: warning: a push also requires pull"),
             warned,
             "{scope:?}: {output:?}"
         );
@@ -53,7 +53,7 @@ fn check_and_key_new_warn_about_a_scope_with_push_only_field_n2() {
     let check = run_bare(&["check", "--api-keys", &keys]);
     assert_eq!(check.code, Some(0), "{check:?}");
     let lines: Vec<bool> = (1..=5)
-        .map(|line| check.stdout.contains(&format!("{keys}:{line}: warning: a push requires pull")))
+        .map(|line| check.stdout.contains(&format!("{keys}:{line}: warning: a push also requires pull")))
         .collect();
     assert_eq!(lines, [true, false, false, true, false], "{check:?}");
 }

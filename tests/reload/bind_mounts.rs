@@ -13,7 +13,7 @@ use crate::support::{eventually, users};
 
 const HERE: &str = "192.0.2.1";
 
-/// Every file that is watched: its name, and what it holds. The signing keys are made by the command.
+/// Name and content of every file that is polled. The command creates the signing keys.
 const FILES: [(&str, &str); 6] = [
     ("htpasswd", ""),
     ("policy.toml", "[[grant]]\nwho = \"authenticated\"\nrepositories = [\"**\"]\nactions = [\"pull\"]\n"),
@@ -24,17 +24,18 @@ const FILES: [(&str, &str); 6] = [
 ];
 
 /// What the log says at the start of each that is mounted by itself, and `/readyz` of one that was replaced.
-const ALONE: &str = "is mounted by itself: a file that takes its place where it is mounted from is not seen";
-const REPLACED: &str = "was replaced or moved where it is mounted from, and the old file is still in force";
+const ALONE: &str = "mounted as a single file, replacements outside the mount not detected";
+const REPLACED: &str = "replaced outside its mount, old file still active";
 
-/// doorward with all files mounted one by one, and the folder that they are mounted from.
+/// doorward with every file mounted by itself, and the folder that contains the sources.
 struct BindMountSetup {
     doorward: Doorward,
     outside: TempDir,
 }
 
 impl BindMountSetup {
-    /// In a namespace of its own; `is_link` has the paths that doorward knows be links to the mounts.
+    /// Starts doorward in its own mount namespace. If `is_link` is true, the configured paths are links to
+    /// the mounts.
     fn start(unshare: &[String], outside: TempDir, is_link: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut mounts = Mounts::new(unshare);
@@ -84,7 +85,7 @@ impl BindMountSetup {
         self.outside.path().join(name)
     }
 
-    fn is_told(&self, name: &str) {
+    fn assert_replacement_reported(&self, name: &str) {
         eventually(&format!("/readyz tells that {name} was replaced"), || {
             let answer = self.doorward.ready();
             assert_eq!(answer.status, 200);
@@ -94,14 +95,14 @@ impl BindMountSetup {
             let log = self.doorward.log();
             log.lines().find(|line| line.contains("ERROR") && line.contains(REPLACED)).map(str::to_owned)
         });
-        assert!(line.trim_end().ends_with(&format!("/{name}")), "{line}");
+        assert!(line.contains(&format!("/{name} remedy=")), "{line}");
     }
 }
 
-/// Replaces the first by the second.
+/// Replaces the first file by the second.
 type Replace = fn(&Path, &Path);
 
-/// Ways in which a file is replaced outside. In three of them the old file keeps a name.
+/// Ways to replace a file outside. In three of them the old file keeps a name.
 fn presentations() -> [(&'static str, Replace); 5] {
     [
         ("renamed over", |old, new| fs::rename(new, old).unwrap()),
@@ -125,7 +126,7 @@ fn presentations() -> [(&'static str, Replace); 5] {
     ]
 }
 
-/// Folders on the disk and, if there is one, in memory.
+/// Returns a folder on disk and, if possible, one in memory.
 fn outsides() -> Vec<TempDir> {
     let memory = Path::new("/dev/shm");
     let folders = [Some(tempfile::tempdir().unwrap()), tempfile::tempdir_in(memory).ok()];
@@ -144,7 +145,7 @@ fn bind_mounted_file_is_warned_about_and_reported_when_replaced_field_o3() {
         let new = setup.at("new");
         fs::copy(setup.at(name), &new).unwrap();
         fs::rename(&new, setup.at(name)).unwrap();
-        setup.is_told(name);
+        setup.assert_replacement_reported(name);
     }
 }
 
@@ -154,7 +155,7 @@ fn replaced_bind_mounted_file_is_reported_while_a_removed_user_stays_admitted_fi
     for (number, (way, replace)) in presentations().into_iter().enumerate() {
         for (kind, outside) in outsides().into_iter().enumerate() {
             {
-                // Through a link with every second one.
+                // Every second setup uses links.
                 let setup = BindMountSetup::start(&unshare, outside, (number + kind) % 2 == 1);
                 let secret = FILES[5].1.trim();
                 let bob = || {
@@ -167,12 +168,12 @@ fn replaced_bind_mounted_file_is_reported_while_a_removed_user_stays_admitted_fi
                 assert_eq!(bob(), 200, "{way}");
                 fs::write(setup.at("new"), users::alice()).unwrap();
                 replace(&setup.at("htpasswd"), &setup.at("new"));
-                setup.is_told("htpasswd");
+                setup.assert_replacement_reported("htpasswd");
                 assert_eq!(bob(), 200, "{way}: the kernel shows the old file");
                 eventually("it counts as stale", || {
                     (setup.doorward.metric("doorward_htpasswd_outdated") == 1.0).then_some(())
                 });
-                // A SIGHUP, by which an operator wants it taken, says so again.
+                // A SIGHUP requests a reload, so the message is logged again.
                 let told = || setup.doorward.log().matches(REPLACED).count();
                 assert_eq!(told(), 1, "{way}: once");
                 setup.doorward.signal(Signal::HUP);
@@ -200,7 +201,7 @@ fn replaced_file_in_a_mounted_folder_is_reloaded_without_a_warning_field_o3() {
     fs::write(outside.path().join("htpasswd"), users::two()).unwrap();
     fs::create_dir(dir.path().join("conf")).unwrap();
     symlink("conf/htpasswd", dir.path().join("htpasswd")).unwrap();
-    // It is not there before it is mounted.
+    // The file does not exist before it is mounted.
     fs::write(dir.path().join("conf/htpasswd"), "").unwrap();
     let mut mounts = Mounts::new(&unshare);
     mounts.bind(outside.path(), &dir.path().join("conf"));

@@ -1,4 +1,4 @@
-//! One rule for an emptied file.
+//! An emptied file is handled in one way for all kinds of files.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ fn emptied_file_takes_effect_within_two_seconds_and_is_reported_in_every_output_
         eventually("bob is refused", || {
             (doorward.log_in("bob", "builder", "192.0.2.1") == 401).then_some(())
         });
-        // The promise is two seconds; a machine that runs other tests may take one more.
+        // The documented limit is two seconds. A machine that runs other tests may take one more.
         assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
         let ready = eventually("it is told", || {
             let answer = doorward.ready();
@@ -30,7 +30,7 @@ fn emptied_file_takes_effect_within_two_seconds_and_is_reported_in_every_output_
         let log = doorward.log();
         let line = log.lines().find(|line| line.contains("the htpasswd file has no users")).unwrap();
         assert!(line.contains("WARN"), "{line}");
-        // The same at a start, and of check.
+        // The same holds at start and for `check`.
         let again = Doorward::start(content, &[]);
         assert!(again.log().contains("the htpasswd file has no users"), "{}", again.log());
         assert!(again.ready().text().contains("the htpasswd file has no users"));
@@ -76,13 +76,13 @@ fn emptied_group_and_api_key_files_take_effect_within_two_seconds_field_m3() {
     eventually("alice is in no group", || (ask("wonderland") == 403).then_some(()));
     let told = doorward.log();
     assert!(
-        told.contains("the file of keys has no keys") && told.contains("the group file has no groups"),
+        told.contains("the API key file has no keys") && told.contains("the group file has no groups"),
         "{told}"
     );
     eventually("it is told", || doorward.ready().text().contains("degraded").then_some(()));
     let check = folder.run(&["check", "--policy", &policy, "--groups", &groups, "--api-keys", &keys], "");
     assert_eq!(check.code, Some(0), "{check:?}");
-    for note in ["note: the group file has no groups", "note: the file of keys has no keys"] {
+    for note in ["note: the group file has no groups", "note: the API key file has no keys"] {
         assert!(check.stdout.contains(note), "{check:?}");
     }
 }

@@ -11,7 +11,7 @@ fn flush(doorward: &Doorward, query: &str) -> (u16, String) {
     (answer.status, answer.text().to_owned())
 }
 
-/// How often each file is looked at, so that nothing but the flush finds the change in time.
+/// A long poll interval, so that only the flush finds the change in time.
 const SELDOM: [&str; 2] = ["--reload-poll-interval", "1h"];
 
 #[test]
@@ -23,7 +23,7 @@ fn flush_after_a_removal_is_answered_once_the_removal_has_taken_effect_field_n3(
         assert_eq!(flush(&doorward, query), (204, String::new()), "{query}");
         assert_eq!(doorward.log_in("bob", "builder", "192.0.2.1"), 401, "{query}");
         assert_eq!(doorward.log_in("alice", "wonderland", "192.0.2.1"), 200, "{query}");
-        // In place, and emptied.
+        // The file is emptied in place.
         fs::write(doorward.htpasswd(), "").unwrap();
         assert_eq!(flush(&doorward, query).0, 204, "{query}");
         assert_eq!(doorward.log_in("alice", "wonderland", "192.0.2.1"), 401, "{query}");
@@ -37,7 +37,7 @@ fn flush_with_an_invalid_file_reports_it_and_flushes_field_n3() {
     users::put(&doorward.htpasswd(), "bob\nalice\n");
     let (status, told) = flush(&doorward, "?user=bob");
     assert_eq!(status, 503, "{told}");
-    assert!(told.contains("the htpasswd file can't be used; the last good one is in force"), "{told}");
+    assert!(told.contains("the htpasswd file cannot be used; the last valid content is active"), "{told}");
     assert_eq!(doorward.log_in("bob", "builder", "192.0.2.1"), 200);
     assert_eq!(doorward.hashes(), 2.0, "bob was flushed");
     users::put(&doorward.htpasswd(), users::alice());

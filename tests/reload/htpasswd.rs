@@ -10,19 +10,19 @@ use crate::support::{eventually, users};
 
 const HERE: &str = "192.0.2.1";
 
-/// Looks often, so that the tests are quick.
+/// A short poll interval, so that the tests are quick.
 const POLL: [&str; 2] = ["--reload-poll-interval", "100ms"];
 
-/// Looks only when it is told to.
+/// A long poll interval, so that only a signal causes a reload.
 const NEVER: [&str; 2] = ["--reload-poll-interval", "1h"];
 
-/// Waits until a log-in has this status. Each try is a failure of the same kind, which counts once.
+/// Waits until a login has this status. Every attempt is the same failure, which counts only once.
 fn await_log_in(doorward: &Doorward, user: &str, password: &str, status: u16) {
     let what = format!("{user} with {password} gets {status}");
     eventually(&what, || (doorward.log_in(user, password, HERE) == status).then_some(()));
 }
 
-/// Waits until `/readyz`, which stays 200, has this body, but for since when it is so.
+/// Waits until `/readyz` has this body, without its time. The status must stay 200.
 fn await_ready(doorward: &Doorward, body: &str) {
     eventually(&format!("/readyz says {body:?}"), || {
         let answer = doorward.ready();
@@ -36,7 +36,7 @@ fn await_ready(doorward: &Doorward, body: &str) {
     });
 }
 
-/// Waits for a figure: it is set a moment after the users are.
+/// Waits for a metric, which is updated a moment after the users.
 fn await_figure(doorward: &Doorward, name: &str, value: f64) {
     eventually(&format!("{name} is {value}"), || (doorward.metric(name) == value).then_some(()));
 }
@@ -59,7 +59,7 @@ fn file_edited_in_place_is_reloaded() {
     let doorward = Doorward::start(&users::alice(), &POLL);
     fs::write(doorward.htpasswd(), users::two()).unwrap();
     await_log_in(&doorward, "bob", "builder", 200);
-    // Apache's tool edits in place too.
+    // The Apache tool also edits in place.
     users::htpasswd(&doorward.htpasswd(), &["-B", "-C", "4"], "carol", "sings");
     await_log_in(&doorward, "carol", "sings", 200);
     assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
@@ -117,18 +117,18 @@ fn cached_rejection_ends_when_the_user_is_added() {
     await_log_in(&doorward, "bob", "builder", 200);
 }
 
-/// Puts something in the file's place that can't be used, and then a good file.
+/// Replaces the file by an unusable one, and then by a valid one.
 fn assert_survives(spoil: impl Fn(&Doorward), reason: &str) {
     let doorward = Doorward::start(&users::two(), &POLL);
     assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
     spoil(&doorward);
-    await_ready(&doorward, &format!("ready, degraded: {reason}; the last good one is in force\n"));
+    await_ready(&doorward, &format!("ready, degraded: {reason}; the last valid content is active\n"));
     assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200, "from the cache");
     assert_eq!(doorward.log_in("bob", "builder", HERE), 200, "from the last good file");
     assert_eq!(doorward.log_in("bob", "wonderland", HERE), 401);
     await_figure(&doorward, "doorward_htpasswd_outdated", 1.0);
     await_figure(&doorward, "doorward_htpasswd_reload_failures_total", 1.0);
-    assert!(doorward.log().contains("htpasswd file not reloaded, the last good one stays in force"));
+    assert!(doorward.log().contains("htpasswd file not reloaded, last valid content stays active"));
     if doorward.htpasswd().is_dir() {
         fs::remove_dir(doorward.htpasswd()).unwrap();
     }
@@ -143,19 +143,22 @@ fn assert_survives(spoil: impl Fn(&Doorward), reason: &str) {
 
 #[test]
 fn removed_file_keeps_the_last_valid_users() {
-    assert_survives(|doorward| fs::remove_file(doorward.htpasswd()).unwrap(), "the htpasswd file is gone");
+    assert_survives(|doorward| fs::remove_file(doorward.htpasswd()).unwrap(), "the htpasswd file is missing");
 }
 
 #[test]
 fn garbage_file_keeps_the_last_valid_users() {
     let rubbish = [0x7f, b'E', b'L', b'F', 0, 1, 2, 0xff, b'\n', 0, 0xfe].repeat(100);
-    assert_survives(|doorward| users::put(&doorward.htpasswd(), &rubbish), "the htpasswd file can't be used");
+    assert_survives(
+        |doorward| users::put(&doorward.htpasswd(), &rubbish),
+        "the htpasswd file cannot be used",
+    );
 }
 
 #[test]
 fn file_without_a_usable_line_keeps_the_last_valid_users() {
     let line = "alice:$2y$99$cut\nbob:\n";
-    assert_survives(|doorward| users::put(&doorward.htpasswd(), line), "the htpasswd file can't be used");
+    assert_survives(|doorward| users::put(&doorward.htpasswd(), line), "the htpasswd file cannot be used");
 }
 
 #[test]
@@ -164,7 +167,7 @@ fn directory_in_place_of_the_file_keeps_the_last_valid_users() {
         fs::remove_file(doorward.htpasswd()).unwrap();
         fs::create_dir(doorward.htpasswd()).unwrap();
     };
-    // Between the two it may be seen gone, which is a failure of its own: so in one step.
+    // The exchange is atomic, because a missing file would be another failure.
     let swap = |doorward: &Doorward| {
         let aside = doorward.folder().join("aside");
         fs::create_dir(&aside).unwrap();
@@ -175,7 +178,7 @@ fn directory_in_place_of_the_file_keeps_the_last_valid_users() {
             spoil(doorward);
         }
     };
-    assert_survives(swap, "the htpasswd file can't be read");
+    assert_survives(swap, "the htpasswd file cannot be read");
 }
 
 #[test]
@@ -196,7 +199,7 @@ fn invalid_line_in_a_new_file_affects_only_its_user() {
     assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
     await_figure(&doorward, "doorward_htpasswd_invalid_lines", 1.0);
     await_ready(&doorward, READY);
-    let said = "htpasswd:2:5: the $apr1$ hash is cut short or damaged";
+    let said = "htpasswd:2:5: the $apr1$ hash is truncated or malformed";
     eventually("the log names the line", || doorward.log().contains(said).then_some(()));
 }
 
@@ -211,13 +214,13 @@ fn emptied_file_takes_effect_within_two_seconds_and_is_reported_field_m3_n1_c18(
         assert!(after >= Duration::from_secs(1), "a tool may be between truncating and writing: {after:?}");
         assert!(after <= Duration::from_secs(2), "{after:?}");
         await_figure(&doorward, "doorward_htpasswd_users", 0.0);
-        await_ready(&doorward, "ready, degraded: the htpasswd file has no users, so it admits nobody\n");
+        await_ready(&doorward, "ready, degraded: the htpasswd file has no users, so it accepts no login\n");
         fs::write(doorward.htpasswd(), users::alice()).unwrap();
         await_log_in(&doorward, "alice", "wonderland", 200);
         await_ready(&doorward, READY);
     }
     let log = doorward.log();
-    let told = log.lines().filter(|line| line.contains("has no users, so it admits nobody"));
+    let told = log.lines().filter(|line| line.contains("has no users, so it accepts no login"));
     assert_eq!(told.inspect(|line| assert!(line.contains(" WARN "), "{line}")).count(), 2, "{log}");
 }
 
@@ -244,7 +247,7 @@ fn start_check_and_reload_treat_a_file_without_users_alike_field_n1() {
         let doorward = Doorward::start(text, &POLL);
         let path = doorward.htpasswd().display().to_string();
         assert_eq!(doorward.log_in("alice", "wonderland", HERE), 401);
-        let note = "the htpasswd file has no users, so it admits nobody";
+        let note = "the htpasswd file has no users, so it accepts no login";
         let check = crate::support::doorward::doorward(&["check", "--htpasswd", &path]);
         assert_eq!((check.code, check.stdout.contains(note)), (Some(0), told), "{check:?}");
         assert_eq!(doorward.ready().text().contains(note), told, "{text:?}");

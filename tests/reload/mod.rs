@@ -4,3 +4,4 @@ mod bind_mounts;
 mod emptied_files;
 mod flush;
 mod htpasswd;
+mod settings;

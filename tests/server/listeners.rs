@@ -5,23 +5,23 @@ use crate::support::doorward::{Doorward, doorward};
 use crate::support::process::Output;
 use crate::support::users;
 
-/// What ended with a fault: code 1, nothing on stdout, and on stderr this line.
-pub(crate) fn assert_fault(output: &Output, line: &str) {
+/// Checks that the program failed: status 1, no output on stdout, and this line on stderr.
+pub(crate) fn assert_error(output: &Output, line: &str) {
     assert_eq!(output.code, Some(1), "{output:?}");
     let found = output.stderr.lines().any(|said| said.ends_with(line));
     assert!(found, "wanted: {line}\n   got: {}", output.stderr);
     assert!(!output.stderr.contains("panicked"), "{output:?}");
-    assert!(!output.stderr.contains("doorward is ready"), "{output:?}");
+    assert!(!output.stderr.contains("doorward started"), "{output:?}");
 }
 
-/// A folder with a good htpasswd file in it.
+/// Returns a folder with a valid htpasswd file.
 pub(crate) fn folder() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("htpasswd"), users::alice()).unwrap();
     dir
 }
 
-/// `doorward serve` with a good htpasswd file and these flags, which it must not survive.
+/// Runs `doorward serve` with a valid htpasswd file and these flags, which must make it fail.
 fn serve(flags: &[&str]) -> Output {
     let dir = folder();
     let htpasswd = dir.path().join("htpasswd");
@@ -33,10 +33,10 @@ fn port_in_use_is_reported_with_the_remedy() {
     let other = Doorward::start(&users::alice(), &[]);
     let Address::Tcp(address) = other.address else { panic!("not TCP") };
     let output = serve(&["--listen", &address.to_string()]);
-    assert_fault(
+    assert_error(
         &output,
         &format!(
-            "doorward: {address}: the address is in use; stop the program that uses it, or choose another with --listen"
+            "doorward: {address}: the address is in use; stop the other program, or set another address with --listen"
         ),
     );
     assert_eq!(other.log_in("alice", "wonderland", "192.0.2.1"), 200);
@@ -48,11 +48,9 @@ fn socket_of_a_running_process_is_not_replaced() {
     let socket = unix(&dir.path().join("doorward.sock"));
     let other = Doorward::start(&users::alice(), &["--listen", &socket]);
     let output = serve(&["--listen", &socket]);
-    assert_fault(
+    assert_error(
         &output,
-        &format!(
-            "doorward: {socket}: a process that is alive listens on this socket; stop it, or choose another path"
-        ),
+        &format!("doorward: {socket}: another process listens on this socket; stop it, or set another path"),
     );
     assert_eq!(other.log_in("alice", "wonderland", "192.0.2.1"), 200);
 }
@@ -78,10 +76,10 @@ fn listen_path_that_is_not_a_socket_is_never_removed() {
     for path in [&file, &link, &dir.path().to_owned()] {
         let output = serve(&["--listen", &unix(path)]);
         let line = format!(
-            "doorward: {}: there is something that is not a socket; remove it, or choose another path",
+            "doorward: {}: the path exists and is not a socket; remove it, or set another path",
             unix(path)
         );
-        assert_fault(&output, &line);
+        assert_error(&output, &line);
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "letters");
 }
@@ -92,7 +90,10 @@ fn socket_in_a_missing_folder_is_an_error() {
     let socket = unix(&dir.path().join("nowhere/doorward.sock"));
     let output = serve(&["--listen", &socket]);
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(output.stderr.starts_with(&format!("doorward: {socket}: can't listen there: ")), "{output:?}");
+    assert!(
+        output.stderr.starts_with(&format!("doorward: {socket}: cannot listen on this address: ")),
+        "{output:?}"
+    );
 }
 
 #[test]
@@ -100,12 +101,12 @@ fn non_loopback_listener_without_trusted_peers_is_refused() {
     for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8000"] {
         let output = serve(&["--listen", listen]);
         let line = format!(
-            "--listen: {listen} can be reached from other machines, and whoever reaches it could ask in nginx's name: set trusted_peers to nginx's address or network, e.g. trusted_peers = [\"10.0.0.7\"]"
+            "--listen: other machines can reach {listen}: every client that reaches it could pose as nginx; set trusted_peers to the address or network of nginx, e.g. trusted_peers = [\"10.0.0.7\"]"
         );
         assert_eq!(output.code, Some(2), "{output:?}");
         assert!(output.stderr.lines().any(|said| said.ends_with(&line)), "{output:?}");
     }
-    // One among others is enough.
+    // One such address among several is enough.
     let output = serve(&["--listen", "127.0.0.1:0", "--listen", "0.0.0.0:0"]);
     assert!(output.stderr.contains("trusted_peers"), "{output:?}");
 }
@@ -114,14 +115,14 @@ fn non_loopback_listener_without_trusted_peers_is_refused() {
 fn non_loopback_listener_with_trusted_peers_starts() {
     let doorward =
         Doorward::start(&users::alice(), &["--listen", "0.0.0.0:0", "--trusted-peers", "127.0.0.1"]);
-    assert!(doorward.log().contains("doorward is ready"));
+    assert!(doorward.log().contains("doorward started"));
 }
 
 #[test]
 fn non_loopback_admin_listener_requires_its_own_peers() {
     let output =
         serve(&["--listen", "127.0.0.1:0", "--admin-listen", "0.0.0.0:0", "--trusted-peers", "127.0.0.1"]);
-    let line = "--admin-listen: 0.0.0.0:0 can be reached from other machines: set admin.trusted_peers to those that may read the metrics";
+    let line = "--admin-listen: other machines can reach 0.0.0.0:0: set admin.trusted_peers to the peers that can read the metrics";
     assert!(output.stderr.lines().any(|said| said.ends_with(line)), "{output:?}");
 }
 
@@ -131,7 +132,7 @@ fn non_loopback_token_listener_requires_its_own_peers() {
         ["--listen", "127.0.0.1:0", "--trusted-peers", "127.0.0.1", "--admin-trusted-peers", "127.0.0.1"];
     let output = serve(&[&peers[..], &["--public-listen", "[::]:0"]].concat());
     assert_eq!(output.code, Some(2), "{output:?}");
-    assert!(output.stderr.contains("--public-listen: [::]:0 can be reached"), "{output:?}");
+    assert!(output.stderr.contains("--public-listen: other machines can reach [::]:0"), "{output:?}");
     assert!(output.stderr.contains("set public.trusted_peers"), "{output:?}");
 }
 
@@ -140,7 +141,7 @@ fn non_loopback_listener_without_tls_is_warned_about_at_start_and_by_check() {
     let open = ["--listen", "0.0.0.0:0", "--trusted-peers", "127.0.0.1"];
     let doorward_ = Doorward::start(&users::alice(), &open);
     let warned = |log: &str, key: &str| {
-        log.lines().any(|line| line.contains("has no TLS") && line.contains(&format!("setting=\"{key}\"")))
+        log.lines().any(|line| line.contains("without TLS") && line.contains(&format!("setting=\"{key}\"")))
     };
     assert!(warned(&doorward_.log(), "listen"), "{}", doorward_.log());
     assert!(!warned(&doorward_.log(), "admin.listen") && !warned(&doorward_.log(), "public.listen"));
@@ -165,7 +166,8 @@ fn upstream_credentials_without_a_proxy_secret_are_refused_with_the_remedy_field
     std::fs::write(at("token"), "s3cret").unwrap();
     std::fs::write(at("doorward.toml"), format!("htpasswd.file = \"{}\"\n{table}", at("htpasswd"))).unwrap();
     for command in ["serve", "check"] {
-        // A unix socket too: a published location would reach doorward through the proxy's own socket.
+        // A unix socket is also refused, because a published location reaches doorward through the socket of
+        // the proxy.
         let socket = unix(&dir.path().join("doorward.sock"));
         let output = doorward(&[command, "--config", &at("doorward.toml"), "--listen", &socket]);
         assert_eq!(output.code, Some(1), "{output:?}");
@@ -192,18 +194,21 @@ fn tokens_without_a_token_listener_are_refused_with_the_remedy() {
     assert_eq!(doorward(&["signing-key", "init", "--signing-keys", keys]).code, Some(0));
     let flags = ["--listen", "127.0.0.1:0", "--token-signing-keys", keys, "--token-service", "registry.test"];
     let output = serve(&flags);
-    assert!(output.stderr.contains("--token-signing-keys: set public.listen too"), "{output:?}");
+    assert!(
+        output.stderr.contains("--token-signing-keys: public.listen is missing: set it to"),
+        "{output:?}"
+    );
 }
 
 #[test]
 fn trusted_peers_that_cover_every_address_are_refused() {
-    for everybody in ["0.0.0.0/0", "::/0"] {
-        let output = serve(&["--listen", "127.0.0.1:0", "--trusted-peers", everybody]);
+    for any_address in ["0.0.0.0/0", "::/0"] {
+        let output = serve(&["--listen", "127.0.0.1:0", "--trusted-peers", any_address]);
         assert_eq!(output.code, Some(2), "{output:?}");
         assert!(
             output
                 .stderr
-                .contains("--trusted-peers: it is everybody: name the addresses that nginx asks from")
+                .contains("--trusted-peers: must not be all addresses; name those from which nginx connects")
         );
     }
 }
@@ -220,9 +225,9 @@ fn misleading_realm_is_refused_pitfall_p36() {
 #[test]
 fn start_without_an_authenticator_is_an_error_with_the_remedy() {
     for command in ["serve", "check"] {
-        assert_fault(
+        assert_error(
             &doorward(&[command]),
-            "doorward: no htpasswd file is set: use --htpasswd FILE, DOORWARD_HTPASSWD, or htpasswd = \"FILE\" in the settings; or an [[authenticator]] there",
+            "doorward: no source of users is set: use --htpasswd FILE, DOORWARD_HTPASSWD, or htpasswd.file = \"FILE\" or an [[authenticator]] in the settings file",
         );
     }
 }

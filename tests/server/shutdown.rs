@@ -6,7 +6,7 @@ use crate::support::client::{Client, OF_DOORWARD, Request, unix};
 use crate::support::doorward::Doorward;
 use crate::support::{eventually, users};
 
-/// Sends a request whose check takes a while, and returns when that has begun.
+/// Sends a request with a slow check, and returns when the check has begun.
 fn in_flight(doorward: &Doorward) -> Client {
     let mut client = doorward.client();
     client.send(&Request::auth().basic("alice", "wonderland").bytes()).unwrap();
@@ -28,7 +28,7 @@ fn request_in_flight_is_answered_before_shutdown() {
         });
         assert_eq!(client.receive(false).unwrap().status, 200, "{signal:?}");
         assert_eq!(doorward.wait(), Some(0), "{signal:?}: {}", doorward.log());
-        assert!(doorward.log().contains("doorward has ended"));
+        assert!(doorward.log().contains("doorward stopped"));
     }
 }
 
@@ -79,7 +79,7 @@ fn user_signals_are_logged_and_ignored_at_any_time_field_o9() {
         logged(&doorward, name);
         assert_eq!(doorward.log_in("alice", "wonderland", "192.0.2.1"), 200);
     }
-    // Also while a shutdown waits: it goes on, and is not cut short.
+    // The signal does not shorten or stop a shutdown in progress.
     doorward.signal(Signal::TERM);
     eventually("it drains", || (doorward.ready().status == 503).then_some(()));
     for _ in 0..3 {

@@ -13,7 +13,7 @@ fn slowly_sent_request_head_is_closed() {
     let mut client = doorward.client().patient(Duration::from_millis(100)).unwrap();
     client.send(b"GET /auth HTTP/1.1\r\nX: ").unwrap();
     let end = Instant::now() + PATIENCE;
-    // A byte each time that nothing came back.
+    // One byte is sent after each timeout without a response.
     let answer = loop {
         assert!(Instant::now() < end, "the connection was not cut");
         match client.receive(false) {

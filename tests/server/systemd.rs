@@ -11,7 +11,8 @@ use crate::support::client::{self, Address, Client, OF_DOORWARD, Request, unix};
 use crate::support::free_port;
 use crate::support::process::{Process, program, run};
 
-/// doorward behind systemd's sockets: each (address, name). It starts at the first connection.
+/// Starts doorward with the sockets of systemd, each with address and name. The process starts at the first
+/// connection.
 fn activate(dir: &Path, sockets: &[(&str, &str)], flags: &[&str]) -> Process {
     let mut command = Command::new(program("systemd-socket-activate", "systemd"));
     for (address, _) in sockets {
@@ -31,7 +32,7 @@ fn activate(dir: &Path, sockets: &[(&str, &str)], flags: &[&str]) -> Process {
     process
 }
 
-/// One log-in over a connection of its own.
+/// Sends one login over a new connection and returns the status.
 fn log_in(address: &Address, password: &str) -> u16 {
     client::ask(address, OF_DOORWARD, &Request::auth().basic("alice", password)).status
 }
@@ -66,11 +67,11 @@ fn systemd_sockets_are_served_by_name() {
     assert!(path.exists(), "the path is systemd's, which still listens there");
 }
 
-/// What it says when it does not start: the line that holds `why`.
+/// Returns the line of the error that contains `why`, for a start that must fail.
 fn refusal(sockets: &[(&str, &str)], flags: &[&str], why: &str) -> String {
     let dir = folder();
     let mut process = activate(dir.path(), sockets, flags);
-    // The first connection starts it, and is closed unanswered.
+    // The first connection starts the process, and is closed without a response.
     let first = Client::connect(&Address::parse(sockets[0].0), OF_DOORWARD);
     assert_eq!(process.wait().code(), Some(1));
     drop(first);
@@ -83,7 +84,7 @@ fn refusal(sockets: &[(&str, &str)], flags: &[&str], why: &str) -> String {
 fn socket_name_not_passed_by_systemd_is_reported_with_the_passed_names() {
     let tcp = format!("127.0.0.1:{}", free_port());
     let line = refusal(&[(&tcp, "auth")], &["--listen", "systemd:door"], "systemd:door");
-    assert!(line.starts_with("doorward: systemd:door: no socket of this name was passed"), "{line}");
+    assert!(line.starts_with("doorward: systemd:door: systemd passed no socket of this name"), "{line}");
     assert!(line.contains("(passed: auth)"), "{line}");
 }
 
@@ -92,7 +93,7 @@ fn non_loopback_systemd_socket_requires_trusted_peers() {
     let port = free_port();
     let (any, local) = (format!("0.0.0.0:{port}"), format!("127.0.0.1:{port}"));
     let line = refusal(&[(&any, "auth")], &["--listen", "systemd:auth"], "trusted_peers");
-    assert!(line.starts_with(&format!("doorward: systemd:auth: {any} can be reached")), "{line}");
+    assert!(line.starts_with(&format!("doorward: systemd:auth: other machines can reach {any}")), "{line}");
 
     let dir = folder();
     let trusting =
@@ -116,7 +117,7 @@ fn systemd_units_are_valid_and_sandboxed() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("nginx/make-secret.sh").display().to_string();
     for unit in shipped {
         let text = std::fs::read_to_string(units.join(unit)).unwrap();
-        // It says so of a program that is not installed.
+        // systemd-analyze reports programs that are not installed.
         let text = text.replace("/usr/local/bin/doorward", env!("CARGO_BIN_EXE_doorward"));
         let text = text.replace("/usr/local/lib/doorward/make-secret.sh", &script);
         std::fs::write(dir.path().join(unit), text).unwrap();
@@ -128,7 +129,7 @@ fn systemd_units_are_valid_and_sandboxed() {
     };
     let verified = analyze(&["verify", "--man=no"]);
     assert!(!format!("{verified:?}").contains("doorward.s"), "a fault names its file: {verified:?}");
-    // In tenths: up to 2.0 is "safe" in its own words.
+    // The threshold is in tenths; systemd-analyze calls values up to 2.0 "safe".
     let sandbox = analyze(&["security", "--offline=true", "--threshold=10", "--no-pager"]);
     assert_eq!(sandbox.code, Some(0), "{sandbox:?}");
 }

@@ -1,6 +1,5 @@
-//! An HTTP service in the place of somebody's API: a closure of the test's answers, and every call is
-//! kept. It can hang, break off, and go away with all its connections, to come back at the same
-//! address.
+//! An HTTP service for tests. A closure of the test answers each call, and every call is recorded. The
+//! service can leave a call unanswered, close connections, stop, and start again at the same address.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,18 +12,18 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::eventually;
 
-/// A request that came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) method: String,
     pub(crate) target: String,
-    /// Their names in lower case.
+    /// The header names are in lower case.
     headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
 impl Call {
-    /// The value of a header that is there once, or nothing.
+    /// Returns the value of a header that occurs once, or an empty string if it is missing.
     pub(crate) fn header(&self, name: &str) -> &str {
         let mut values = self.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| &value[..]);
         let value = values.next().unwrap_or_default();
@@ -32,57 +31,57 @@ impl Call {
         value
     }
 
-    /// The names of all headers, in order.
+    /// Returns the names of all headers, sorted.
     pub(crate) fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.headers.iter().map(|(name, _)| &name[..]).collect();
         names.sort_unstable();
         names
     }
 
-    /// The pair of Basic credentials.
+    /// Returns the user name and the password of the Basic credentials.
     pub(crate) fn basic(&self) -> Option<(String, String)> {
         let encoded = self.header("authorization").strip_prefix("Basic ")?;
         let pair = String::from_utf8(BASE64_STANDARD.decode(encoded).ok()?).ok()?;
         pair.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
     }
 
-    /// The path, without the query.
+    /// Returns the path without the query.
     pub(crate) fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
     }
 
-    /// The body, which has to be JSON.
+    /// Parses the body, which must be JSON.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
-/// What becomes of a call.
+/// Response to a call.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     /// A status, headers, and a body.
     Say(u16, Vec<(String, String)>, Vec<u8>),
-    /// These bytes as they stand; then the connection is closed.
+    /// Raw bytes, sent unchanged; the connection is closed afterwards.
     Raw(Vec<u8>),
-    /// Nothing, for as long as the caller waits.
+    /// No response until the client gives up.
     Hang,
-    /// The connection is closed.
+    /// The connection is closed without a response.
     Break,
 }
 
 impl Reply {
-    /// A status, and no more.
+    /// Returns a response with a status, no headers and no body.
     pub(crate) fn status(status: u16) -> Self {
         Self::Say(status, Vec::new(), Vec::new())
     }
 
-    /// 200 with this JSON.
+    /// Returns a response with status 200 and this JSON body.
     pub(crate) fn json(text: impl ToString) -> Self {
         let kind = ("Content-Type".to_owned(), "application/json".to_owned());
         Self::Say(200, vec![kind], text.to_string().into_bytes())
     }
 
-    /// The same with another header.
+    /// Adds a header.
     pub(crate) fn with(self, name: &str, value: impl ToString) -> Self {
         match self {
             Self::Say(status, mut headers, body) => {
@@ -100,11 +99,11 @@ struct Shared {
     handler: Box<Handler>,
     calls: Mutex<Vec<Call>>,
     ended: AtomicBool,
-    /// Those that are open, to be closed at the end.
+    /// Open connections, closed when the service stops.
     streams: Mutex<Vec<TcpStream>>,
 }
 
-/// The service.
+/// The running service.
 pub(crate) struct Api {
     shared: Arc<Shared>,
     accepting: Option<JoinHandle<()>>,
@@ -112,7 +111,7 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Starts it at a free port of 127.0.0.1.
+    /// Starts the service on a free port of 127.0.0.1.
     pub(crate) fn start(handler: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
         let shared = Arc::new(Shared {
             handler: Box::new(handler),
@@ -126,41 +125,41 @@ impl Api {
         backend
     }
 
-    /// Comes back after [`Api::go`], at the same address.
+    /// Starts the service again after [`Api::go`], at the same address.
     pub(crate) fn come(&mut self) {
         assert!(self.accepting.is_none(), "it is there");
         self.shared.ended.store(false, Ordering::SeqCst);
-        // The port may serve as somebody's own end of a connection for a moment.
+        // Another program can use the port for an outgoing connection for a moment, so the bind is retried.
         let listener = eventually("a port", || TcpListener::bind(self.address).ok());
         self.address = listener.local_addr().unwrap();
         let shared = Arc::clone(&self.shared);
         self.accepting = Some(thread::spawn(move || accept(&listener, &shared)));
     }
 
-    /// Goes away: whoever is connected is not any more, and nobody can connect.
+    /// Stops the service: closes all connections and refuses new ones.
     pub(crate) fn go(&mut self) {
         let Some(accepting) = self.accepting.take() else { return };
         self.shared.ended.store(true, Ordering::SeqCst);
-        // So that it notices. If it can't be reached it has ended already.
+        // This connection wakes the accepting thread. If it fails, the thread has already ended.
         let _ = TcpStream::connect(self.address);
         let _ = accepting.join();
         for stream in self.shared.streams.lock().unwrap().drain(..) {
-            // One that is closed already is as good.
+            // The connection may already be closed.
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// Every call so far.
+    /// Returns every call received so far.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.shared.calls.lock().unwrap().clone()
     }
 
-    /// How many there were.
+    /// Returns the number of calls.
     pub(crate) fn count(&self) -> usize {
         self.shared.calls.lock().unwrap().len()
     }
 
-    /// Without a slash at the end.
+    /// Returns the URL without a slash at the end.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -180,14 +179,14 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         shared.streams.lock().unwrap().push(stream.try_clone().unwrap());
         let shared = Arc::clone(shared);
         thread::spawn(move || {
-            // Whoever hung up does not want an answer any more.
+            // The client may have closed the connection before the response, which is not an error.
             let _ = serve(&stream, &shared);
             let _ = stream.shutdown(Shutdown::Both);
         });
     }
 }
 
-/// Answers each call of a connection, until there are no more.
+/// Answers each call of a connection until the connection ends.
 fn serve(mut stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut unread = Vec::new();
     while let Some(call) = read(stream, &mut unread)? {
@@ -207,7 +206,7 @@ fn serve(mut stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     Ok(())
 }
 
-/// One request; nothing at the end of the connection.
+/// Reads one request; returns `None` at the end of the connection.
 fn read(mut stream: &TcpStream, unread: &mut Vec<u8>) -> std::io::Result<Option<Call>> {
     let mut more = |unread: &mut Vec<u8>| {
         let mut some = [0; 1 << 14];
@@ -218,7 +217,7 @@ fn read(mut stream: &TcpStream, unread: &mut Vec<u8>) -> std::io::Result<Option<
     let end = loop {
         match unread.windows(4).position(|four| four == b"\r\n\r\n") {
             Some(end) => break end + 4,
-            // TLS, which begins so: what is answered is not, as with any service for plain HTTP.
+            // The first byte of a TLS handshake. The service answers as a plain HTTP service does.
             None if unread.first() == Some(&0x16) => {
                 stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")?;
                 return Ok(None);

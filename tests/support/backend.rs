@@ -1,5 +1,5 @@
-//! A service that doorward asks over HTTP: it does as it is told, counts who comes, and keeps what it
-//! heard. It is written by hand, over plain sockets and threads, so that it can misbehave in any way.
+//! An HTTP service that doorward calls in tests. It behaves as configured, counts connections and records
+//! requests. It uses plain sockets and threads, so that it can violate the protocol in any way.
 
 mod certificates;
 mod heard;
@@ -19,7 +19,7 @@ pub(crate) use certificates::{Authority, server, server_for, server_named};
 pub(crate) use heard::ReceivedRequest;
 pub(crate) use reply::Reply;
 
-/// Between two looks at a connection whose answer is being held back.
+/// Interval between two checks of a connection whose response is held back.
 const LOOK: Duration = Duration::from_millis(5);
 
 type Behaviour = Arc<dyn Fn(&ReceivedRequest) -> Reply + Send + Sync>;
@@ -27,15 +27,15 @@ type Behaviour = Arc<dyn Fn(&ReceivedRequest) -> Reply + Send + Sync>;
 #[derive(Default)]
 struct State {
     ended: bool,
-    /// Whether the answers that are held back may go.
+    /// True if the responses that were held back may be sent.
     released: bool,
     connections: usize,
-    /// Of these, those that it closed, and the other side too since.
+    /// Number of connections that both sides have closed.
     closed: usize,
     in_flight: usize,
     most_in_flight: usize,
     heard: Vec<ReceivedRequest>,
-    /// To close them at the end.
+    /// Open connections, closed when the service stops.
     open: Vec<TcpStream>,
 }
 
@@ -54,17 +54,17 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    /// Starts it on a free port of loopback; `behaviour` says what it answers.
+    /// Starts the service on a free loopback port; `behaviour` returns the response to each request.
     pub(crate) fn start(behaviour: impl Fn(&ReceivedRequest) -> Reply + Send + Sync + 'static) -> Self {
         Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), None, behaviour)
     }
 
-    /// Starts one that always answers the same.
+    /// Starts a service that always sends this response.
     pub(crate) fn saying(reply: Reply) -> Self {
         Self::start(move |_| reply.clone())
     }
 
-    /// Starts one that speaks TLS and always answers the same.
+    /// Starts a TLS service that always sends this response.
     pub(crate) fn secure(tls: Arc<ServerConfig>, reply: Reply) -> Self {
         Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Some(tls), move |_| reply.clone())
     }
@@ -87,53 +87,53 @@ impl Backend {
         Self { shared, acceptor: Some(acceptor), address }
     }
 
-    /// From now on it does this.
+    /// Replaces the behaviour for all later requests.
     pub(crate) fn behave(&self, behaviour: impl Fn(&ReceivedRequest) -> Reply + Send + Sync + 'static) {
         *self.shared.behaviour.lock().unwrap() = Arc::new(behaviour);
     }
 
-    /// From now on it always answers this.
+    /// Sends this response to all later requests.
     pub(crate) fn say(&self, reply: Reply) {
         self.behave(move |_| reply.clone());
     }
 
-    /// Lets every answer go that is held back, and those to come.
+    /// Sends every response that is held back, and holds back no later one.
     pub(crate) fn release(&self) {
         self.shared.state.lock().unwrap().released = true;
         self.shared.changed.notify_all();
     }
 
-    /// What it heard so far, in the order in which it came.
+    /// Returns the requests received so far, in order of arrival.
     pub(crate) fn heard(&self) -> Vec<ReceivedRequest> {
         self.shared.state.lock().unwrap().heard.clone()
     }
 
-    /// How many requests came.
+    /// Returns the number of requests received.
     pub(crate) fn requests(&self) -> usize {
         self.shared.state.lock().unwrap().heard.len()
     }
 
-    /// How many connections were opened.
+    /// Returns the number of accepted connections.
     pub(crate) fn connections(&self) -> usize {
         self.shared.state.lock().unwrap().connections
     }
 
-    /// How many requests are waiting for their answer.
+    /// Returns the number of requests that wait for their response.
     pub(crate) fn in_flight(&self) -> usize {
         self.shared.state.lock().unwrap().in_flight
     }
 
-    /// The most there ever were at one time.
+    /// Returns the highest number of requests that waited at the same time.
     pub(crate) fn most_in_flight(&self) -> usize {
         self.shared.state.lock().unwrap().most_in_flight
     }
 
-    /// Waits until `count` requests came.
+    /// Waits until `count` requests were received.
     pub(crate) fn await_requests(&self, count: usize) {
         self.wait_for("requests", count, |state| state.heard.len());
     }
 
-    /// Waits until it has closed `count` connections, and the other side too.
+    /// Waits until both sides have closed `count` connections.
     pub(crate) fn await_closed(&self, count: usize) {
         self.wait_for("connections to be closed", count, |state| state.closed);
     }
@@ -152,12 +152,12 @@ impl Drop for Backend {
             let mut state = self.shared.state.lock().unwrap();
             state.ended = true;
             for stream in state.open.drain(..) {
-                // It may be closed already.
+                // The connection may already be closed.
                 let _ = stream.shutdown(Shutdown::Both);
             }
         }
         self.shared.changed.notify_all();
-        // So that it notices; and only when it has gone, nobody listens at the address any more.
+        // This connection wakes the accepting thread. The port is free only after that thread has ended.
         let _ = TcpStream::connect(self.address);
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
@@ -165,7 +165,7 @@ impl Drop for Backend {
     }
 }
 
-/// Accepts until the end; each connection gets a thread.
+/// Accepts connections until the service stops; each connection has its own thread.
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     for stream in listener.incoming().map_while(Result::ok) {
         {
@@ -176,7 +176,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             state.connections += 1;
             state.open.push(stream.try_clone().unwrap());
         }
-        // An answer that is written in two steps is not to wait for the other side's word.
+        // Without this, a response written in two steps waits for the acknowledgement of the first.
         stream.set_nodelay(true).unwrap();
         let shared = Arc::clone(shared);
         thread::spawn(move || {
@@ -193,18 +193,18 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-/// Says that there is no more, and waits until the other side has heard it.
+/// Sends the end of the stream, and waits until the peer has closed too.
 fn close(mut stream: TcpStream, shared: &Shared) {
-    // Whoever has closed already has heard it.
+    // The shutdown fails if the peer has already closed, which is not an error.
     let _ = stream.shutdown(Shutdown::Write);
     let _ = std::io::copy(&mut stream, &mut std::io::sink());
-    // The list of those that are open holds it open otherwise.
+    // The list of open connections holds a clone of the stream, which would keep it open.
     let _ = stream.shutdown(Shutdown::Both);
     shared.state.lock().unwrap().closed += 1;
     shared.changed.notify_all();
 }
 
-/// Hears and answers, until one of the two has had enough.
+/// Reads requests and sends responses until one side closes the connection.
 fn converse(mut wire: impl Read + Write, beside: &TcpStream, shared: &Shared) {
     let mut unread = Vec::new();
     while let Some(heard) = heard::read(&mut wire, &mut unread) {
@@ -218,7 +218,8 @@ fn converse(mut wire: impl Read + Write, beside: &TcpStream, shared: &Shared) {
         shared.changed.notify_all();
         let reply = behaviour(&heard);
         let wanted = wait(&reply, beside, shared);
-        // Before the first byte of the answer: whoever has it may ask again at once, and is then not two.
+        // Decremented before the first byte of the response. A client that receives it can send the next
+        // request at once, and must not be counted twice.
         shared.state.lock().unwrap().in_flight -= 1;
         shared.changed.notify_all();
         if !wanted || reply.write(&mut wire).is_err() || reply.closes() {
@@ -227,7 +228,7 @@ fn converse(mut wire: impl Read + Write, beside: &TcpStream, shared: &Shared) {
     }
 }
 
-/// Waits as long as the answer is to take: whether the other side is still there.
+/// Waits for the configured delay. Returns true if the peer is still connected.
 fn wait(reply: &Reply, beside: &TcpStream, shared: &Shared) -> bool {
     if !reply.is_held() {
         thread::sleep(reply.delay());
@@ -245,7 +246,7 @@ fn wait(reply: &Reply, beside: &TcpStream, shared: &Shared) -> bool {
     !state.ended
 }
 
-/// Whether the other side has hung up.
+/// Returns true if the peer has closed the connection.
 fn is_closed(stream: &TcpStream) -> bool {
     stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
     let peeked = stream.peek(&mut [0]);

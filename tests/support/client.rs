@@ -1,6 +1,5 @@
-//! A blocking HTTP/1.1 client on the standard library, which sends any bytes and is strict about
-//! what it gets: a header that is not on the list fails the test, and so does a second answer where
-//! there should be one.
+//! A blocking HTTP/1.1 client on the standard library. It can send any bytes. It fails the test if a response
+//! has a header that is not on the list, or if a second response follows.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
@@ -13,7 +12,7 @@ use socket2::{Domain, Socket, Type};
 use super::PATIENCE;
 pub(crate) use super::message::{Answer, OF_DOORWARD, OF_NGINX, Request, basic};
 
-/// Where somebody listens.
+/// Address of a listener.
 #[derive(Clone, Debug)]
 pub(crate) enum Address {
     Tcp(SocketAddr),
@@ -21,7 +20,7 @@ pub(crate) enum Address {
 }
 
 impl Address {
-    /// As it is written on doorward's command line.
+    /// Parses an address as written on the command line of doorward.
     pub(crate) fn parse(text: &str) -> Self {
         match text.strip_prefix("unix:") {
             Some(path) => Self::Unix(path.into()),
@@ -51,8 +50,8 @@ impl Client {
         Self { stream, allowed, unread: Vec::new() }.patient(PATIENCE)
     }
 
-    /// From an address of 127.0.0.0/8, all of which is this machine's: to the other side, each is
-    /// another client network.
+    /// Connects from an address of 127.0.0.0/8. All of these addresses belong to this machine, and the server
+    /// sees each as another client network.
     pub(crate) fn connect_from(
         source: Ipv4Addr,
         address: SocketAddr,
@@ -64,7 +63,7 @@ impl Client {
         Self { stream: Stream::Tcp(socket.into()), allowed, unread: Vec::new() }.patient(PATIENCE)
     }
 
-    /// How long it waits for bytes.
+    /// Sets the time to wait for bytes.
     pub(crate) fn patient(self, patience: Duration) -> io::Result<Self> {
         match &self.stream {
             Stream::Tcp(stream) => stream.set_read_timeout(Some(patience))?,
@@ -80,7 +79,7 @@ impl Client {
         }
     }
 
-    /// Reads some more: how much, zero at the end.
+    /// Reads more bytes and returns their number; zero at the end of the stream.
     fn more(&mut self) -> io::Result<usize> {
         let mut some = [0; 1 << 14];
         let count = loop {
@@ -89,7 +88,7 @@ impl Client {
                 Stream::Unix(stream) => stream.read(&mut some),
             };
             match read {
-                // Somebody stopped this process and let it go on.
+                // A signal stopped and continued this process.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 read => break read?,
             }
@@ -122,13 +121,13 @@ impl Client {
         }
     }
 
-    /// The first line that comes, be it of an interim response.
+    /// Reads the first line of the next response, which can be an interim response.
     pub(crate) fn first_line(&mut self) -> io::Result<Vec<u8>> {
         self.take_line()
     }
 
-    /// Reads one answer; `to_head` if it has no body in spite of what it says. Answers of the kind
-    /// "100 Continue" are passed over.
+    /// Reads one response. `to_head` means that it has no body, whatever its headers announce. Interim
+    /// responses such as "100 Continue" are skipped.
     pub(crate) fn receive(&mut self, to_head: bool) -> io::Result<Answer> {
         let first = self.take_line()?;
         let status = String::from_utf8_lossy(&first).split(' ').nth(1).and_then(|code| code.parse().ok());
@@ -174,9 +173,9 @@ impl Client {
         }
     }
 
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads its response.
     pub(crate) fn try_ask(&mut self, request: &Request) -> io::Result<Answer> {
-        // Whoever answers without reading the whole may have closed by then; the answer counts.
+        // The server may respond and close before it has read the whole request. The response counts then.
         let sent = self.send(&request.bytes());
         self.receive(request.method == "HEAD").map_err(|error| sent.err().unwrap_or(error))
     }
@@ -185,7 +184,7 @@ impl Client {
         self.try_ask(request).unwrap_or_else(|error| panic!("{}: {error}", request.method))
     }
 
-    /// Whether the other side has closed, everything having been read.
+    /// Returns true if the peer has closed the connection. Fails if unread bytes are left.
     pub(crate) fn is_at_end(&mut self) -> bool {
         assert!(self.unread.is_empty(), "more came: {}", String::from_utf8_lossy(&self.unread));
         match self.more() {
@@ -195,17 +194,17 @@ impl Client {
     }
 }
 
-/// One request over a connection of its own.
+/// Sends one request over a new connection.
 pub(crate) fn ask(address: &Address, allowed: &'static [&'static str], request: &Request) -> Answer {
     Client::connect(address, allowed).unwrap_or_else(|error| panic!("{address:?}: {error}")).ask(request)
 }
 
-/// For a path that is to be named on a command line.
+/// Returns the path of a unix socket as written on the command line.
 pub(crate) fn unix(path: &Path) -> String {
     format!("unix:{}", path.display())
 }
 
-/// The address of a listener that is not a unix socket.
+/// Returns the address of a TCP listener.
 pub(crate) fn tcp(address: &Address) -> SocketAddr {
     match address {
         Address::Tcp(address) => *address,

@@ -1,4 +1,4 @@
-//! doorward itself, as a process.
+//! A running doorward process.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,50 +12,50 @@ use super::eventually;
 use super::mounted::Mounts;
 use super::process::{Output, Process, run};
 
-/// Figures with labels, which are not there before their first value.
+/// Metrics with labels. They are not exported before their first value.
 const LABELLED: [&str; 4] = [
     "doorward_hash_checks_total",
     "doorward_http_requests_total",
-    "doorward_http_authenticator_call_seconds_total",
+    "doorward_authenticator_call_seconds_total",
     "doorward_verdicts_total",
 ];
 
-/// What a test has unless it says otherwise: free ports, and time for a hash. Hash threads yield to
-/// everything else, so on a busy machine a check may take many times what it should.
+/// Defaults of the tests: free ports, and enough time for a hash. Hash threads have a low priority, so a
+/// check can take much longer on a busy machine.
 const DEFAULTS: [(&str, &str); 4] = [
     ("--listen", "127.0.0.1:0"),
     ("--public-listen", "127.0.0.1:0"),
-    // Over a socket, since orders over TCP require a token.
+    // A unix socket, because commands over TCP require a token.
     ("--admin-listen", "unix:{dir}/admin.sock"),
     ("--hash-wait-timeout", "60s"),
 ];
 
-/// The binary, without any setting from this process's own environment.
+/// Returns a command that runs doorward without any setting from the environment of this process.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DOORWARD_")) {
         command.env_remove(name);
     }
-    // Tests run at the same time, and only one of them could have the default port.
+    // Tests run in parallel, and only one of them could use the default port.
     command.env("DOORWARD_ADMIN_LISTEN", "127.0.0.1:0");
     command
 }
 
-/// Runs a command of doorward's that ends by itself.
+/// Runs a doorward command that ends by itself.
 pub(crate) fn doorward(arguments: &[&str]) -> Output {
     let mut command = command();
     command.args(arguments);
     run(command)
 }
 
-/// The same with this limit of file descriptors, soft and hard.
+/// Runs a doorward command with this limit of file descriptors, soft and hard.
 pub(crate) fn doorward_limited(arguments: &[&str], descriptors: u64) -> Output {
     let mut limited = limited(&descriptors.to_string());
     limited.args(arguments);
     run(limited)
 }
 
-/// The binary, which may have so many file descriptors.
+/// Returns a command that runs doorward with this limit of file descriptors.
 fn limited(descriptors: &str) -> Command {
     let plain = command();
     let mut shell = Command::new("sh");
@@ -69,7 +69,7 @@ fn limited(descriptors: &str) -> Command {
     shell
 }
 
-/// A running doorward with an htpasswd file of its own.
+/// A running doorward process with its own htpasswd file.
 pub(crate) struct Doorward {
     process: Process,
     dir: TempDir,
@@ -83,15 +83,15 @@ pub(crate) struct Doorward {
 }
 
 impl Doorward {
-    /// Starts it with these users, and waits until it is ready. It listens on a free port, unless
-    /// the flags say where.
+    /// Starts doorward with these users and waits until it is ready. It listens on free ports unless the
+    /// flags set others.
     pub(crate) fn start(users: &str, flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a folder for doorward");
         fs::write(dir.path().join("htpasswd"), users).unwrap();
         Self::start_in(dir, flags)
     }
 
-    /// The same with a limit of file descriptors, soft and hard.
+    /// Starts doorward with this limit of file descriptors, soft and hard.
     pub(crate) fn start_limited(users: &str, flags: &[&str], descriptors: u64) -> Self {
         let dir = tempfile::tempdir().expect("a folder for doorward");
         fs::write(dir.path().join("htpasswd"), users).unwrap();
@@ -99,7 +99,7 @@ impl Doorward {
         Self::start_in(dir, flags)
     }
 
-    /// The same where the folder is there already, with a file `htpasswd` in it if it is to be read.
+    /// Starts doorward in an existing folder. If the folder has a file `htpasswd`, that file is used.
     pub(crate) fn start_in(dir: TempDir, flags: &[&str]) -> Self {
         let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         for (flag, value) in DEFAULTS {
@@ -112,23 +112,23 @@ impl Doorward {
         Self { process, dir, flags, address, public, admin }
     }
 
-    /// Starts it again after its end, where the flags name the same listener.
+    /// Starts doorward again after it ended. The flags must set a fixed listen address.
     pub(crate) fn start_again(&mut self) {
         let Launched { process, address, public, admin } = launch(self.dir.path(), &self.flags);
         (self.process, self.address, self.public, self.admin) = (process, address, public, admin);
     }
 
-    /// The htpasswd file.
+    /// Returns the path of the htpasswd file.
     pub(crate) fn htpasswd(&self) -> PathBuf {
         self.dir.path().join("htpasswd")
     }
 
-    /// The folder that it stands in.
+    /// Returns the folder of the htpasswd file.
     pub(crate) fn folder(&self) -> &Path {
         self.dir.path()
     }
 
-    /// A new connection to the auth listener.
+    /// Opens a connection to the auth listener.
     pub(crate) fn client(&self) -> Client {
         self.connect(&self.address)
     }
@@ -138,25 +138,25 @@ impl Doorward {
             .unwrap_or_else(|error| panic!("{address:?}: {error}\n{}", self.process.tail()))
     }
 
-    /// One request over a connection of its own, to the listener that serves its path: `/token` and `/jwks` go to the
-    /// public listener, everything else to the auth listener.
+    /// Sends one request over a new connection to the listener that serves its path. `/token` and `/jwks` go
+    /// to the public listener, all other paths to the auth listener.
     pub(crate) fn ask(&self, request: &Request) -> Answer {
         let is_public = matches!(request.path(), "/token" | "/jwks");
         self.connect(if is_public { &self.public } else { &self.address }).ask(request)
     }
 
-    /// One log-in from `network`: the status.
+    /// Sends one login from `network` and returns the status.
     pub(crate) fn log_in(&self, user: &str, password: &str, network: &str) -> u16 {
         self.ask(&Request::auth().basic(user, password).from(network)).status
     }
 
-    /// One request to the admin listener.
+    /// Sends one request to the admin listener.
     pub(crate) fn admin(&self, request: &Request) -> Answer {
         client::ask(&self.admin, OF_DOORWARD, request)
     }
 
-    /// A figure, all its labels taken together, or those that begin as `name` does. The name must be
-    /// one that there is.
+    /// Returns the sum of a metric over all labels, or over the label sets that begin as `name` does. The
+    /// metric must exist.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let answer = self.admin(&Request::get("/metrics").host("localhost"));
         assert_eq!(answer.status, 200);
@@ -171,26 +171,26 @@ impl Doorward {
         text.lines().filter_map(value).sum()
     }
 
-    /// Password checks done so far.
+    /// Returns the number of password checks so far.
     pub(crate) fn hashes(&self) -> f64 {
         self.metric("doorward_hash_checks_total")
     }
 
-    /// Processor time used so far, in the kernel's ticks, of which a second has a hundred. Unlike the
-    /// clock on the wall it does not depend on what else the machine is doing.
+    /// Returns the processor time used so far, in kernel ticks (100 a second). Unlike wall-clock time, it
+    /// does not depend on the load of the machine.
     pub(crate) fn ticks(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/stat", self.process.pid())).unwrap();
         let behind_name = status.rsplit(')').next().unwrap_or_default();
-        // In user and in system mode: fields 14 and 15 of proc(5), of which two are before the name's end.
+        // User and system time: fields 14 and 15 of proc(5). Two fields are before the end of the name.
         behind_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
     }
 
-    /// What `/readyz` says.
+    /// Returns the response of `/readyz`.
     pub(crate) fn ready(&self) -> Answer {
         self.admin(&Request::get("/readyz").host("localhost"))
     }
 
-    /// All it logged so far.
+    /// Returns the log so far.
     pub(crate) fn log(&self) -> String {
         self.process.log()
     }
@@ -199,7 +199,7 @@ impl Doorward {
         self.process.signal(signal);
     }
 
-    /// Has it stand still, and returns when it does.
+    /// Stops the process with SIGSTOP, and returns when it has stopped.
     pub(crate) fn freeze(&self) {
         self.process.signal(Signal::STOP);
         let status = format!("/proc/{}/stat", self.process.pid());
@@ -213,12 +213,12 @@ impl Doorward {
         self.process.pid()
     }
 
-    /// Kills it, as the kernel would that is out of memory.
+    /// Kills the process with SIGKILL, as the kernel does when memory runs out.
     pub(crate) fn kill(&mut self) {
         self.process.kill();
     }
 
-    /// Waits for its end: the exit code.
+    /// Waits until the process ends, and returns its exit code.
     pub(crate) fn wait(&mut self) -> Option<i32> {
         self.process.wait().code()
     }
@@ -226,12 +226,12 @@ impl Doorward {
 
 impl Drop for Doorward {
     fn drop(&mut self) {
-        // What it does when it is asked to end has tests of its own.
+        // Graceful shutdown has its own tests.
         self.process.kill();
     }
 }
 
-/// A process that is ready, and its first address of each kind.
+/// A ready process, and its first address of each kind.
 struct Launched {
     process: Process,
     address: Address,
@@ -246,20 +246,20 @@ fn launch(dir: &Path, flags: &[String]) -> Launched {
         Err(_) => command(),
     };
     command.arg("serve").args(flags);
-    // Where there is none, the settings name others to ask.
+    // Without this file, the settings must name other authenticators.
     if dir.join("htpasswd").exists() {
         command.arg("--htpasswd").arg(dir.join("htpasswd"));
     }
-    // A file beside it, for the few programs' variables that are none of doorward's own.
+    // This file sets environment variables that are not settings of doorward.
     let environment = fs::read_to_string(dir.join("environment")).unwrap_or_default();
     command.envs(environment.lines().filter_map(|line| line.split_once('=')));
     if let Some(mounts) = Mounts::of(dir) {
         command = mounts.wrap(command);
     }
     let mut process = Process::spawn(command, &dir.join("log"));
-    // Port 0 was asked for: which one it is stands in the log, in either format.
+    // Port 0 was requested. The log names the actual port, in text or JSON format.
     let listens = |log: &str, which: &str| {
-        let line = log.lines().find(|line| line.contains("doorward is ready"))?.replace('\\', "");
+        let line = log.lines().find(|line| line.contains("doorward started"))?.replace('\\', "");
         let json = || line.split_once(&format!("\"{}\":\"[\"", which.trim_start()));
         let from = line.split_once(&format!("{which}=[\"")).or_else(json)?.1;
         Some(Address::parse(from.split_once('"')?.0))
@@ -270,9 +270,10 @@ fn launch(dir: &Path, flags: &[String]) -> Launched {
     let probe = |_: &str| {
         let request = Request::get("/readyz").host("localhost");
         let answer = Client::connect(&admin, OF_DOORWARD).ok()?.try_ask(&request).ok()?;
-        // Of one that waits for somebody else all is said, and its test goes on.
+        // A process that waits for an upstream is not ready. It counts as started, so that its test can
+        // continue.
         (answer.status == 200 || answer.text().starts_with("not ready: upstream")).then_some(())
     };
-    process.ready("doorward is ready", probe);
+    process.ready("doorward started", probe);
     Launched { process, address, public, admin }
 }

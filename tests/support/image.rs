@@ -1,4 +1,4 @@
-//! An image as an OCI layout on disk, for skopeo to push, and skopeo itself.
+//! An image as an OCI layout on disk for skopeo, and skopeo itself.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::process::{Output, program, run};
 
-/// The SHA-256 of each file, by coreutils.
+/// Returns the SHA-256 of each file, calculated by coreutils.
 fn sha256(files: &[PathBuf]) -> Vec<String> {
     let mut command = Command::new(program("sha256sum", "coreutils"));
     command.args(files);
@@ -16,7 +16,7 @@ fn sha256(files: &[PathBuf]) -> Vec<String> {
     output.stdout.lines().map(|line| line[..64].to_owned()).collect()
 }
 
-/// A tar archive of one file.
+/// Returns a tar archive of one file.
 fn tar(name: &str, content: &[u8]) -> Vec<u8> {
     let mut header = [0_u8; 512];
     let mut field = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
@@ -33,11 +33,11 @@ fn tar(name: &str, content: &[u8]) -> Vec<u8> {
     let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     let padding = content.len().next_multiple_of(512) - content.len();
-    // Two empty blocks end it.
+    // Two empty blocks mark the end of the archive.
     [&header[..], content, &vec![0; padding + 1024]].concat()
 }
 
-/// Writes blobs under their digests: for each its digest and its size.
+/// Writes blobs under their digests, and returns the digest and the size of each.
 fn store(blobs: &Path, contents: &[Vec<u8>]) -> Vec<(String, usize)> {
     let files: Vec<PathBuf> = (0..contents.len()).map(|number| blobs.join(format!("new{number}"))).collect();
     for (file, content) in files.iter().zip(contents) {
@@ -50,7 +50,7 @@ fn store(blobs: &Path, contents: &[Vec<u8>]) -> Vec<(String, usize)> {
     digests.into_iter().zip(contents.iter().map(Vec::len)).collect()
 }
 
-/// Makes an image of `layers` different layers in `dir`, and returns the digest of its manifest.
+/// Creates an image of `layers` different layers in `dir`, and returns the digest of its manifest.
 pub(crate) fn make(dir: &Path, layers: usize) -> String {
     let blobs = dir.join("blobs/sha256");
     fs::create_dir_all(&blobs).unwrap();
@@ -81,7 +81,7 @@ pub(crate) fn make(dir: &Path, layers: usize) -> String {
     manifest
 }
 
-/// Runs skopeo with all that it keeps in `home`, and no policy of the machine's.
+/// Runs skopeo with all its files in `home` and without the policy of the machine.
 pub(crate) fn skopeo(home: &Path, arguments: &[impl AsRef<OsStr>]) -> Output {
     let mut command = Command::new(program("skopeo", "skopeo"));
     command.args(["--insecure-policy", "--override-os", "linux"]).args(arguments);

@@ -1,4 +1,4 @@
-//! API keys for a test: made here, or by doorward's own command, and presented in each way that there is.
+//! API keys for tests: created here or by the doorward command, and presented in each supported way.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -9,20 +9,20 @@ use serde_json::{Value, json};
 use super::client::Request;
 use super::doorward::doorward;
 
-/// The user name with which any key may be presented, unless the settings say otherwise.
+/// The default user name with which any key can be presented.
 pub(crate) const FIXED: &str = "token";
 
-/// How a key is presented.
+/// Way in which a client presents a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Presentation<'u> {
-    /// As this user's password.
+    /// The key is the password of this user.
     As(&'u str),
-    /// By itself.
+    /// The key is a bearer token.
     Bearer,
 }
 
 impl Presentation<'_> {
-    /// The request with the key.
+    /// Adds the key to the request.
     pub(crate) fn present(self, request: Request, secret: &str) -> Request {
         match self {
             Self::As(user) => request.basic(user, secret),
@@ -31,12 +31,12 @@ impl Presentation<'_> {
     }
 }
 
-/// The ways in which a key of `owner`'s is good.
+/// Returns all ways in which a key of `owner` is accepted.
 pub(crate) fn presentations(owner: &str) -> [Presentation<'_>; 3] {
     [Presentation::As(owner), Presentation::As(FIXED), Presentation::Bearer]
 }
 
-/// A key and its line.
+/// An API key and its line in the API key file.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
     pub(crate) secret: String,
@@ -44,14 +44,14 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// A new one, with what a line needs and no more.
+    /// Creates a key whose line has only the required fields.
     pub(crate) fn new(owner: &str, name: &str) -> Self {
         let (secret, id, digest) = format::generate_api_key().unwrap();
         let line = json!({"id": id.as_str(), "hash": digest.to_string(), "owner": owner, "name": name});
         Self { secret: (*secret).clone(), line }
     }
 
-    /// The same with a field of the line set.
+    /// Sets a field of the line.
     pub(crate) fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
         self.line[field] = value.into();
         self
@@ -61,28 +61,28 @@ impl Key {
         self.with("scope", scope.to_vec())
     }
 
-    /// As it is shown, with the prefix.
+    /// Returns the key id with its prefix.
     pub(crate) fn id(&self) -> String {
         format!("dwk_{}", self.bare_id())
     }
 
-    /// As it stands in the file.
+    /// Returns the key id as written in the file.
     pub(crate) fn bare_id(&self) -> &str {
         self.line["id"].as_str().unwrap()
     }
 
-    /// Its line, with the break at its end.
+    /// Returns the line with its line end.
     pub(crate) fn line(&self) -> String {
         format!("{}\n", self.line)
     }
 }
 
-/// A file of these keys.
+/// Returns an API key file with these keys.
 pub(crate) fn file(keys: &[&Key]) -> String {
     keys.iter().map(|key| key.line()).collect()
 }
 
-/// A date so many seconds from now, before it if they are negative, as the file has it.
+/// Returns the date this many seconds from now, in the format of the file. Negative numbers are in the past.
 pub(crate) fn from_now(seconds: i64) -> String {
     let span = Duration::from_secs(seconds.unsigned_abs());
     let now = SystemTime::now();
@@ -90,7 +90,7 @@ pub(crate) fn from_now(seconds: i64) -> String {
     humantime::format_rfc3339_seconds(then).to_string()
 }
 
-/// Makes a key with `doorward api-key new`, which must succeed: its secret.
+/// Creates a key with `doorward api-key new`, which must succeed, and returns its secret.
 pub(crate) fn make(file: &Path, owner: &str, name: &str, more: &[&str]) -> String {
     let path = file.display().to_string();
     let arguments = ["api-key", "new", "--create", "--api-keys", &path, "--owner", owner, "--name", name];

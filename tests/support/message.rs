@@ -1,9 +1,9 @@
-//! Requests and answers, as the tests write and read them.
+//! Requests and responses.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-/// Every header that doorward may send.
+/// Every header that doorward can send.
 pub(crate) const OF_DOORWARD: &[&str] = &[
     "cache-control",
     "connection",
@@ -26,8 +26,8 @@ pub(crate) const OF_DOORWARD: &[&str] = &[
     "x-request-id",
 ];
 
-/// Every header that may come through nginx, from the registry behind it included. None of those by
-/// which doorward talks to nginx is among them.
+/// Every header that can come through nginx, including headers of the registry. The headers between doorward
+/// and nginx are not included.
 pub(crate) const OF_NGINX: &[&str] = &[
     "accept-ranges",
     "allow",
@@ -52,12 +52,12 @@ pub(crate) const OF_NGINX: &[&str] = &[
     "x-request-id",
 ];
 
-/// `Basic …` for a pair of any bytes.
+/// Returns `Basic …` for a pair of any bytes.
 pub(crate) fn basic(pair: impl AsRef<[u8]>) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(pair))
 }
 
-/// A request that is being put together.
+/// A request under construction.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: String,
@@ -75,7 +75,7 @@ impl Request {
         .header("Host", "doorward.test")
     }
 
-    /// The path that it asks for, without the query.
+    /// Returns the path without the query.
     pub(crate) fn path(&self) -> &str {
         let line = self.head.split(|b| *b == b'\r').next().unwrap_or_default();
         let target =
@@ -87,7 +87,7 @@ impl Request {
         Self::new("GET", target)
     }
 
-    /// The question that nginx asks.
+    /// Returns the subrequest that nginx sends.
     pub(crate) fn auth() -> Self {
         Self::get("/auth")
     }
@@ -97,7 +97,7 @@ impl Request {
         self
     }
 
-    /// The same request to another host than `doorward.test`.
+    /// Sets another host than `doorward.test`.
     pub(crate) fn host(mut self, host: &str) -> Self {
         let head = String::from_utf8(self.head).expect("text so far");
         self.head = head.replace("Host: doorward.test\r\n", &format!("Host: {host}\r\n")).into();
@@ -108,7 +108,7 @@ impl Request {
         self.header("Authorization", basic(format!("{user}:{password}")))
     }
 
-    /// The client's address, as nginx would give it.
+    /// Sets the client address as nginx does.
     pub(crate) fn from(self, address: &str) -> Self {
         self.header("X-Real-IP", address)
     }
@@ -119,7 +119,7 @@ impl Request {
         self.header("Content-Length", length)
     }
 
-    /// The body in chunks of 64 KiB at the most.
+    /// Sets the body, in chunks of at most 64 KiB.
     pub(crate) fn chunked(mut self, body: &[u8]) -> Self {
         for chunk in body.chunks(1 << 16) {
             self.body.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
@@ -134,7 +134,7 @@ impl Request {
     }
 }
 
-/// What came back.
+/// A response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -143,7 +143,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The one value of a header.
+    /// Returns the value of a header, which must not occur twice.
     pub(crate) fn raw(&self, name: &str) -> Option<&[u8]> {
         let mut values = self.headers.iter().filter(|(n, _)| n == name).map(|(_, value)| &value[..]);
         let value = values.next();
@@ -151,7 +151,7 @@ impl Answer {
         value
     }
 
-    /// The same as text.
+    /// Returns the value of a header as text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.raw(name).map(|value| std::str::from_utf8(value).expect("a header in UTF-8"))
     }
@@ -160,8 +160,8 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// Everything by which a client could tell this answer from another one, without what says only
-    /// when it was given.
+    /// Returns the parts of the response by which a client can distinguish it from another one. The values of
+    /// headers that depend on the time are removed.
     pub(crate) fn face(&self) -> Self {
         let mut face = self.clone();
         for (name, value) in &mut face.headers {

@@ -27,14 +27,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long anything may take before a test gives up: far beyond what a busy machine needs, so that
-/// only a fault reaches it.
+/// Time limit of any step of a test. It is far longer than a busy machine needs, so only an error reaches it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Between two looks of [`eventually`].
+/// Pause between two attempts of [`eventually`].
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Looks again and again until `probe` has an answer; fails with `what` when there is none.
+/// Calls `probe` until it returns a value. Fails with `what` if the time limit passes.
 pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
@@ -46,16 +45,15 @@ pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) ->
     }
 }
 
-/// A port that nobody listens on, for a program that can't be told to choose one and say which. It
-/// is below the range from which Linux takes the ports of outgoing connections, and no two calls in
-/// one process return the same.
+/// Returns a free port, for a program that cannot choose one itself and report it. The port is below the
+/// range that Linux uses for outgoing connections. No two calls in one process return the same port.
 pub(crate) fn free_port() -> u16 {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     const FIRST: u32 = 20_000;
     const COUNT: u32 = 12_000;
     for _ in 0..COUNT {
         let call = CALLS.fetch_add(1, Ordering::Relaxed);
-        // Two test processes at one time begin in different places.
+        // The offset depends on the process id, so that parallel test processes start with different ports.
         let port = FIRST + (std::process::id().wrapping_mul(97) + call) % COUNT;
         let port = u16::try_from(port).expect("a port");
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

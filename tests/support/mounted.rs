@@ -1,5 +1,5 @@
-//! A program in a mount namespace of its own, where a test may mount what it likes: nothing of it is seen outside, and
-//! all of it is gone with the program.
+//! A program in its own mount namespace, where a test can mount files. The mounts are invisible outside, and
+//! they disappear when the program ends.
 
 use std::fs;
 use std::path::Path;
@@ -7,11 +7,11 @@ use std::process::Command;
 
 use super::process::{program, run};
 
-/// The file in doorward's folder that names its mounts.
+/// Name of the file in the doorward folder that lists the mounts.
 const FILE: &str = "mounts";
 
-/// How to get such a namespace here: as root, or as a user who may be root in a namespace of his own. Prints why a test
-/// is skipped where neither is permitted.
+/// Returns the command that creates a mount namespace on this machine. Root can create one, and so can a user
+/// who is allowed to create a user namespace. If neither is permitted, prints why the test is skipped.
 #[expect(clippy::print_stderr, reason = "what was not tried is said")]
 pub(crate) fn unshare() -> Option<Vec<String>> {
     let unshare = program("unshare", "util-linux").display().to_string();
@@ -26,10 +26,10 @@ pub(crate) fn unshare() -> Option<Vec<String>> {
     None
 }
 
-/// What is mounted in it.
+/// The mounts of a process.
 pub(crate) struct Mounts {
     unshare: Vec<String>,
-    /// From where, to where.
+    /// Pairs of source and destination.
     binds: Vec<[String; 2]>,
 }
 
@@ -38,7 +38,7 @@ impl Mounts {
         Self { unshare: unshare.to_vec(), binds: Vec::new() }
     }
 
-    /// Those that doorward has whose folder this is; see [`Mounts::put_in`].
+    /// Returns the mounts that [`Mounts::put_in`] has written into this folder.
     pub(crate) fn of(dir: &Path) -> Option<Self> {
         let text = fs::read_to_string(dir.join(FILE)).ok()?;
         let mut lines = text.lines();
@@ -47,19 +47,19 @@ impl Mounts {
         Some(Self { unshare, binds: binds.map(|(from, to)| [from.to_owned(), to.to_owned()]).collect() })
     }
 
-    /// Gives them to the doorward that is started with this folder.
+    /// Sets the mounts of the doorward process that is started with this folder.
     pub(crate) fn put_in(&self, dir: &Path) {
         let lines = self.binds.iter().map(|bind| bind.join("\t"));
         let lines: Vec<String> = [self.unshare.join("\t")].into_iter().chain(lines).collect();
         fs::write(dir.join(FILE), lines.join("\n")).unwrap();
     }
 
-    /// Mounts the file or folder `from` at `to`, as `-v FROM:TO` does.
+    /// Mounts the file or folder `from` at `to`, as `docker run -v FROM:TO` does.
     pub(crate) fn bind(&mut self, from: &Path, to: &Path) {
         self.binds.push([from, to].map(|path| path.to_str().expect("a path in UTF-8").to_owned()));
     }
 
-    /// The command with these mounts. What is added to it later are its own arguments.
+    /// Returns the command with these mounts. Arguments that are added later go to the wrapped program.
     pub(crate) fn wrap(&self, command: Command) -> Command {
         let script =
             r#"while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit 99; shift 2; done; shift; exec "$@""#;

@@ -1,5 +1,5 @@
-//! nginx with the template and snippets that ship, its configuration written by the scripts that ship
-//! for the official image. The image itself is not needed: a folder stands in for its root.
+//! nginx with the shipped template and snippets. The shipped scripts for the official image write its
+//! configuration. The image itself is not needed: a folder takes the place of its root.
 
 mod image;
 
@@ -12,17 +12,17 @@ use super::free_port;
 use super::process::{Process, program};
 pub(crate) use image::{Image, busybox};
 
-/// The folder of the repository that holds what ships.
+/// Returns the folder of the repository with the shipped nginx files.
 pub(crate) fn shipped() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("nginx")
 }
 
-/// The nginx to test: the one that `NGINX` names, or the machine's.
+/// Returns the nginx to test: the program in `NGINX`, or the installed one.
 pub(crate) fn nginx() -> PathBuf {
     std::env::var_os("NGINX").map_or_else(|| program("nginx", "nginx"), PathBuf::from)
 }
 
-/// What is guarded.
+/// Kind of the protected service.
 #[derive(Clone, Copy)]
 pub(crate) enum Template {
     Registry,
@@ -30,19 +30,19 @@ pub(crate) enum Template {
 }
 
 pub(crate) struct Nginx {
-    // In this order: the process goes before its folder does.
+    // The field order matters: the process must end before its folder is removed.
     process: Process,
     image: Image,
     pub(crate) address: SocketAddr,
 }
 
 impl Nginx {
-    /// Starts it in front of `backend`, with doorward at `auth` (an address, or `unix:` and a path).
+    /// Starts nginx in front of `backend`. `auth` is the address of doorward, or `unix:` and a path.
     pub(crate) fn start(template: Template, auth: impl ToString, backend: SocketAddr) -> Self {
         Self::start_with(template, auth, backend, "")
     }
 
-    /// The same with `lines` of somebody's own at http level, ahead of the template.
+    /// Starts nginx with additional `lines` at http level, before the template.
     pub(crate) fn start_with(
         template: Template,
         auth: impl ToString,
@@ -61,19 +61,19 @@ impl Nginx {
         Self::of(image)
     }
 
-    /// Starts it as the image's settings say, on a free port of 127.0.0.1.
+    /// Starts nginx with the settings of the image, on a free port of 127.0.0.1.
     pub(crate) fn of(image: Image) -> Self {
         Self::at(SocketAddr::from(([127, 0, 0, 1], free_port())), image)
     }
 
-    /// The same where others have to know the address before.
+    /// Starts nginx at this address, for tests that need the address earlier.
     pub(crate) fn at(address: SocketAddr, image: Image) -> Self {
         let image = image.set("LISTEN", address.to_string());
         let command = image.run(&["nginx"]);
         Self::run(image, command, address)
     }
 
-    /// Starts it without the entrypoint's scripts, by the nginx.conf that is there: by hand.
+    /// Starts nginx with the existing nginx.conf and without the scripts of the entrypoint.
     pub(crate) fn by_hand(image: Image, address: SocketAddr) -> Self {
         let command = image.run(&["sh", "-c", "exec nginx"]);
         Self::run(image, command, address)
@@ -81,10 +81,10 @@ impl Nginx {
 
     fn run(image: Image, command: Command, address: SocketAddr) -> Self {
         let mut process = Process::spawn(command, &image.path("log"));
-        // An answer, of any kind: the entrypoint's check opens the port too, and closes it again. Nothing
-        // is asked of doorward for this path.
+        // Waits for a response of any kind. An open port is not enough, because the check of the entrypoint
+        // opens it too and closes it again. This path needs no call to doorward.
         process.ready("nginx answers", |log| {
-            // Another program has the port, and its answers are not nginx's.
+            // If another program uses the port, its responses must not count.
             assert!(!log.contains("Address already in use"), "{log}");
             let mut client = Client::connect(&Address::Tcp(address), OF_NGINX).ok()?;
             client.try_ask(&Request::get("/_doorward")).ok().map(|_| ())
@@ -97,40 +97,40 @@ impl Nginx {
             .unwrap_or_else(|error| panic!("{}: {error}\n{}", self.address, self.process.tail()))
     }
 
-    /// One request over a connection of its own.
+    /// Sends one request over a new connection.
     pub(crate) fn ask(&self, request: &Request) -> Answer {
         client::ask(&Address::Tcp(self.address), OF_NGINX, request)
     }
 
-    /// The same from another client network: an address of 127.0.0.0/8.
+    /// Sends one request from this address of 127.0.0.0/8, which is another client network.
     pub(crate) fn ask_from(&self, source: [u8; 4], request: &Request) -> Answer {
         Client::connect_from(Ipv4Addr::from(source), self.address, OF_NGINX)
             .unwrap_or_else(|error| panic!("{source:?} to {}: {error}", self.address))
             .ask(request)
     }
 
-    /// What the scripts said, and nginx's error log.
+    /// Returns the output of the scripts and the error log of nginx.
     pub(crate) fn log(&self) -> String {
         self.process.log()
     }
 
-    /// Ends it.
+    /// Stops nginx.
     pub(crate) fn stop(&mut self) {
         self.process.stop();
     }
 
-    /// The folder that stands in for the image's root.
+    /// Returns the folder that takes the place of the image root.
     pub(crate) fn image(&self) -> &Image {
         &self.image
     }
 }
 
-/// As alice.
+/// Adds the credentials of alice.
 pub(crate) fn alice(request: Request) -> Request {
     request.basic("alice", "wonderland")
 }
 
-/// A refusal of the registry template: JSON with this code, which a client shows in its own words.
+/// Checks a refusal of the registry template: JSON with this code, which clients show to the user.
 pub(crate) fn assert_json(answer: &Answer, status: u16, code: &str) {
     assert_eq!(answer.status, status, "{answer:?}");
     assert_eq!(answer.header("content-type"), Some("application/json"), "{answer:?}");
@@ -140,7 +140,7 @@ pub(crate) fn assert_json(answer: &Answer, status: u16, code: &str) {
     assert!(text.ends_with("}]}\n"), "{text}");
 }
 
-/// A 401 of the registry template: JSON, and doorward's challenge, once.
+/// Checks a 401 of the registry template: JSON, and the challenge of doorward exactly once.
 pub(crate) fn assert_challenge(answer: &Answer) {
     assert_json(answer, 401, "UNAUTHORIZED");
     let challenge = answer.header("www-authenticate");

@@ -1,5 +1,5 @@
-//! Others who say whether a password fits a line of an htpasswd file: nginx's own `auth_basic`,
-//! Apache's `htpasswd -v`, and the crate htpasswd-verify.
+//! Other programs that check a password against a line of an htpasswd file: `auth_basic` of nginx, `htpasswd
+//! -v` of Apache, and the crate htpasswd-verify.
 
 pub(crate) mod auth_basic;
 pub(crate) mod htpasswd;
@@ -7,16 +7,16 @@ pub(crate) mod verify_crate;
 
 use std::process::{Command, Output, Stdio};
 
-/// What one of them says of a file, a user and a password.
+/// Result of another program for a file, a user and a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum OracleVerdict {
     Accepts,
     Refuses,
-    /// nginx: 500; `htpasswd -v`: neither "right" nor "wrong".
+    /// nginx: status 500. `htpasswd -v`: neither "right" nor "wrong".
     Fails,
-    /// Of a crate: it panics, or ends its process.
+    /// The crate panics or ends its process.
     Panics,
-    /// It can't be given these bytes.
+    /// The program cannot take these bytes as input.
     Unaskable,
 }
 
@@ -32,7 +32,7 @@ impl OracleVerdict {
     }
 }
 
-/// Runs a program that is quick and can't wait for anything.
+/// Runs a program that is quick and does not block.
 pub(crate) fn output(mut command: Command) -> Output {
     command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }

@@ -1,4 +1,4 @@
-//! A missing program fails the test and names its package.
+//! Runs programs. If a program is not installed, the test fails and names its package.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,13 +9,14 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{PATIENCE, eventually, secrets};
 
-/// How many lines of a log a failure shows.
+/// Number of log lines that a failure shows.
 const TAIL: usize = 25;
 
-/// How long a program that was asked to end may take before it is killed.
+/// Time from SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Where `name` is. A test that needs it and does not find it fails, and says what to install.
+/// Returns the path of the program `name`. If it is not installed, the test fails and names the package to
+/// install.
 pub(crate) fn program(name: &str, package: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let beyond = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
@@ -23,7 +24,7 @@ pub(crate) fn program(name: &str, package: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("{name} is not installed: apt-get install {package} (Debian's package)"))
 }
 
-/// What a program that ran to its end left behind.
+/// Output of a program that has ended.
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) code: Option<i32>,
@@ -31,18 +32,19 @@ pub(crate) struct Output {
     pub(crate) stderr: String,
 }
 
-/// Returns the command line of a doorward, whose output must not tell a secret; `None` of any other program.
+/// Returns the command line if the program is doorward, whose output must not contain a secret; `None` for
+/// any other program.
 fn of_doorward(command: &Command) -> Option<String> {
     let line = format!("{:?} {:?}", command.get_program(), command.get_args().collect::<Vec<_>>());
     line.contains(env!("CARGO_BIN_EXE_doorward")).then_some(line)
 }
 
-/// Runs a program that ends by itself, and fails if it does not.
+/// Runs a program that ends by itself, and fails if it does not end in time.
 pub(crate) fn run(command: Command) -> Output {
     run_with(command, Stdio::null())
 }
 
-/// The same with this on stdin.
+/// Runs a program with this input on stdin.
 pub(crate) fn run_with_input(command: Command, input: &[u8]) -> Output {
     let dir = tempfile::tempdir().expect("a folder for the input");
     let path = dir.path().join("in");
@@ -66,16 +68,16 @@ fn run_with(mut command: Command, stdin: Stdio) -> Output {
     output
 }
 
-/// A program that runs until it is stopped; it is, when this goes.
+/// A running program, stopped when the value is dropped.
 pub(crate) struct Process {
     child: Child,
     log: PathBuf,
-    /// The command line, if it is doorward's.
+    /// The command line if the program is doorward.
     of_doorward: Option<String>,
 }
 
 impl Process {
-    /// Starts it, its output going to a file at `log`.
+    /// Starts the program; its output goes to a file at `log`.
     pub(crate) fn spawn(mut command: Command, log: &Path) -> Self {
         let file = File::create(log).unwrap();
         let of_doorward = of_doorward(&command);
@@ -84,20 +86,19 @@ impl Process {
         Self { child, log: log.to_owned(), of_doorward }
     }
 
-    /// All it wrote so far.
+    /// Returns the output so far.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// The end of it, for a message.
+    /// Returns the last lines of the output, for error messages.
     pub(crate) fn tail(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(TAIL)..].join("\n")
     }
 
-    /// Waits for `probe` to have an answer, and fails with the log when it has none or the program
-    /// has ended.
+    /// Waits until `probe` returns a value. Fails with the log if the time limit passes or the program ends.
     pub(crate) fn ready<T>(&mut self, what: &str, mut probe: impl FnMut(&str) -> Option<T>) -> T {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -111,25 +112,25 @@ impl Process {
         }
     }
 
-    /// Its id.
+    /// Returns the process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
         kill_process(pid, signal).unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits until the program ends.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let what = format!("the end of process {}", self.child.id());
         let Self { child, .. } = self;
         eventually(&what, || child.try_wait().unwrap())
     }
 
-    /// Asks it to end, and kills it if it does not within a while.
+    /// Sends SIGTERM, and SIGKILL if the program does not end in time.
     pub(crate) fn stop(&mut self) {
         if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
             return;
@@ -145,9 +146,9 @@ impl Process {
         self.kill();
     }
 
-    /// Kills it.
+    /// Kills the program.
     pub(crate) fn kill(&mut self) {
-        // It may have ended just now.
+        // The program may have ended just now.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,6 +1,6 @@
-//! Numbers that look like chance and are the same in each run.
+//! Pseudorandom numbers that are the same in each run.
 
-/// splitmix64.
+/// The splitmix64 generator.
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -8,7 +8,7 @@ impl Random {
         Self(0x05ee_d0fd_00da_3d00)
     }
 
-    /// Some number below `end`.
+    /// Returns a number below `end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -17,7 +17,7 @@ impl Random {
         (mixed ^ (mixed >> 31)) % end
     }
 
-    /// So many letters.
+    /// Returns `count` letters.
     pub(crate) fn letters(&mut self, count: usize) -> String {
         (0..count).map(|_| char::from(b"ABCDEFGHabcdefghijkmnopqrstuvwxy"[self.below(32) as usize])).collect()
     }

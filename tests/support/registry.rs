@@ -1,4 +1,4 @@
-//! docker-registry with its storage in a temporary folder, or in its memory.
+//! A docker-registry process with its storage in memory or in a temporary folder.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -11,14 +11,14 @@ use super::client::{self, Address, Answer, Client, OF_NGINX, Request};
 use super::free_port;
 use super::process::{Process, program};
 
-/// The registry to test with: the one that `REGISTRY` names, or the machine's.
+/// Returns the registry to test with: the program in `REGISTRY`, or the installed one.
 pub(crate) fn registry() -> PathBuf {
     let named = std::env::var_os("REGISTRY");
     named.map_or_else(|| program("docker-registry", "docker-registry"), PathBuf::from)
 }
 
 pub(crate) struct Registry {
-    // In this order: the process goes before its folder does.
+    // The field order matters: the process must end before its folder is removed.
     process: Process,
     _dir: TempDir,
     pub(crate) address: SocketAddr,
@@ -29,19 +29,20 @@ impl Registry {
         Self::start_as(&registry(), "warn", "filesystem: {rootdirectory: DIR/storage}", "")
     }
 
-    /// One with more lines in its configuration, such as `auth`. It tells of each request, as the next.
+    /// Starts a registry with more lines in its configuration, such as `auth`. It logs each request, as with
+    /// [`Registry::start_with_log`].
     pub(crate) fn start_with(lines: &str) -> Self {
         Self::start_as(&registry(), "debug", "inmemory: {}", lines)
     }
 
-    /// One that tells in [`Registry::log`], as JSON, of each request what it does with it, down to
-    /// each file; 2.8 does, later ones tell no files. Its storage is its memory, since thousands of
-    /// uploads would wait for a disk.
+    /// Starts a registry that logs each request as JSON in [`Registry::log`]. Version 2.8 also logs each file
+    /// that it uses; later versions do not. The storage is in memory, because thousands of uploads would be
+    /// slow on a disk.
     pub(crate) fn start_with_log() -> Self {
         Self::start_as(&registry(), "debug", "inmemory: {}", "")
     }
 
-    /// Starts this program, with these lines at the end of its configuration.
+    /// Starts this program with these lines at the end of its configuration.
     pub(crate) fn start_program(program: &Path, lines: &str) -> Self {
         Self::start_as(program, "info", "inmemory: {}", lines)
     }
@@ -57,7 +58,7 @@ impl Registry {
         fs::write(&config, text).unwrap();
         let mut command = Command::new(program);
         command.arg("serve").arg(&config);
-        // It reads its settings from these too.
+        // The registry also reads its settings from environment variables.
         for (name, _) in
             std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("REGISTRY"))
         {
@@ -69,24 +70,24 @@ impl Registry {
         process.ready("docker-registry is ready", |_| {
             let mut client = Client::connect(&Address::Tcp(address), OF_NGINX).ok()?;
             let answer = client.try_ask(&Request::get("/v2/")).ok()?;
-            // With `auth` of its own it refuses.
+            // With its own `auth`, the registry answers 401.
             let refuses = answer.header("www-authenticate").is_some();
             (answer.status == if refuses { 401 } else { 200 }).then_some(())
         });
         Self { process, _dir: dir, address }
     }
 
-    /// One request past nginx.
+    /// Sends one request directly to the registry, past nginx.
     pub(crate) fn ask(&self, request: &Request) -> Answer {
         client::ask(&Address::Tcp(self.address), OF_NGINX, request)
     }
 
-    /// The end of the log, for the message of a failed test.
+    /// Returns the last lines of the log, for the message of a failed test.
     pub(crate) fn tail(&self) -> String {
         self.process.tail()
     }
 
-    /// All it logged so far.
+    /// Returns the log so far.
     pub(crate) fn log(&self) -> String {
         self.process.log()
     }

@@ -1,9 +1,9 @@
-//! Requests to a registry, generated, the same in each run: half of them as a client would write
-//! them, the others bent in the ways by which gates were got past: encodings, dots, slashes, upper
-//! case, mounts in every spelling, forms, odd methods, long names, absolute lines, other hosts.
+//! Generated requests to a registry, the same in each run. Half of them are written as a client writes them.
+//! The others use known ways to bypass access control: encodings, dots, slashes, upper case, mounts in every
+//! spelling, forms, odd methods, long names, absolute request lines and other hosts.
 //!
-//! ann may pull and push in `open/**` and pull in `base/**` ([`RULES`]); `secret/**` is what she and
-//! nobody must not get.
+//! ann can pull and push in `open/**` and pull in `base/**` ([`RULES`]). No request of ann may get access to
+//! `secret/**`.
 
 mod mutations;
 mod vocabulary;
@@ -13,7 +13,7 @@ pub(crate) use vocabulary::{
     BASE_BLOB, BASE_MANIFEST, OWN_UPLOAD, SECRET_BLOB, SECRET_MANIFEST, THEIR_UPLOAD, manifest,
 };
 
-/// What ann may do; bob is there to show that `secret/**` can be had.
+/// Permissions of ann. bob has access to `secret/**`, which shows that the repositories exist.
 pub(crate) const RULES: &str = r#"
 [[grant]]
 users = ["ann"]
@@ -31,10 +31,10 @@ repositories = ["secret/**"]
 actions = ["pull"]
 "#;
 
-/// The host that a client writes if it plays no tricks.
+/// The host of an unmodified request.
 pub(crate) const HOST: &str = "registry.test";
 
-/// Stands for a byte that is no text.
+/// A placeholder for a byte that is not valid text.
 pub(crate) const NO_TEXT: char = '\u{e000}';
 
 /// One request.
@@ -42,7 +42,7 @@ pub(crate) const NO_TEXT: char = '\u{e000}';
 pub(crate) struct Sample {
     pub(crate) user: &'static str,
     pub(crate) method: String,
-    /// What stands in the request line, raw.
+    /// The raw target of the request line.
     pub(crate) target: String,
     hosts: Vec<String>,
     content_type: Option<String>,
@@ -52,7 +52,7 @@ pub(crate) struct Sample {
     version: &'static str,
 }
 
-/// The first `count` requests.
+/// Returns the first `count` requests.
 pub(crate) fn corpus(count: usize) -> impl Iterator<Item = Sample> {
     let mut random = Random::new();
     (0..count).map(move |_| Sample::make(&mut random))
@@ -87,14 +87,16 @@ impl Sample {
         if is_write && sample.target.contains("/manifests/") {
             sample.content_type = Some("application/vnd.oci.image.manifest.v1+json".to_owned());
         }
-        // Half as they are; of the rest, most in one way, so that what is refused is refused for that.
+        // Half of the requests stay unmodified. Most others have one mutation, so that a refusal has one
+        // cause.
         for _ in 0..[0, 0, 0, 0, 1, 1, 1, 2][usize::try_from(random.below(8)).expect("a number below 8")] {
             mutations::bend(&mut sample, random);
         }
         sample
     }
 
-    /// The bytes to send, by a client that calls itself `agent`, with ann's password where she asks.
+    /// Returns the bytes to send with the user agent `agent`, and with the password of ann if ann sends the
+    /// request.
     pub(crate) fn bytes(&self, agent: &str, authorization: &str) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/{}\r\n", self.method, self.target, self.version);
         let mut header = |name: &str, value: &str| head.push_str(&format!("{name}: {value}\r\n"));
@@ -119,8 +121,8 @@ impl Sample {
         [bytes_of(&head), b"\r\n".to_vec(), end].concat()
     }
 
-    /// What nginx would tell doorward of it: the URI, the host and the content type. It is an
-    /// approximation, for a test that asks doorward itself: any question is as good there.
+    /// Returns the URI, the host and the content type that nginx would pass to doorward. The result is
+    /// approximate, which is enough for a test that calls doorward directly.
     pub(crate) fn question(&self) -> (String, String, String) {
         let behind = self.target.split_once("://").map(|(_, behind)| behind);
         let (host, uri) = match behind.filter(|_| !self.target.starts_with('/')) {
@@ -132,7 +134,7 @@ impl Sample {
     }
 }
 
-/// One of several.
+/// Returns one of several values.
 fn pick<'t, T: ?Sized>(random: &mut Random, of: &[&'t T]) -> &'t T {
     of[below(random, of.len())]
 }

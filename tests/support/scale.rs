@@ -6,7 +6,7 @@ pub(crate) fn scaled(small: usize, full: usize) -> usize {
     if is_full() { full } else { small }
 }
 
-/// Whether the tests run at full size.
+/// Returns true if the tests run at full size.
 pub(crate) fn is_full() -> bool {
     std::env::var_os("DOORWARD_TEST_SCALE").is_some_and(|scale| scale == "full")
 }

@@ -1,27 +1,28 @@
-//! The search for secrets detects each form of a secret.
+//! The search for secrets, and tests that it detects each form of a secret.
 //!
-//! What is searched for: the mark that secrets of the tests carry, in each form in which a program could write it; the
-//! passwords that most tests use; and the shapes of hashes, API keys, signed tokens and private keys, whoever made them.
-//! Only the commands in [`creates_a_secret`] print one.
+//! The search covers the mark in test secrets, in each form in which a program can write it. It also covers
+//! the passwords that most tests use. It detects the shapes of hashes, API keys, signed tokens and private
+//! keys. Only the commands in [`creates_a_secret`] print a secret.
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 
-/// Secrets with the mark begin with it, and nothing else has it.
+/// Prefix of the test secrets. It occurs in no other text.
 pub(crate) const MARK: &str = "SECRETxyz";
 
-/// Passwords of many tests that are no words of any message.
+/// Passwords of many tests. They occur in no message.
 const PASSWORDS: [&str; 4] = ["wonderland", "looking-glass", "hunter2", "geheim"];
 
-/// The most bytes of one output that are searched; a service's log has a budget, so few are longer.
+/// Number of bytes of one output that are searched. The log of a service is limited, so few outputs are
+/// longer.
 const SEARCHED_MAX: usize = 4 << 20;
 
-/// A secret with the mark, and characters that every way of writing treats in its own way.
+/// Returns a secret with the mark and with characters that each encoding writes differently.
 pub(crate) fn secret(what: &str) -> String {
     format!("{MARK}-{what}+/%&=\"'<?>;{MARK}")
 }
 
-/// The mark as it might be written: what the form is called, and the bytes in lower case.
+/// Returns each form of the mark: the name of the form, and the bytes in lower case.
 fn forms() -> Vec<(String, Vec<u8>)> {
     let mut forms: Vec<(String, Vec<u8>)> = vec![("as it is".to_owned(), MARK.into())];
     let each = |write: &dyn Fn(u8) -> String| MARK.bytes().map(write).collect::<Vec<_>>();
@@ -29,8 +30,8 @@ fn forms() -> Vec<(String, Vec<u8>)> {
     forms.push(("in hexadecimal".into(), each(&|byte| format!("{byte:02x}")).concat().into()));
     forms.push(("as a list of bytes".into(), each(&|byte| byte.to_string()).join(", ").into()));
     forms.push(("as escapes of JSON".into(), each(&|byte| format!("\\u{byte:04x}")).concat().into()));
-    // Three bytes make four letters, so it looks different behind each length of what is before; the
-    // letters at both ends belong to its neighbours too.
+    // Three bytes become four letters, so the encoding depends on the number of bytes before the mark. The
+    // letters at both ends also depend on the neighbouring bytes.
     for (name, engine) in [("base64", BASE64_STANDARD_NO_PAD), ("base64 for URLs", BASE64_URL_SAFE_NO_PAD)] {
         for before in 0..3 {
             let whole = engine.encode([&vec![b'x'; before], MARK.as_bytes(), b"xxx"].concat());
@@ -42,7 +43,7 @@ fn forms() -> Vec<(String, Vec<u8>)> {
     forms
 }
 
-/// The lines of `text` that hold the mark, with the form in which they do.
+/// Returns the lines of `text` that contain the mark, with the form of the mark.
 pub(crate) fn find(text: &[u8]) -> Vec<String> {
     let forms = forms();
     let mut found = Vec::new();
@@ -56,7 +57,8 @@ pub(crate) fn find(text: &[u8]) -> Vec<String> {
     found
 }
 
-/// What a text that begins with these letters would be, if so many letters of the kind follow.
+/// Secret formats: the name, the first characters, and the minimum number of characters of the alphabet that
+/// follow.
 const SHAPES: &[(&str, &str, usize)] = &[
     ("a bcrypt hash", "$2", 56),
     ("an apr1 hash", "$apr1$", 24),
@@ -71,7 +73,7 @@ const SHAPES: &[(&str, &str, usize)] = &[
     ("a signed token", "eyJ", 100),
 ];
 
-/// Hashes, keys and tokens in a text.
+/// Returns the hashes, keys and tokens in a text.
 fn shapes(text: &str) -> Vec<String> {
     let is_of_hash = |c: char| c.is_ascii_alphanumeric() || "./+=$_-,".contains(c);
     let mut found = Vec::new();
@@ -85,7 +87,7 @@ fn shapes(text: &str) -> Vec<String> {
                 found.push(format!("{name}: {line}"));
             }
         }
-        // A block of PEM, and not words about one.
+        // A PEM block, not a text that mentions one.
         if line.trim() == "-----BEGIN PRIVATE KEY-----" {
             found.push("a private key".to_owned());
         }
@@ -93,13 +95,13 @@ fn shapes(text: &str) -> Vec<String> {
     found
 }
 
-/// Whether a command is one of those that create a secret and print it.
+/// Returns true if the command creates a secret and prints it.
 fn creates_a_secret(command: &str) -> bool {
     let has = |word: &str| command.contains(&format!("\"{word}\""));
     (has("user") && has("--generate")) || (has("api-key") && has("new"))
 }
 
-/// Fails if `said`, which `command` wrote, holds a secret.
+/// Fails if the output `said` of `command` contains a secret.
 pub(crate) fn assert_contains_no_secret(command: &str, said: &str) {
     if creates_a_secret(command) || std::thread::panicking() {
         return;
@@ -155,10 +157,10 @@ fn hashes_keys_tokens_and_private_keys_are_detected_and_plain_words_are_not() {
         assert!(!shapes(text).is_empty(), "{text}");
     }
     for text in [
-        "the bcrypt hash is cut short or damaged ($2y$, a cost of two digits, $, then 53 characters of ./A-Za-z0-9)",
+        "the bcrypt hash is truncated or malformed ($2y$, a cost of two digits, $, then 53 characters of ./A-Za-z0-9)",
         "key dwk_0123456789 of alice",
         "no PRIVATE KEY; openssl makes one",
-        "the $apr1$ hash is cut short or damaged ($apr1$, a salt of at most 8 characters without $, $, then",
+        "the $apr1$ hash is truncated or malformed ($apr1$, a salt of at most 8 characters without $, $, then",
     ] {
         assert!(shapes(text).is_empty(), "{text}");
     }

@@ -1,5 +1,6 @@
-//! What is said of files and settings that are not as they should be: what it is, where, and what to do; and never a
-//! word of what stands there, which may be a password. The support code searches every output for the marked secrets.
+//! A test folder with files and settings. Errors about invalid files must name the problem, the place and the
+//! remedy. They must not quote the file, which may contain a password. The support code searches every output
+//! for the marked secrets.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 use crate::support::doorward::command;
 use crate::support::process::{Output, run_with_input};
 
-/// A folder with one file.
+/// A temporary folder with one file.
 pub(crate) struct TestFolder {
     pub(crate) dir: TempDir,
     pub(crate) path: PathBuf,
@@ -21,7 +22,7 @@ impl TestFolder {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("users");
         fs::write(&path, content).unwrap();
-        // Or check would note that others can read it.
+        // Otherwise `check` warns that other users can read the file.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         Self { dir, path }
     }
@@ -30,14 +31,14 @@ impl TestFolder {
         self.path.display().to_string()
     }
 
-    /// Another file beside it.
+    /// Adds another file to the folder, and returns its path.
     pub(crate) fn add_file(&self, name: &str, content: &str) -> String {
         let path = self.dir.path().join(name);
         fs::write(&path, content).unwrap();
         path.display().to_string()
     }
 
-    /// Runs doorward with these arguments and `--htpasswd`, with this on stdin.
+    /// Runs doorward with these arguments, `--htpasswd` and this input on stdin.
     pub(crate) fn run(&self, arguments: &[&str], stdin: &str) -> Output {
         run(&self.path, arguments, stdin)
     }
@@ -49,12 +50,12 @@ fn run(htpasswd: &Path, arguments: &[&str], stdin: &str) -> Output {
     run_with_input(command, stdin.as_bytes())
 }
 
-/// Runs doorward with these arguments alone.
+/// Runs doorward with only these arguments.
 pub(crate) fn run_bare(arguments: &[&str]) -> Output {
     crate::support::doorward::doorward(arguments)
 }
 
-/// All that was said.
+/// Returns stdout and stderr.
 pub(crate) fn all_output(output: &Output) -> String {
     output.stdout.clone() + &output.stderr
 }

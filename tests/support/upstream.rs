@@ -1,5 +1,5 @@
-//! What a test puts at the other end of nginx: an upstream that answers what it is told and keeps
-//! what it was sent, and a tap on the way to a real one.
+//! Upstreams for nginx: a fake upstream that sends a fixed response and records its input, and a recording
+//! proxy in front of a real upstream.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// A free port of 127.0.0.1.
+/// Any free port of 127.0.0.1.
 const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// What the two have in common.
+/// State that both kinds of upstream share.
 #[derive(Default)]
 struct Shared {
     ended: AtomicBool,
@@ -28,7 +28,7 @@ impl Shared {
     }
 }
 
-/// Accepts until told to end; each connection gets a thread, which ends with it.
+/// Accepts connections until stopped. Each connection has its own thread, which ends with it.
 fn accept(
     at: SocketAddr,
     shared: Arc<Shared>,
@@ -52,11 +52,11 @@ fn accept(
 
 fn end(shared: &Shared, address: SocketAddr) {
     shared.ended.store(true, Ordering::SeqCst);
-    // So that it notices. If it can't be reached it has ended already.
+    // This connection wakes the accepting thread. If it fails, the thread has already ended.
     let _ = TcpStream::connect(address);
 }
 
-/// An upstream that answers every request in the same way.
+/// An upstream that answers every request with the same response.
 pub(crate) struct Upstream {
     shared: Arc<Shared>,
     answer: Arc<Mutex<Vec<u8>>>,
@@ -64,12 +64,12 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// Starts it; `answer` is what it sends, as it stands.
+    /// Starts the upstream; `answer` is sent unchanged.
     pub(crate) fn start(answer: &str) -> Self {
         Self::start_at(ANY, answer)
     }
 
-    /// The same at an address of the test's.
+    /// Starts the upstream at this address.
     pub(crate) fn start_at(at: SocketAddr, answer: &str) -> Self {
         let shared = Arc::<Shared>::default();
         let answer = Arc::new(Mutex::new(answer.as_bytes().to_vec()));
@@ -78,17 +78,17 @@ impl Upstream {
         Self { shared, answer, address }
     }
 
-    /// From now on it says this.
+    /// Replaces the response for later requests.
     pub(crate) fn say(&self, answer: &str) {
         *self.answer.lock().unwrap() = answer.as_bytes().to_vec();
     }
 
-    /// Every byte it was sent, in the order in which it came.
+    /// Returns all received bytes in order of arrival.
     pub(crate) fn received(&self) -> String {
         self.shared.text()
     }
 
-    /// How many connections were opened.
+    /// Returns the number of accepted connections.
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
@@ -100,7 +100,7 @@ impl Drop for Upstream {
     }
 }
 
-/// Answers each head that comes. Bodies are not told from heads, so they must have no empty line.
+/// Answers each request head. Bodies are not parsed, so they must not contain an empty line.
 fn respond(mut stream: TcpStream, shared: &Shared, answer: &Mutex<Vec<u8>>) {
     let mut last = Vec::<u8>::new();
     let mut some = [0; 1 << 14];
@@ -113,12 +113,12 @@ fn respond(mut stream: TcpStream, shared: &Shared, answer: &Mutex<Vec<u8>>) {
                 return;
             }
         }
-        // Of an end that is not complete, what there is.
+        // Keeps the last three bytes, which can be the start of the next end of a head.
         last.drain(..last.len().saturating_sub(3));
     }
 }
 
-/// Passes every connection on to a real service, counts them, and keeps what the client's side sends.
+/// Forwards every connection to a real service, counts connections, and records the bytes of the client.
 pub(crate) struct Tap {
     shared: Arc<Shared>,
     pub(crate) address: SocketAddr,
@@ -131,17 +131,17 @@ impl Tap {
         Self { shared, address }
     }
 
-    /// How many connections were opened.
+    /// Returns the number of accepted connections.
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// Every byte of the client's side.
+    /// Returns all bytes that the clients sent.
     pub(crate) fn received(&self) -> String {
         self.shared.text()
     }
 
-    /// Forgets what was received so far.
+    /// Deletes the recorded bytes.
     pub(crate) fn forget(&self) {
         self.shared.received.lock().unwrap().clear();
     }
@@ -163,7 +163,7 @@ fn pass(client: &TcpStream, target: SocketAddr, shared: &Shared) {
     });
 }
 
-/// Copies until one side closes, and then closes both.
+/// Copies until one side closes, and then closes both sides.
 fn copy(mut from: &TcpStream, mut to: &TcpStream, keep: impl Fn(&[u8])) {
     let mut some = [0; 1 << 16];
     loop {
@@ -178,11 +178,11 @@ fn copy(mut from: &TcpStream, mut to: &TcpStream, keep: impl Fn(&[u8])) {
             Ok(0) | Err(_) => break,
         }
     }
-    // One that is closed already is as good.
+    // The connections may already be closed.
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
 }
 
-/// An answer with an empty body, as doorward's are.
+/// Returns a response with an empty body, as doorward sends it.
 pub(crate) fn empty(status: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")
 }

@@ -40,8 +40,8 @@ fn denied_push_names_user_and_scope_with_basic_and_with_a_token_field_d1_flux2_5
     let uploads = "/v2/team/app/blobs/uploads/";
     denied(&show(&doorward, &asked, "POST", uploads), "repository:team/app:push");
     for detail in [
-        "detail=\"repository:team/app:push\"",
-        "detail=\"repository:team/app:push; it was not granted when the token was issued\"",
+        "detail=\"repository:team/app:push is not granted\"",
+        "detail=\"repository:team/app:push was not granted when the token was issued\"",
     ] {
         logged(&doorward, &["reason=\"policy\"", detail, "user=\"bob\"", "client=\"192.0.2.1\"", MANIFEST]);
     }
@@ -143,7 +143,7 @@ fn denial_names_the_line_of_the_rule_only_in_the_log() {
         &doorward,
         &[
             "reason=\"policy\"",
-            "detail=\"repository:secret/app:pull; the [[deny]] at line 4 of the policy forbids it\"",
+            "detail=\"repository:secret/app:pull is denied by the [[deny]] at line 4 of the policy\"",
             "user=\"bob\"",
         ],
     );

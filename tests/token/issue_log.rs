@@ -25,7 +25,7 @@ fn token_with_fewer_scopes_than_requested_is_logged_with_user_and_scopes_field_d
         &doorward,
         &[
             " INFO ",
-            "token issued without all that was requested",
+            "token issued",
             "user=\"bob\"",
             "client=\"192.0.2.1\"",
             "host=\"registry.test\"",

@@ -79,7 +79,7 @@ impl SigningKeyFolder {
         genpkey(&key, &["-algorithm", "RSA", "-pkeyopt", &format!("rsa_keygen_bits:{bits}")]);
         folder.succeeds(
             "init",
-            &[&NAMES[..], &["--algorithm", "RS256", "--key", &key.display().to_string()]].concat(),
+            &[&NAMES[..], &["--algorithm", "RS256", "--private-key", &key.display().to_string()]].concat(),
         );
         folder
     }

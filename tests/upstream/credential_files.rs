@@ -18,11 +18,11 @@ fn rotated_credential_file_is_used_and_an_invalid_one_keeps_the_last() {
         eventually(value, || (now().as_deref() == Some(value)).then_some(()));
     };
     becomes("Bearer one");
-    // By another tool, atomically.
+    // Replaced atomically by another tool.
     fs::write(doorward.folder().join("new"), "two\n").unwrap();
     fs::rename(doorward.folder().join("new"), &path).unwrap();
     becomes("Bearer two");
-    // In place.
+    // Changed in place.
     fs::write(&path, "three").unwrap();
     becomes("Bearer three");
     fs::write(&path, "").unwrap();
@@ -71,7 +71,9 @@ fn invalid_credential_file_at_start_is_reported_with_its_table() {
     fs::write(dir.path().join("token"), "s3cret s3cret").unwrap();
     let line = told();
     assert!(
-        line.contains("upstream bearer") && line.contains("no token has") && !line.contains("s3cret"),
+        line.contains("upstream bearer")
+            && line.contains("not allowed in a token")
+            && !line.contains("s3cret"),
         "{line}"
     );
 }

@@ -9,17 +9,17 @@ use crate::support::client::{Answer, Request};
 use crate::support::doorward::Doorward;
 use crate::support::users;
 
-/// The header in which they come.
+/// The header with the upstream credentials.
 pub(crate) const HEADER: &str = "x-upstream-authorization";
 
-/// What the proxy shows, in every question of these tests.
+/// The proxy secret in every request of these tests.
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// The header in which it shows that.
+/// The header with the proxy secret.
 pub(crate) const SECRET_HEADER: &str = "X-Auth-Proxy-Secret";
 
-/// doorward with alice and bob, these tables, the proxy's secret, and these files beside its settings; `{dir}` is
-/// their folder.
+/// Starts doorward with alice and bob, these tables, the proxy secret, and these files next to its settings;
+/// `{dir}` is their folder.
 pub(crate) fn start(settings: &str, files: &[(&str, &str)], flags: &[&str]) -> Doorward {
     start_without_secret(&format!("proxy_secret_file = \"{{dir}}/secret\"\n{settings}"), files, flags)
 }
@@ -39,12 +39,12 @@ fn start_without_secret(settings: &str, files: &[(&str, &str)], flags: &[&str]) 
     Doorward::start_in(dir, &flags)
 }
 
-/// A question without a word on the client's request.
+/// Returns a subrequest without headers about the request of the client.
 pub(crate) fn bare() -> Request {
     Request::auth().header(SECRET_HEADER, SECRET)
 }
 
-/// What nginx asks about a request of a registry's client.
+/// Returns the subrequest of nginx for a registry request.
 pub(crate) fn question(method: &str, uri: &str) -> Request {
     bare()
         .header("X-Original-Method", method)
@@ -54,17 +54,17 @@ pub(crate) fn question(method: &str, uri: &str) -> Request {
         .from("192.0.2.1")
 }
 
-/// The same with alice's password.
+/// Returns the same subrequest with the password of alice.
 pub(crate) fn of_alice(method: &str, uri: &str) -> Request {
     question(method, uri).basic("alice", "wonderland")
 }
 
-/// That it is allowed, and with what it goes on.
+/// Checks that the request is allowed with these upstream credentials.
 pub(crate) fn assert_upstream_credentials(answer: &Answer, value: Option<&str>) {
     assert_eq!((answer.status, answer.header(HEADER)), (200, value), "{answer:?}");
 }
 
-/// That it is refused, and that nothing of `secret` is in it.
+/// Checks that the request is refused and that the response does not contain `secret`.
 pub(crate) fn assert_refused(answer: &Answer, status: u16, reason: &str, secret: &str) {
     assert_eq!((answer.status, answer.header("x-auth-reason")), (status, Some(reason)), "{answer:?}");
     assert!(answer.header(HEADER).is_none() && !format!("{answer:?}").contains(secret), "{answer:?}");

@@ -8,11 +8,11 @@ use crate::support::oracle::OracleVerdict;
 use crate::support::oracle::auth_basic::AuthBasic;
 use crate::support::users;
 
-/// Who are added, and how many of others are set and removed at the same time.
+/// Number of users that are added, and of other users that are set and removed at the same time.
 const ADDED: usize = 100;
 const OTHERS: usize = 10;
 
-/// Starts `doorward user`, and does not wait for it.
+/// Starts `doorward user` without waiting for it.
 fn start(users: &Users, what: &str, name: &str) -> Child {
     let mut command = command(&users.path, what);
     command.arg(name).stderr(Stdio::piped());

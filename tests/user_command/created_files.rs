@@ -1,4 +1,4 @@
-//! When a missing file is created, and what is never replaced (certbot/certbot#2207).
+//! Creation of missing files, and files that are never replaced (certbot/certbot#2207).
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,7 +9,7 @@ use crate::support::mounted::{self, Mounts};
 use crate::support::process::{Output, run};
 use crate::support::users;
 
-/// Every command that makes a file, with `path` in its place, and what it makes beside it.
+/// Every command that creates a file, to be followed by its path, and the other files that it creates.
 const MAKING: [(&[&str], &[&str]); 4] = [
     (&["user", "add", "dave", "--generate", "--cost", "4", "--create", "--htpasswd"], &[]),
     (&["user", "add", "dave", "--generate", "--cost", "4", "--create", "--if-empty", "--htpasswd"], &[]),
@@ -17,7 +17,7 @@ const MAKING: [(&[&str], &[&str]); 4] = [
     (&["signing-key", "init", "--signing-keys"], &["bundle.pem", "jwks.json", "registry-auth.yml"]),
 ];
 
-/// All names below a folder, with what each is: links as they are written, files by their size.
+/// Returns all names below a folder with their types: links with their target, files with their size.
 fn content(folder: &Path) -> Vec<String> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().map(Result::unwrap) {
@@ -28,7 +28,7 @@ fn content(folder: &Path) -> Vec<String> {
             names.push(format!("{}/", path.display()));
             names.extend(content(&path));
         } else {
-            // Not read: a pipe would be waited for.
+            // The file is not read, because reading a pipe would block.
             names.push(format!("{} {}", path.display(), entry.metadata().unwrap().len()));
         }
     }
@@ -36,8 +36,8 @@ fn content(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Runs each command on `file` in a folder that `prepare` made, and expects that it changes nothing and says all of
-/// `said`, in which `{dir}` stands for the folder.
+/// Runs each command on `file` in a folder that `prepare` sets up. Checks that it changes nothing and that
+/// the error contains all of `said`, in which `{dir}` is replaced by the folder.
 fn assert_nothing_made(file: &str, prepare: impl Fn(&Path), said: &[&str]) {
     for (arguments, _) in MAKING {
         let dir = tempfile::tempdir().unwrap();
@@ -55,26 +55,26 @@ fn assert_nothing_made(file: &str, prepare: impl Fn(&Path), said: &[&str]) {
 
 #[test]
 fn dangling_link_is_refused_with_its_target_and_nothing_is_created_field_o1() {
-    let nothing = "where there is nothing, and nothing is made in its place";
+    let nothing = "which does not exist; create or mount the target";
     for target in ["/nowhere/at/all", "missing", "missing/file", "../../../../../nowhere/file", "./a/../b"] {
         let link = |dir: &Path| symlink(target, dir.join("file")).unwrap();
         let said = format!("{target}, {nothing}");
         assert_nothing_made("file", link, &["{dir}/file is a link to ", &said]);
     }
-    // A chain of links, whose last one leads nowhere.
+    // A chain of links, the last of which is dangling.
     let chain = |dir: &Path| {
         symlink("second", dir.join("file")).unwrap();
         symlink("/nowhere", dir.join("second")).unwrap();
     };
     assert_nothing_made("file", chain, &["{dir}/second is a link to /nowhere, ", nothing]);
-    // Through a folder that is a link: the file's own link is still one that leads nowhere.
+    // Through a folder that is a link, the link of the file itself is still dangling.
     let folder = |dir: &Path| {
         fs::create_dir(dir.join("real")).unwrap();
         symlink("real", dir.join("conf")).unwrap();
         symlink("conf/missing", dir.join("file")).unwrap();
     };
     assert_nothing_made("file", folder, &["{dir}/file is a link to {dir}/conf/missing, ", nothing]);
-    // The folder is a link to a share that is not there.
+    // The folder is a link to a share that is not mounted.
     let share = |dir: &Path| symlink("/mnt/none/share", dir.join("conf")).unwrap();
     assert_nothing_made("conf/file", share, &["{dir}/conf is a link to /mnt/none/share, ", nothing]);
 }
@@ -82,22 +82,26 @@ fn dangling_link_is_refused_with_its_target_and_nothing_is_created_field_o1() {
 #[test]
 fn folder_or_pipe_in_place_of_the_file_is_refused_field_o1() {
     let folder = |dir: &Path| fs::create_dir(dir.join("file")).unwrap();
-    assert_nothing_made("file", folder, &["{dir}/file: it is a directory, and not a file"]);
+    assert_nothing_made("file", folder, &["{dir}/file: it is a directory, not a file"]);
     let linked = |dir: &Path| {
         fs::create_dir(dir.join("folder")).unwrap();
         symlink("folder", dir.join("file")).unwrap();
     };
-    assert_nothing_made("file", linked, &["it is a directory, and not a file"]);
+    assert_nothing_made("file", linked, &["it is a directory, not a file"]);
     let pipe = |dir: &Path| {
         rustix::fs::mkfifoat(rustix::fs::CWD, dir.join("file"), rustix::fs::Mode::RUSR).unwrap();
     };
-    assert_nothing_made("file", pipe, &["it is a device, a pipe or a socket, and not a file"]);
+    assert_nothing_made("file", pipe, &["it is a device, a pipe or a socket, not a file"]);
 }
 
 #[test]
 fn missing_folder_is_reported_and_not_created_field_o1() {
     let nothing = |_: &Path| {};
-    assert_nothing_made("none/file", nothing, &["there is no folder {dir}/none; mount what it is on"]);
+    assert_nothing_made(
+        "none/file",
+        nothing,
+        &["there is no folder {dir}/none; mount the share that contains it"],
+    );
     assert_nothing_made("none/deeper/file", nothing, &["there is no folder {dir}/none"]);
 }
 
@@ -141,7 +145,7 @@ fn path_beside_signing_keys_is_replaced_only_if_it_is_a_regular_file_field_o1() 
             assert_eq!(output.code, Some(1), "{file} {kind}: {output:?}");
             assert!(output.stderr.contains(&at(file).display().to_string()), "{output:?}");
             assert_eq!(content(dir.path()), before, "{file} {kind}");
-            // The same for the commands that write them anew.
+            // The same holds for the commands that replace these files.
             let removed = if kind == "folder" { fs::remove_dir(at(file)) } else { fs::remove_file(at(file)) };
             removed.unwrap();
             assert_eq!(token(&["init"]).code, Some(0), "{file} {kind}");
@@ -153,13 +157,16 @@ fn path_beside_signing_keys_is_replaced_only_if_it_is_a_regular_file_field_o1() 
             let before = content(dir.path());
             let output = token(&["add"]);
             assert_eq!(output.code, Some(1), "{file} {kind}: {output:?}");
-            assert!(output.stderr.contains("and is not replaced; remove it, or move it away"), "{output:?}");
+            assert!(
+                output.stderr.contains("which is not replaced; remove it, or move it away"),
+                "{output:?}"
+            );
             assert_eq!(content(dir.path()), before, "{file} {kind}: nothing is written before all can be");
         }
     }
 }
 
-/// `user add --if-empty --marker-file`, as compose.yaml has it.
+/// Runs `user add --if-empty --marker-file`, as in compose.yaml.
 fn first(htpasswd: &Path, once: &Path) -> Output {
     let (htpasswd, once) = (htpasswd.to_str().unwrap(), once.to_str().unwrap());
     doorward(&[
@@ -182,7 +189,7 @@ fn first(htpasswd: &Path, once: &Path) -> Output {
 fn first_user_is_not_created_again_where_users_existed_field_o1() {
     let (share, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (htpasswd, once) = (share.path().join("htpasswd"), state.path().join("users"));
-    // A file that somebody brought is remembered as well as one that was made.
+    // The marker is written both for an existing file and for a created one.
     for brought in [true, false] {
         if brought {
             fs::write(&htpasswd, users::alice()).unwrap();
@@ -192,7 +199,7 @@ fn first_user_is_not_created_again_where_users_existed_field_o1() {
         let before = fs::read(&htpasswd).unwrap();
         assert_eq!(first(&htpasswd, &once).code, Some(0));
         assert_eq!(fs::read(&htpasswd).unwrap(), before);
-        // The share is not mounted, or mounted and empty, or holds an emptied file.
+        // The share is not mounted, or it is mounted and empty, or it has an emptied file.
         for emptied in [false, true] {
             fs::remove_file(&htpasswd).unwrap();
             if emptied {
@@ -200,7 +207,7 @@ fn first_user_is_not_created_again_where_users_existed_field_o1() {
             }
             let (shared, output) = (content(share.path()), first(&htpasswd, &once));
             assert_eq!((output.code, &output.stdout[..]), (Some(1), ""), "{output:?}");
-            let said = format!("there are no users, and there were some, as {} shows", once.display());
+            let said = format!("the file has no users, but {} records that it had some", once.display());
             assert!(output.stderr.contains(&said), "{output:?}");
             assert_eq!(content(share.path()), shared);
             fs::write(&htpasswd, &before).unwrap();
@@ -209,7 +216,7 @@ fn first_user_is_not_created_again_where_users_existed_field_o1() {
         fs::remove_file(&htpasswd).unwrap();
         fs::remove_file(&once).unwrap();
     }
-    // What remembers is never replaced either: here a link that leads nowhere.
+    // A marker file is not replaced either: here it is a dangling link.
     symlink("/nowhere/at/all", &once).unwrap();
     assert_eq!(first(&htpasswd, &once).code, Some(1));
     assert_eq!(content(share.path()), Vec::<String>::new());
@@ -230,7 +237,7 @@ fn linked_file_of_another_user_with_users_is_accepted() {
     std::os::unix::fs::lchown(&link, Some(1000), Some(1000)).unwrap();
     let output = first(&link, &once);
     assert_eq!(output.code, Some(0), "{output:?}");
-    assert!(output.stdout.contains("there are users already"), "{output:?}");
+    assert!(output.stdout.contains("the file already has users"), "{output:?}");
 }
 
 #[test]
@@ -257,7 +264,7 @@ fn mount_point_of_fstab_without_a_mount_is_refused_field_o1() {
             wrapped.args(arguments).arg(share.join("doorward/file"));
             let output = run(wrapped);
             let said =
-                format!("{} is a mount point by /etc/fstab and nothing is mounted there", share.display());
+                format!("nothing is mounted at {}, which is a mount point in /etc/fstab", share.display());
             assert_eq!(output.code, Some(i32::from(!is_mounted)), "{arguments:?}: {output:?}");
             assert_eq!(output.stderr.contains(&said), !is_mounted, "{arguments:?}: {output:?}");
             assert_eq!(content(&share).len(), 1, "{arguments:?}: nothing is made below the mount point");

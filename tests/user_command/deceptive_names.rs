@@ -9,12 +9,12 @@ use crate::support::doorward::{Doorward, doorward};
 use crate::support::keys::{Key, file};
 use crate::support::users;
 
-/// A name that ends in U+00A0 and one with a control character of U+0080 to U+009F, and their kind: another space, an
-/// invisible end, an override of the direction, and a line's end.
+/// Names with an invisible or misleading character: U+00A0 at the end, a control character (U+0080 to
+/// U+009F), another space, a zero-width space, a direction override, and a line separator.
 const BAD: [&str; 6] =
     ["alice\u{a0}", "al\u{9b}ice", "alice\u{2003}", "alice\u{200b}", "al\u{202e}ice", "al\u{2028}ice"];
 
-/// Whether a text has a character that should not be printed.
+/// Returns true if a text has a character that must not be printed.
 fn is_unsafe(text: &str) -> bool {
     text.contains(|c: char| {
         c.is_control() && c != '\n' && c != '\t' || ('\u{2028}'..='\u{202e}').contains(&c)
@@ -50,7 +50,7 @@ fn deceptive_name_is_refused_from_a_file_and_by_every_command() {
     let path = doorward_.htpasswd().display().to_string();
     let check = doorward(&["check", "--htpasswd", &path]);
     assert_eq!(check.code, Some(1));
-    assert!(check.stdout.contains(&format!("bad lines: {}", BAD.len())), "{check:?}");
+    assert!(check.stdout.contains(&format!("invalid lines: {}", BAD.len())), "{check:?}");
     assert!(!is_unsafe(&check.stdout) && !is_unsafe(&doorward_.log()), "{check:?}");
 }
 

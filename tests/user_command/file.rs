@@ -9,25 +9,25 @@ use crate::support::oracle::auth_basic::AuthBasic;
 use crate::support::process::run;
 use crate::support::{doorward, users};
 
-/// Somebody who is not the one that runs the tests: Debian's nobody.
-const NOBODY: u32 = 65534;
+/// The user `nobody` of Debian, which does not run the tests.
+const OTHER_UID: u32 = 65534;
 
 #[test]
 fn htpasswd_and_nginx_accept_added_set_and_removed_users() {
     let (users, nginx) = (Users::of(""), AuthBasic::start());
     users.add("alice", "wonderland");
     users.add("zoë", "pässword: with spaces and \"signs\"");
-    assert_eq!(users.others_say(&nginx, "alice", "wonderland"), OracleVerdict::Accepts);
+    assert_eq!(users.oracle_verdict(&nginx, "alice", "wonderland"), OracleVerdict::Accepts);
     assert_eq!(
-        users.others_say(&nginx, "zoë", "pässword: with spaces and \"signs\""),
+        users.oracle_verdict(&nginx, "zoë", "pässword: with spaces and \"signs\""),
         OracleVerdict::Accepts
     );
-    assert_eq!(users.others_say(&nginx, "alice", "builder"), OracleVerdict::Refuses);
+    assert_eq!(users.oracle_verdict(&nginx, "alice", "builder"), OracleVerdict::Refuses);
     users.quietly("set", &["alice", "--stdin", QUICK[0], QUICK[1]], "builder");
-    assert_eq!(users.others_say(&nginx, "alice", "builder"), OracleVerdict::Accepts);
-    assert_eq!(users.others_say(&nginx, "alice", "wonderland"), OracleVerdict::Refuses);
+    assert_eq!(users.oracle_verdict(&nginx, "alice", "builder"), OracleVerdict::Accepts);
+    assert_eq!(users.oracle_verdict(&nginx, "alice", "wonderland"), OracleVerdict::Refuses);
     users.quietly("remove", &["alice"], "");
-    assert_eq!(users.others_say(&nginx, "alice", "builder"), OracleVerdict::Refuses);
+    assert_eq!(users.oracle_verdict(&nginx, "alice", "builder"), OracleVerdict::Refuses);
     assert_eq!(users.text().lines().count(), 1, "zoë alone is left");
 }
 
@@ -42,7 +42,7 @@ fn file_created_by_htpasswd_can_be_changed() {
     for name in ["bcrypt", "apr1", "sha", "sha512", "last"] {
         users.quietly("verify", &[name, "--stdin"], "of-apache");
     }
-    assert_eq!(users.others_say(&nginx, "ours", "of-doorward"), OracleVerdict::Accepts);
+    assert_eq!(users.oracle_verdict(&nginx, "ours", "of-doorward"), OracleVerdict::Accepts);
 }
 
 #[test]
@@ -76,15 +76,15 @@ fn added_line_has_the_line_end_of_the_file() {
 fn file_mode_owner_and_link_are_preserved() {
     let users = Users::of("# users\n");
     fs::set_permissions(&users.path, fs::Permissions::from_mode(0o604)).unwrap();
-    // Root alone can give a file away; others keep theirs.
+    // Only root can change the owner of a file.
     if rustix::process::geteuid().is_root() {
-        chown(&users.path, Some(NOBODY), Some(NOBODY)).unwrap();
+        chown(&users.path, Some(OTHER_UID), Some(OTHER_UID)).unwrap();
     }
     let before = fs::metadata(&users.path).unwrap();
     let link = users.dir.path().join("link");
     std::os::unix::fs::symlink("htpasswd", &link).unwrap();
     for what in ["add", "set"] {
-        // Held open, so that its number is not used again for the file that takes its place.
+        // The open file keeps its inode number, so that the replacement gets another one.
         let held = fs::File::open(&users.path).unwrap();
         let mut command = super::command(&link, what);
         command.args(["alice", "--generate"]).args(QUICK);
@@ -117,9 +117,9 @@ fn missing_file_is_created_only_with_create_flag_and_is_not_world_readable() {
 #[test]
 fn new_file_has_the_owner_of_its_folder() {
     let users = Users::none();
-    // Root alone can give a file away, as in a container that makes the first user.
+    // Only root can change the owner of a file, as in a container that creates the first user.
     let owner =
-        if rustix::process::geteuid().is_root() { NOBODY } else { rustix::process::geteuid().as_raw() };
+        if rustix::process::geteuid().is_root() { OTHER_UID } else { rustix::process::geteuid().as_raw() };
     chown(users.dir.path(), Some(owner), None).unwrap();
     users.quietly("add", &["alice", "--create", "--stdin", QUICK[0], QUICK[1]], "wonderland");
     assert_eq!(fs::metadata(&users.path).unwrap().uid(), owner);
@@ -128,7 +128,7 @@ fn new_file_has_the_owner_of_its_folder() {
 
 #[test]
 fn first_user_is_added_only_to_a_file_without_users() {
-    // A container's first start: a password that nobody else has, and nothing at the second.
+    // The first start of a container prints a random password, and the second prints nothing.
     let first = ["admin", "--create", "--if-empty", "--generate", QUICK[0], QUICK[1]];
     for users in [Users::none(), Users::of(""), Users::of("# nobody yet\n\n")] {
         let output = users.run("add", &first, b"");
@@ -138,7 +138,7 @@ fn first_user_is_added_only_to_a_file_without_users() {
         let text = users.text();
         let again = users.run("add", &["second", "--create", "--if-empty", "--generate"], b"");
         assert_eq!(again.code, Some(0));
-        assert!(again.stdout.contains("there are users already"), "{again:?}");
+        assert!(again.stdout.contains("the file already has users"), "{again:?}");
         assert_eq!(users.text(), text);
     }
     let damaged = Users::of("bob\n");
@@ -153,7 +153,7 @@ fn list_shows_users_with_their_hash_formats() {
     let users = Users::of(&text);
     let output = users.run("list", &[], b"");
     assert_eq!((output.code, &output.stderr[..]), (Some(0), ""));
-    let expected = "alice\tsha\nbob\tbcrypt, cost 5\ncarol\tcan't log in: DES crypt, which reads eight characters of a password and is broken in hours, is refused\n";
+    let expected = "alice\tsha\nbob\tbcrypt, cost 5\ncarol\tcannot log in: DES crypt is rejected: it uses eight characters of a password and is broken in hours\n";
     assert_eq!(output.stdout, expected);
 }
 
@@ -184,11 +184,11 @@ fn user_name_that_cannot_be_read_back_is_refused() {
 #[test]
 fn impossible_change_is_refused_and_nothing_is_changed() {
     let users = Users::of(&users::two());
-    users.refuses("add", &["alice", "--stdin"], b"x", "alice: there is such a user already");
-    users.refuses("set", &["carol", "--stdin"], b"x", "carol: there is no such user");
-    users.refuses("remove", &["carol"], b"", "carol: there is no such user");
-    users.refuses("verify", &["carol", "--stdin"], b"x", "carol: there is no such user");
-    users.refuses("verify", &["alice", "--stdin"], b"builder", "alice: the password is another");
+    users.refuses("add", &["alice", "--stdin"], b"x", "alice: the user already exists");
+    users.refuses("set", &["carol", "--stdin"], b"x", "carol: the user does not exist");
+    users.refuses("remove", &["carol"], b"", "carol: the user does not exist");
+    users.refuses("verify", &["carol", "--stdin"], b"x", "carol: the user does not exist");
+    users.refuses("verify", &["alice", "--stdin"], b"builder", "alice: wrong password");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A command that is killed at any moment.
+//! Commands that are killed at any moment.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -11,10 +11,10 @@ use crate::support::doorward::doorward;
 use crate::support::random::Random;
 use crate::support::{PATIENCE, doorward as support};
 
-/// How many are killed.
+/// Number of commands that are killed.
 const KILLED: usize = 100;
 
-/// So many users that writing the file takes a moment.
+/// Number of users in the file, enough that writing it takes some time.
 const EARLIER: usize = 20_000;
 
 /// Starts `doorward user add`.
@@ -25,7 +25,7 @@ fn start(users: &Users, name: &str) -> Child {
     command.spawn().unwrap()
 }
 
-/// The time that one takes that is left alone: the longest of some.
+/// Returns the longest time that an undisturbed command takes.
 fn undisturbed(users: &Users) -> Duration {
     let time = |i: usize| {
         let begin = Instant::now();
@@ -35,8 +35,8 @@ fn undisturbed(users: &Users) -> Duration {
     (0..3).map(time).max().unwrap_or_default()
 }
 
-/// Kills it once it is writing, which it is only for a moment, and has a lock meanwhile; at the latest when it has
-/// ended.
+/// Kills the command while it writes, or when it has ended. Writing takes only a moment, and the lock exists
+/// during that time.
 fn kill_while_it_writes(folder: &Path, lock: &str, child: &mut Child, then: Duration) {
     let lock = folder.join(lock);
     let end = Instant::now() + PATIENCE;
@@ -64,7 +64,7 @@ fn killed_command_leaves_a_complete_file_and_no_lock() {
         let old = users.text();
         let name = format!("killed{i}");
         let mut child = start(&users, &name);
-        // Half of them at any moment of its life, half while it is writing.
+        // Half of the commands are killed at a random moment, and half while they write.
         if i % 2 == 0 {
             thread::sleep(Duration::from_micros(random.below(longest.as_micros() as u64)));
             child.kill().unwrap();
@@ -91,7 +91,7 @@ fn killed_command_leaves_a_complete_file_and_no_lock() {
                 after += 1;
             }
         }
-        // The next one is not disturbed, neither by a lock nor by what was left.
+        // The next command is not disturbed by a lock or a remaining file.
         assert!(start(&users, &format!("next{i}")).wait().unwrap().success(), "after {i}");
         let next = users.text();
         assert!(
@@ -130,9 +130,9 @@ fn killed_signing_key_command_leaves_no_key_in_a_temporary_file_after_the_next_r
         let then = Duration::from_micros(random.below(3_000));
         kill_while_it_writes(folder.path(), ".keys.pem.doorward-lock", &mut child, then);
         child.wait().unwrap();
-        // As one left it that could not write without a name.
+        // A file with a name, as left by a command that could not create an unnamed file.
         fs::write(folder.path().join(".keys.pem.doorward-new"), "half a key").unwrap();
-        // Also one that changes nothing: there is no such key.
+        // Also after a command that changes nothing, because the key does not exist.
         assert_eq!(doorward(&["signing-key", "use", "--signing-keys", &path, "none"]).code, Some(1));
         assert_eq!(names(), usual);
     }

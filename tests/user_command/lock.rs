@@ -1,4 +1,4 @@
-//! The lock of a file, and changes by programs that take no lock.
+//! The lock of a file, and changes by programs that use no lock.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
@@ -15,15 +15,15 @@ use crate::support::keys::{Key, file};
 use crate::support::process::program;
 use crate::support::users;
 
-/// Debian's nobody.
-const NOBODY: u32 = 65534;
+/// The user `nobody` of Debian.
+const OTHER_UID: u32 = 65534;
 
-/// Far less than a command waits for a lock.
+/// Far less than the time that a command waits for a lock.
 const SOON: Duration = Duration::from_secs(5);
 
 const LOCK: &str = ".htpasswd.doorward-lock";
 
-/// Locks what everyone can open, for as long as it is kept.
+/// Locks a file that every user can open, until the returned file is dropped.
 fn locked(path: &Path) -> File {
     let file = File::open(path).unwrap();
     flock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
@@ -63,10 +63,11 @@ fn lock_can_be_opened_only_by_users_that_can_change_the_folder_field_r4() {
         assert!(!lock.exists());
     }
     if rustix::process::geteuid().is_root() {
-        // Root's lock in a folder of another user's is one that he can take, should it be left.
-        chown(users.dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        // The lock file of root in a folder of another user belongs to that user, so that the user can remove
+        // it if it is left behind.
+        chown(users.dir.path(), Some(OTHER_UID), Some(OTHER_UID)).unwrap();
         let _writer = AtomicFileWriter::open(&users.path, false).unwrap();
-        assert_eq!(fs::symlink_metadata(&lock).unwrap().uid(), NOBODY);
+        assert_eq!(fs::symlink_metadata(&lock).unwrap().uid(), OTHER_UID);
     }
 }
 
@@ -82,8 +83,8 @@ fn abandoned_lock_is_taken_over_and_a_held_lock_is_waited_for() {
     let begin = Instant::now();
     let output = users.run("add", &["carol", "--generate", "--cost", "4"], b"");
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(output.stderr.contains("somebody else has been changing it for 10 s; try again"), "{output:?}");
-    assert!(output.stderr.contains(LOCK), "{output:?}");
+    assert!(output.stderr.contains("another command has held the lock "), "{output:?}");
+    assert!(output.stderr.contains(&format!("{LOCK} for 10 s; try again")), "{output:?}");
     assert!((10..20).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
     assert_eq!(users.text(), before);
     drop(writer);
@@ -96,9 +97,9 @@ fn lock_planted_by_another_user_is_refused_at_once_by_name() {
     let lock = users.dir.path().join(LOCK);
     let planted = || {
         fs::write(&lock, "").unwrap();
-        rustix::process::geteuid().is_root().then(|| chown(&lock, Some(NOBODY), Some(NOBODY)).unwrap())
+        rustix::process::geteuid().is_root().then(|| chown(&lock, Some(OTHER_UID), Some(OTHER_UID)).unwrap())
     };
-    // As in /tmp, where everybody can put a file and nobody can take another's away.
+    // As in /tmp: every user can create a file, and no user can remove the file of another user.
     fs::set_permissions(users.dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
     if planted().is_some() {
         let begin = Instant::now();
@@ -117,13 +118,13 @@ fn change_by_a_program_without_a_lock_is_not_undone() {
     let users = Users::of(&users::alice());
     let writer = AtomicFileWriter::open(&users.path, false).unwrap();
     let text = writer.text().to_vec();
-    // Apache's tool writes in place.
+    // The Apache tool writes in place.
     users::htpasswd(&users.path, &["-B", "-C", "4"], "bob", "builder");
     let fault = writer.replace(&[&text, &b"carol:x\n"[..]].concat()).unwrap_err();
     assert!(fault.to_string().contains("another program changed it at the same time"), "{fault}");
     assert!(users.text().contains("bob:"));
     assert_eq!(users.names(), ["htpasswd"]);
-    // The same where there was no file.
+    // The same holds for a file that did not exist.
     let none = Users::none();
     let writer = AtomicFileWriter::open(&none.path, true).unwrap();
     fs::write(&none.path, users::alice()).unwrap();

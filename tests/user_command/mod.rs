@@ -26,14 +26,14 @@ use crate::support::process::Output;
 /// bcrypt's lowest cost, so that the tests are quick.
 const QUICK: [&str; 2] = ["--cost", "4"];
 
-/// A folder with an htpasswd file, or a place for one.
+/// A folder with or without an htpasswd file.
 struct Users {
     dir: TempDir,
     path: PathBuf,
 }
 
 impl Users {
-    /// Without a file.
+    /// Returns a folder without a file.
     fn none() -> Self {
         let dir = tempfile::tempdir().expect("a folder for users");
         let path = dir.path().join("htpasswd");
@@ -50,7 +50,7 @@ impl Users {
         fs::read_to_string(&self.path).unwrap()
     }
 
-    /// `doorward user WHAT`, with this on stdin.
+    /// Runs `doorward user WHAT` with this input on stdin.
     fn run(&self, what: &str, arguments: &[&str], stdin: &[u8]) -> Output {
         let mut command = command(&self.path, what);
         command.args(arguments);
@@ -66,7 +66,7 @@ impl Users {
         output
     }
 
-    /// The same, which must succeed and say nothing.
+    /// Runs a command that must succeed without output.
     fn quietly(&self, what: &str, arguments: &[&str], stdin: &str) {
         let output = self.run(what, arguments, stdin.as_bytes());
         let said = (output.code, &output.stdout[..], &output.stderr[..]);
@@ -78,7 +78,7 @@ impl Users {
         self.quietly("add", &[name, "--stdin", QUICK[0], QUICK[1]], password);
     }
 
-    /// The same, which must fail, say why, and change nothing.
+    /// Runs a command that must fail with `why` and change nothing.
     fn refuses(&self, what: &str, arguments: &[&str], stdin: &[u8], why: &str) {
         let before = fs::read(&self.path).ok();
         let output = self.run(what, arguments, stdin);
@@ -89,8 +89,8 @@ impl Users {
         assert!(self.names().iter().all(|name| name == "htpasswd"), "left behind: {:?}", self.names());
     }
 
-    /// What `htpasswd -v` and nginx say of a user and a password, who must agree.
-    fn others_say(&self, nginx: &AuthBasic, name: &str, password: &str) -> OracleVerdict {
+    /// Returns the result of `htpasswd -v` and nginx for a user and a password; both must agree.
+    fn oracle_verdict(&self, nginx: &AuthBasic, name: &str, password: &str) -> OracleVerdict {
         nginx.file("users", &fs::read(&self.path).unwrap());
         let nginx = nginx.ask("users", name.as_bytes(), password.as_bytes());
         let apache = htpasswd::ask(&self.path, name.as_bytes(), password.as_bytes());
@@ -98,7 +98,7 @@ impl Users {
         nginx
     }
 
-    /// The files of the folder.
+    /// Returns the files of the folder, sorted.
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.dir.path()).unwrap();
         let mut names: Vec<String> =
@@ -112,7 +112,7 @@ impl Users {
     }
 }
 
-/// `doorward user WHAT` for the file at `path`.
+/// Returns the command `doorward user WHAT` for the file at `path`.
 fn command(path: &Path, what: &str) -> Command {
     let mut command = doorward::command();
     command.args(["user", what, "--htpasswd"]).arg(path);

@@ -1,4 +1,4 @@
-//! Where a password comes from: stdin, a terminal prompt, or generated.
+//! Sources of a password: stdin, a terminal prompt, or a generated password.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use super::{QUICK, Users, command};
 use crate::support::process::{program, run};
 use crate::support::users;
 
-/// The hash of a user's line.
+/// Returns the hash in the line of a user.
 fn hash(users: &Users, name: &str) -> String {
     let text = users.text();
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
@@ -55,7 +55,7 @@ fn unusable_password_is_refused() {
 
 #[test]
 fn verify_rejects_passwords_that_the_service_rejects() {
-    // {SHA} of nothing, of 1024 letters a, and bcrypt of "ab".
+    // {SHA} of an empty password, {SHA} of 1024 letters a, and bcrypt of "ab".
     let text = "nothing:{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=\nlong:{SHA}jspVRjHfnq0UUQ4acK5Ixw+bk4Q=\n";
     let users = Users::of(&(text.to_owned() + &users::line("bcrypt", "ab", 4)));
     users.quietly("verify", &["bcrypt", "--stdin"], "ab");
@@ -89,7 +89,7 @@ fn plaintext_password_is_verified_only_if_allowed() {
     let users = Users::of("alice:{PLAIN}wonderland\n");
     let refused = users.run("verify", &["alice", "--stdin"], b"wonderland");
     assert_eq!(refused.code, Some(3), "it can't be checked: {refused:?}");
-    assert!(refused.stderr.contains("{PLAIN} keeps the password in the clear"), "{refused:?}");
+    assert!(refused.stderr.contains("{PLAIN} stores the password unencrypted"), "{refused:?}");
     users.quietly("verify", &["alice", "--stdin", "--htpasswd-insecure-formats", "plain"], "wonderland");
 }
 
@@ -101,7 +101,7 @@ fn no_prompt_is_shown_without_a_terminal() {
     }
 }
 
-/// Runs a command on a terminal and answers its prompts: the exit code, and what the terminal
+/// Runs a command on a terminal and answers its prompts. Returns the exit code and the text that the terminal
 /// showed.
 fn on_a_terminal(users: &Users, what: &str, name: &str, prompts: &[(&str, &str)]) -> (i32, String) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/type_on_terminal.py");
@@ -130,7 +130,7 @@ fn terminal_prompt_reads_a_new_password_twice_without_echo() {
     assert_eq!((code, shown.trim()), (0, "Password:"));
     let (code, shown) = on_a_terminal(&users, "verify", "alice", &[("Password: ", "wonderland")]);
     assert_eq!(code, 1);
-    assert!(shown.contains("alice: the password is another") && !shown.contains("wonder"), "{shown}");
+    assert!(shown.contains("alice: wrong password") && !shown.contains("wonder"), "{shown}");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn terminal_prompt_with_different_passwords_changes_nothing() {
     for (what, name) in [("add", "bob"), ("set", "alice")] {
         let (code, shown) = on_a_terminal(&users, what, name, &different);
         assert_eq!(code, 1, "{shown}");
-        assert!(shown.contains("the two are not the same; nothing was changed"), "{shown}");
+        assert!(shown.contains("the two passwords differ; nothing was changed"), "{shown}");
         assert!(!shown.contains("thing\r"), "{shown}");
     }
     assert_eq!(users.text(), users::alice());

@@ -53,10 +53,10 @@ impl Files {
         self.0.path().join("conf").join(name)
     }
 
-    /// What `check` says of permissions.
+    /// Returns the lines of `check` about permissions.
     fn notes(&self, config: &Path) -> Vec<String> {
         let output = doorward(&["check", "--config", config.to_str().unwrap()]);
-        let notes = output.stdout.lines().filter(|line| line.contains("others on this machine"));
+        let notes = output.stdout.lines().filter(|line| line.contains("other users of this machine"));
         assert_eq!(output.code, Some(0), "a note is no fault: {output:?}");
         notes.map(str::to_owned).collect()
     }
@@ -79,22 +79,22 @@ fn check_warns_about_secrets_readable_and_files_writable_by_others() {
     ] {
         let path = files.at(name);
         for (mode, said) in [
-            (0o644, is_secret.then_some("can read it; chmod o-r")),
-            (0o642, Some("can change it; chmod go-w")),
-            (0o660, is_secret.then_some("can change it; chmod go-w")),
+            (0o644, is_secret.then_some("can read the file; chmod o-r")),
+            (0o642, Some("can change the file; chmod go-w")),
+            (0o660, is_secret.then_some("can change the file; chmod go-w")),
             (
                 0o646,
                 Some(if is_secret {
-                    "can read and change it; chmod go-w,o-r"
+                    "can read and change the file; chmod go-w,o-r"
                 } else {
-                    "can change it; chmod go-w"
+                    "can change the file; chmod go-w"
                 }),
             ),
         ] {
             set(&path, mode);
             let expected: Vec<String> = said
                 .iter()
-                .map(|what| format!("{}: note: others on this machine {what}", path.display()))
+                .map(|what| format!("{}: note: other users of this machine {what}", path.display()))
                 .collect();
             assert_eq!(files.notes(&config), expected, "{name} {mode:o}");
         }
@@ -111,11 +111,12 @@ fn check_warns_about_a_folder_writable_by_others_unless_it_is_sticky() {
     for (mode, noted) in [(0o777, true), (0o1777, false), (0o775, false), (0o755, false)] {
         set(&folder, mode);
         let notes = files.notes(&config);
-        let begins = format!("{}: note: others on this machine can replace what is in it", real.display());
+        let begins =
+            format!("{}: note: other users of this machine can replace files in this folder", real.display());
         assert_eq!(!notes.is_empty(), noted, "{mode:o}: {notes:?}");
         assert!(notes.len() <= 1 && notes.iter().all(|note| note.starts_with(&begins)), "{notes:?}");
     }
-    // A folder above it, and one that a link stands in.
+    // A folder above the file, and a folder that contains a link to it.
     set(files.0.path(), 0o777);
     assert!(!files.notes(&config).is_empty());
     set(files.0.path(), 0o700);

@@ -1,4 +1,4 @@
-//! Links, pipes and devices in place of a file: planted links are not followed.
+//! Links, pipes and devices in place of a file: links of other users are not followed.
 
 use std::fs;
 use std::os::unix::fs::{lchown, symlink};
@@ -11,20 +11,21 @@ use crate::support::doorward::doorward;
 use crate::support::process::Output;
 use crate::support::users;
 
-/// Debian's nobody.
-const NOBODY: u32 = 65534;
+/// The user `nobody` of Debian.
+const OTHER_UID: u32 = 65534;
 
-/// A link that belongs to another user. Only root can make one.
+/// Creates a link that belongs to another user. Returns false if this is not root, because only root can
+/// create one.
 fn planted(target: impl AsRef<Path>, at: &Path) -> bool {
     if !rustix::process::geteuid().is_root() {
         return false;
     }
     symlink(target, at).unwrap();
-    lchown(at, Some(NOBODY), Some(NOBODY)).unwrap();
+    lchown(at, Some(OTHER_UID), Some(OTHER_UID)).unwrap();
     true
 }
 
-/// Every command that changes a file, with `path` in its place.
+/// Runs every command that changes a file, with `path` as the file.
 fn all(path: &Path) -> Vec<(String, Output)> {
     let path = path.to_str().unwrap();
     let commands: [&[&str]; 9] = [
@@ -41,13 +42,13 @@ fn all(path: &Path) -> Vec<(String, Output)> {
     commands.map(|arguments| (arguments.join(" "), doorward(arguments))).into()
 }
 
-/// Refused by every command, and `victim` is as it was.
+/// Checks that every command refuses the file, and that `victim` is unchanged.
 fn assert_refused(path: &Path, victim: &Path, why: &str) {
     let before = fs::read(victim).ok();
     for (command, output) in all(path) {
-        // It only reads then.
+        // This command only reads the file if there are users.
         if command.contains("--if-empty")
-            && output.stdout.contains("there are users already, so none was added")
+            && output.stdout.contains("the file already has users, so none was added")
         {
             assert_eq!(fs::read(victim).ok(), before, "{command} changed {}", victim.display());
             continue;
@@ -63,11 +64,11 @@ fn planted_link_is_not_followed_and_reported_with_its_target_field_r5() {
     let (folder, users) = (tempfile::tempdir().unwrap(), Users::of(&users::alice()));
     let link = folder.path().join("htpasswd");
     if planted(&users.path, &link) {
-        let why = format!("it leads to {}", users.path.display());
+        let why = format!("is a link to {} that belongs to uid 65534", users.path.display());
         assert_refused(&link, &users.path, &why);
-        assert_refused(&link, &users.path, "is a link of the user 65534");
+        assert_refused(&link, &users.path, "that belongs to uid 65534");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        // A reader follows it: it only reads.
+        // A command that only reads follows the link.
         let list = doorward(&["user", "list", "--htpasswd", link.to_str().unwrap()]);
         assert_eq!(list.code, Some(0));
     }
@@ -78,8 +79,8 @@ fn planted_link_in_place_of_a_folder_is_not_followed_field_r5() {
     let (folder, users) = (tempfile::tempdir().unwrap(), Users::of(&users::alice()));
     let link = folder.path().join("conf");
     if planted(users.dir.path(), &link) {
-        assert_refused(&link.join("htpasswd"), &users.path, "is a link of the user 65534");
-        assert_refused(&link.join("new"), &users.dir.path().join("new"), "is a link of the user 65534");
+        assert_refused(&link.join("htpasswd"), &users.path, "that belongs to uid 65534");
+        assert_refused(&link.join("new"), &users.dir.path().join("new"), "that belongs to uid 65534");
     }
 }
 
@@ -89,7 +90,7 @@ fn planted_link_behind_an_own_link_is_not_followed_field_r5() {
     let at = |name: &str| folder.path().join(name);
     if planted(users.dir.path(), &at("planted")) {
         symlink("planted/../planted/htpasswd", at("own")).unwrap();
-        assert_refused(&at("own"), &users.path, "is a link of the user 65534");
+        assert_refused(&at("own"), &users.path, "that belongs to uid 65534");
     }
 }
 
@@ -98,7 +99,7 @@ fn planted_dangling_link_creates_no_file_field_r5() {
     let folder = tempfile::tempdir().unwrap();
     let (link, victim) = (folder.path().join("htpasswd"), folder.path().join("victim"));
     if planted(&victim, &link) {
-        assert_refused(&link, &victim, "is a link of the user 65534");
+        assert_refused(&link, &victim, "that belongs to uid 65534");
     }
     let own = folder.path().join("own");
     symlink("victim", &own).unwrap();
@@ -137,7 +138,10 @@ fn own_link_is_followed_and_the_changed_path_is_printed() {
     let output = doorward(&["user", "add", "bob", "--generate", "--cost", "4", "--htpasswd", &path]);
     assert_eq!(output.code, Some(0), "{output:?}");
     let real = fs::canonicalize(folder).unwrap().join("htpasswd");
-    assert_eq!(output.stderr, format!("doorward: {path} is a link; what is changed is {}\n", real.display()));
+    assert_eq!(
+        output.stderr,
+        format!("doorward: {path} is a link; the changed file is {}\n", real.display())
+    );
     assert!(users.text().contains("bob:"));
 }
 
@@ -156,7 +160,7 @@ fn relative_paths_with_dots_are_resolved_as_by_other_programs() {
     assert!(command.output().unwrap().status.success());
 }
 
-/// What is no file: a pipe, a socket, a device and a folder.
+/// Creates paths that are not regular files: a pipe, a socket, a device and a folder.
 fn no_files(folder: &Path) -> Vec<PathBuf> {
     let at = |name: &str| folder.join(name);
     assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
@@ -174,14 +178,14 @@ fn pipe_socket_device_or_folder_in_place_of_any_file_is_refused_at_once_by_every
     let good = good.to_str().unwrap();
     for path in no_files(folder.path()) {
         let begin = Instant::now();
-        assert_refused(&path, &folder.path().join("nothing"), ", and not a file");
+        assert_refused(&path, &folder.path().join("nothing"), ", not a file");
         let at = path.to_str().unwrap();
         let readers: [&[&str]; 12] = [
             &["user", "list", "--htpasswd", at],
             &["user", "verify", "alice", "--stdin", "--htpasswd", at],
             &["api-key", "list", "--api-keys", at],
             &["signing-key", "list", "--signing-keys", at],
-            &["signing-key", "add", "--signing-keys", good, "--key", at],
+            &["signing-key", "add", "--signing-keys", good, "--private-key", at],
             &["check", "--htpasswd", at],
             &["check", "--htpasswd", good, "--signing-keys", at],
             &["check", "--htpasswd", good, "--policy", at],

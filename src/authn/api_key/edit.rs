@@ -1,11 +1,12 @@
-//! Changing a file of keys: a line more, or a line less; all others stay as they are.
+//! Edits the text of an API key file: adds or removes lines. All other lines are kept.
 
 use super::file::{ApiKeyLine, NO_KEYS_LINE};
+use crate::reload::utf8_bom::strip_utf8_bom;
 
-/// The text with one more line at its end.
+/// Returns the text with `line` appended.
 ///
 /// # Errors
-/// The line can't be written.
+/// Returns an error if the line cannot be written as JSON.
 pub fn add_line(text: &[u8], line: &ApiKeyLine) -> Result<Vec<u8>, serde_json::Error> {
     let mut changed = text.to_vec();
     if !changed.is_empty() && !changed.ends_with(b"\n") {
@@ -16,30 +17,29 @@ pub fn add_line(text: &[u8], line: &ApiKeyLine) -> Result<Vec<u8>, serde_json::E
     Ok(changed)
 }
 
-/// The lines that can be read as keys.
+/// Returns the lines that have the form of an API key.
 pub fn parse_lines(text: &[u8]) -> impl Iterator<Item = ApiKeyLine> {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok())
+    strip_utf8_bom(text).split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok())
 }
 
-/// The text without the lines of the keys for which `gone` holds, and how many those are.
-pub fn remove_lines(text: &[u8], gone: impl Fn(&ApiKeyLine) -> bool) -> (Vec<u8>, usize) {
+/// Removes the lines of the keys for which `is_revoked` returns true. Returns the text and the number of removed lines.
+pub fn remove_lines(text: &[u8], is_revoked: impl Fn(&ApiKeyLine) -> bool) -> (Vec<u8>, usize) {
     let mut removed = 0;
-    let kept = text.split_inclusive(|byte| *byte == b'\n').filter(|line| {
-        let bare = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
-        let is_gone = serde_json::from_slice::<ApiKeyLine>(bare.trim_ascii()).is_ok_and(|line| gone(&line));
-        removed += usize::from(is_gone);
-        !is_gone
+    let remaining = text.split_inclusive(|byte| *byte == b'\n').filter(|line| {
+        let json = strip_utf8_bom(line).trim_ascii();
+        let is_removed = serde_json::from_slice::<ApiKeyLine>(json).is_ok_and(|line| is_revoked(&line));
+        removed += usize::from(is_removed);
+        !is_removed
     });
-    let mut kept: Vec<u8> = kept.flatten().copied().collect();
-    if removed > 0 && parse_lines(&kept).next().is_none() {
-        if !kept.is_empty() && !kept.ends_with(b"\n") {
-            kept.push(b'\n');
+    let mut output: Vec<u8> = remaining.flatten().copied().collect();
+    if removed > 0 && parse_lines(&output).next().is_none() {
+        if !output.is_empty() && !output.ends_with(b"\n") {
+            output.push(b'\n');
         }
-        kept.extend_from_slice(NO_KEYS_LINE);
-        kept.push(b'\n');
+        output.extend_from_slice(NO_KEYS_LINE);
+        output.push(b'\n');
     }
-    (kept, removed)
+    (output, removed)
 }
 
 #[cfg(test)]

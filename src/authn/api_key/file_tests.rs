@@ -1,4 +1,4 @@
-//! What is read of a file of keys, and what a line costs that can't be used.
+//! The parser of the API key file, and the effect of invalid lines.
 
 use super::*;
 
@@ -39,7 +39,7 @@ fn optional_fields_are_parsed() {
     let record = parsed.index.records().next().unwrap();
     assert_eq!(record.expires_at, Some(1_767_312_000));
     assert!(record.identity.scope().is_some());
-    // An empty scope is one that permits nothing.
+    // An empty scope permits nothing.
     let parsed = read(&line(r#","scope":[]"#));
     assert!(parsed.index.records().next().unwrap().identity.scope().is_some());
 }
@@ -47,13 +47,13 @@ fn optional_fields_are_parsed() {
 #[test]
 fn invalid_line_disables_its_key_and_reports_why() {
     let other = line("").replace(ID, "abcdefghij");
-    for (bad, what) in [
+    for (bad, expected) in [
         (line(r#","scope":["pul:a"]"#), "scope: "),
         (line(r#","scope":["pull:{user}/x"]"#), "for the policy"),
-        (line(r#","expires":"tomorrow""#), "expires: write it in UTC"),
+        (line(r#","expires":"tomorrow""#), "expires: write the time in UTC"),
         (line(r#","created":"1960-01-01T00:00:00Z""#), "created: "),
-        // An end that is misspelt must not make a key without one.
-        (line(r#","expire":"2026-01-01T00:00:00Z""#), "expire: there is no such field; you may mean expires"),
+        // A misspelled field must not create a key without an expiry.
+        (line(r#","expire":"2026-01-01T00:00:00Z""#), "unknown field expire; did you mean expires?"),
         (line("").replace("alice", "a:b"), "owner: "),
         (line("").replace("\"ci\"", "\"c i\""), "name: "),
         (line("").replace("sha256", "md5"), "hash: "),
@@ -62,7 +62,7 @@ fn invalid_line_disables_its_key_and_reports_why() {
         assert_eq!(describe_match(&parsed), "a bad line", "{bad}");
         assert_eq!((parsed.invalid_lines, parsed.index.records().count()), (1, 1), "{bad}");
         assert!(
-            parsed.line_errors[0].line == 1 && parsed.line_errors[0].message.contains(what),
+            parsed.line_errors[0].line == 1 && parsed.line_errors[0].message.contains(expected),
             "{:?}",
             parsed.line_errors
         );
@@ -92,5 +92,5 @@ fn duplicate_id_disables_both_lines() {
 fn line_errors_are_bounded_and_free_of_control_characters() {
     let parsed = read(&"\u{1b}[31m\n".repeat(1000));
     assert_eq!((parsed.line_errors.len(), parsed.invalid_lines), (LINE_ERRORS_MAX, 1000));
-    assert!(parsed.line_errors.iter().all(|fault| !fault.message.contains(char::is_control)));
+    assert!(parsed.line_errors.iter().all(|error| !error.message.contains(char::is_control)));
 }

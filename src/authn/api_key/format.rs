@@ -1,7 +1,9 @@
-//! What a key looks like: `dwk_`, an id of 10 characters, `_`, a secret of 30, a checksum of 6; the
-//! characters are letters and digits. The checksum is the CRC-32 (of zlib, RFC 1952) of all before it, in
-//! base 62 with `0-9A-Za-z` for the digits. So a scanner knows a key by
-//! `dwk_[0-9A-Za-z]{10}_[0-9A-Za-z]{36}`, and a cut or mistyped one is told without a look at the file.
+//! The format of an API key: `dwk_`, an id of 10 characters, `_`, a secret of 30 characters, and a checksum of 6
+//! characters. All characters are letters and digits.
+//!
+//! The checksum is the CRC-32 (zlib, RFC 1952) of the text before it, in base 62 with the digits `0-9A-Za-z`. A secret
+//! scanner can find keys with the pattern `dwk_[0-9A-Za-z]{10}_[0-9A-Za-z]{36}`. A truncated or mistyped key is detected
+//! without a lookup in the file.
 
 use std::fmt;
 
@@ -9,31 +11,31 @@ use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-/// How every key begins.
-pub const API_KEY_PREFIX: &str = "dwk_";
-/// Characters of the id: 59 bits, so that two never meet by chance.
+/// The prefix of every key.
+const API_KEY_PREFIX: &str = "dwk_";
+/// The number of id characters. They have 59 bits, so two keys do not get the same id by chance.
 const ID_LENGTH: usize = 10;
-/// Characters of the secret: 178 bits.
+/// The number of secret characters. They have 178 bits.
 const SECRET_LENGTH: usize = 30;
-/// Characters of the checksum: 62^6 is more than 2^32.
+/// The number of checksum characters. 62^6 is more than 2^32.
 const CHECKSUM_LENGTH: usize = 6;
-/// Characters of a key.
-pub const API_KEY_LENGTH: usize = API_KEY_PREFIX.len() + ID_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH;
+/// The number of characters of a key.
+const API_KEY_LENGTH: usize = API_KEY_PREFIX.len() + ID_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH;
 
 const BASE62_ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The public part of a key, by which it is found: safe in logs and lists.
+/// The public part of a key, by which the key is looked up. It can be logged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ApiKeyId([u8; ID_LENGTH]);
 
 impl ApiKeyId {
-    /// Takes a text as an id, if it can be one, as the file has it.
+    /// Parses an id without a prefix, as it is in the file.
     pub fn parse_without_prefix(text: &str) -> Option<Self> {
         let bytes: [u8; ID_LENGTH] = text.as_bytes().try_into().ok()?;
         bytes.iter().all(u8::is_ascii_alphanumeric).then_some(Self(bytes))
     }
 
-    /// The same with the prefix or without; of a whole key, the id in it.
+    /// Parses an id with or without the prefix. Returns the id of a whole key too.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.strip_prefix(API_KEY_PREFIX).unwrap_or(text);
         match text.split_once('_') {
@@ -42,7 +44,7 @@ impl ApiKeyId {
         }
     }
 
-    /// Without the prefix.
+    /// Returns the id without the prefix.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
@@ -60,19 +62,19 @@ impl fmt::Debug for ApiKeyId {
     }
 }
 
-/// The SHA-256 of a whole key, which is all that the file has of its secret.
+/// The SHA-256 digest of a whole key. The file contains only the digest of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApiKeyDigest([u8; 32]);
 
 impl ApiKeyDigest {
-    /// One that no key has.
+    /// A digest that no known key has.
     pub const UNMATCHABLE: Self = Self([0; 32]);
 
     fn from_api_key(key: &[u8]) -> Self {
         Self(Sha256::digest(key).into())
     }
 
-    /// From `sha256:` and 64 hexadecimal digits.
+    /// Parses `sha256:` followed by 64 hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.strip_prefix("sha256:").filter(|hex| hex.len() == 64)?.as_bytes();
         let mut digest = [0; 32];
@@ -98,29 +100,29 @@ impl fmt::Display for ApiKeyDigest {
     }
 }
 
-/// What a client presented, once its form is found good.
+/// A well-formed API key that a client presented.
 #[derive(Clone, Copy, Debug)]
 pub struct PresentedApiKey {
-    /// Which key it is said to be.
+    /// The id of the key.
     pub id: ApiKeyId,
-    /// What proves it.
+    /// The digest of the key, which proves that the client has the secret.
     pub digest: ApiKeyDigest,
 }
 
-/// Whether a secret is a key, whole or not, or one that was pasted with a blank before it: nobody else is
-/// shown it then.
+/// Returns true if a secret starts with the prefix of API keys, even after whitespace or in a truncated key. Such a
+/// secret is not sent to another authenticator.
 pub fn has_api_key_prefix(secret: &[u8]) -> bool {
     secret.trim_ascii_start().starts_with(API_KEY_PREFIX.as_bytes())
 }
 
 impl PresentedApiKey {
-    /// Reads a key; `None` if it is cut, mistyped or of another form.
+    /// Parses a key. Returns `None` if it is truncated, mistyped or has another form.
     pub fn parse(key: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(key).ok().filter(|text| text.len() == API_KEY_LENGTH)?;
         let (checked, checksum) = text.split_at_checked(API_KEY_LENGTH - CHECKSUM_LENGTH)?;
         let (id, secret) = checked.strip_prefix(API_KEY_PREFIX)?.split_once('_')?;
-        let well = secret.len() == SECRET_LENGTH && secret.bytes().all(|b| b.is_ascii_alphanumeric());
-        let id = ApiKeyId::parse_without_prefix(id).filter(|_| well)?;
+        let is_valid = secret.len() == SECRET_LENGTH && secret.bytes().all(|b| b.is_ascii_alphanumeric());
+        let id = ApiKeyId::parse_without_prefix(id).filter(|_| is_valid)?;
         (checksum.as_bytes() == compute_checksum(checked))
             .then(|| Self { id, digest: ApiKeyDigest::from_api_key(key) })
     }
@@ -137,13 +139,13 @@ fn compute_checksum(text: &str) -> [u8; CHECKSUM_LENGTH] {
 }
 
 fn base62_digit(number: u32) -> u8 {
-    usize::try_from(number).ok().and_then(|at| BASE62_ALPHABET.get(at)).copied().unwrap_or(b'0')
+    usize::try_from(number).ok().and_then(|index| BASE62_ALPHABET.get(index)).copied().unwrap_or(b'0')
 }
 
-/// A new key, and what the file keeps of it.
+/// Generates a random key. Returns the key, and the id and the digest for the file.
 ///
 /// # Errors
-/// The system gives no random numbers.
+/// Returns an error if the system provides no random numbers.
 pub fn generate_api_key() -> Result<(Zeroizing<String>, ApiKeyId, ApiKeyDigest), getrandom::Error> {
     let mut key = Zeroizing::new(String::with_capacity(API_KEY_LENGTH));
     key.push_str(API_KEY_PREFIX);
@@ -154,19 +156,19 @@ pub fn generate_api_key() -> Result<(Zeroizing<String>, ApiKeyId, ApiKeyDigest),
     key.extend(checksum.iter().map(|byte| char::from(*byte)));
     let id = key.get(API_KEY_PREFIX.len()..API_KEY_PREFIX.len() + ID_LENGTH).and_then(ApiKeyId::parse);
     let digest = ApiKeyDigest::from_api_key(key.as_bytes());
-    // Only what is made here is parsed here.
+    // The id was generated above, so it is always valid.
     id.map(|id| (key, id, digest)).ok_or(getrandom::Error::UNEXPECTED)
 }
 
 fn push_random_characters(key: &mut Zeroizing<String>, count: usize) -> Result<(), getrandom::Error> {
-    let mut left = count;
-    while left > 0 {
+    let mut remaining = count;
+    while remaining > 0 {
         let mut random = Zeroizing::new([0_u8; SECRET_LENGTH]);
         getrandom::fill(&mut *random)?;
-        // Of 256 values those below 4 * 62 are used, so each character is as likely as the others.
-        for byte in random.iter().filter(|byte| **byte < 248).take(left) {
+        // Only byte values below 4 * 62 are used, so that all characters are equally likely.
+        for byte in random.iter().filter(|byte| **byte < 248).take(remaining) {
             key.push(char::from(base62_digit(u32::from(*byte) % 62)));
-            left -= 1;
+            remaining -= 1;
         }
     }
     Ok(())
@@ -176,7 +178,7 @@ fn push_random_characters(key: &mut Zeroizing<String>, count: usize) -> Result<(
 mod tests {
     use super::*;
 
-    /// Of README.md and tests/compat: computed by another program.
+    /// The test vector of README.md and tests/compat, computed by another program.
     const VECTOR: &str = "dwk_0123456789_abcdefghijklmnopqrstuvwxyz0123";
 
     #[test]

@@ -1,5 +1,4 @@
-//! The file of API keys as one that is kept in force: see [`crate::reload::reloader`]. One with lines that can't be
-//! used is taken, without those.
+//! Reloads the API key file when it changes; see [`crate::reload::reloader`]. Invalid lines of the file are ignored.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,38 +13,39 @@ use crate::reload::reload_state::log_invalid_lines;
 use crate::reload::wrong_format;
 use crate::reload::{ReadError, ReloadEvent, Reloadable, SourceFile, UnstableFileMode};
 
-/// What is said of a file without keys, in the log, by `check` and on `/readyz`. It is in force like any other.
-pub const EMPTY_FILE_MESSAGE: &str = "the file of keys has no keys, so none is good";
+/// The message about a file without keys, in the log, in the output of `check` and on `/readyz`. Such a file is used like
+/// any other.
+pub const EMPTY_FILE_MESSAGE: &str = "the API key file has no keys, so it accepts no API key";
 
-/// What `/readyz` says of a file that can't be used.
-const READINESS_MESSAGE: &str = "the file of keys can't be used";
+/// The message of `/readyz` about a file that cannot be used.
+const READINESS_MESSAGE: &str = "the API key file cannot be used";
 
-/// Why a file can't be used.
+/// The reason why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiKeyFileError {
-    /// It can't be read.
+    /// The file cannot be read.
     #[error(transparent)]
     Unreadable(#[from] ReadError),
-    /// It is something else than lines.
-    #[error("{0}: it is no file of keys but {1}")]
+    /// The file has another format.
+    #[error("{0}: not an API key file: it is {1}")]
     NotApiKeyFile(String, &'static str),
-    /// It holds something, and nothing in it is about a key.
-    #[error("{0}: none of its {1} lines is about a key; is it another file? See doorward check")]
+    /// The file has lines, and none contains the id of a key.
+    #[error("{0}: none of the {1} lines is an API key; check the path, or run: doorward check")]
     NoApiKeyLines(String, usize),
 }
 
-/// The file of keys.
+/// The reload target for the API key file.
 pub struct ApiKeyFile {
     api_keys: Arc<ApiKeys>,
     authenticator: Arc<str>,
     metrics: Arc<Metrics>,
 }
 
-/// What can be taken of a file: also one in which every key is spoilt, or which says that the last one was
-/// revoked; but not something else.
+/// Decides whether a parsed file can be used. A file in which every key is invalid can be used, and so can a file that
+/// is marked as empty.
 ///
 /// # Errors
-/// [`KeysFault::Garbage`].
+/// Returns [`ApiKeyFileError::NoApiKeyLines`] if the file has lines and none contains the id of a key.
 pub fn validate(source: &SourceFile, parsed: ParsedApiKeys) -> Result<ParsedApiKeys, ApiKeyFileError> {
     if parsed.invalid_lines > 0 && parsed.index.is_empty() && !parsed.is_marked_empty {
         return Err(ApiKeyFileError::NoApiKeyLines(source.display_path(), parsed.invalid_lines));
@@ -54,12 +54,12 @@ pub fn validate(source: &SourceFile, parsed: ParsedApiKeys) -> Result<ParsedApiK
 }
 
 impl ApiKeyFile {
-    /// A file that is not read yet. `by` is the authenticator's name.
-    pub fn new(by: Arc<str>, rules: ApiKeyRules, metrics: Arc<Metrics>) -> Self {
-        Self { api_keys: Arc::new(ApiKeys::new(ApiKeyIndex::default(), rules)), authenticator: by, metrics }
+    /// Creates the reload target of a file that is not read yet. `authenticator` is the name of the authenticator.
+    pub fn new(authenticator: Arc<str>, rules: ApiKeyRules, metrics: Arc<Metrics>) -> Self {
+        Self { api_keys: Arc::new(ApiKeys::new(ApiKeyIndex::default(), rules)), authenticator, metrics }
     }
 
-    /// What this keeps fresh.
+    /// Returns the authenticator that uses the current file.
     pub fn api_keys(&self) -> Arc<ApiKeys> {
         Arc::clone(&self.api_keys)
     }
@@ -70,7 +70,7 @@ impl Reloadable for ApiKeyFile {
     type Error = ApiKeyFileError;
 
     fn label(&self) -> &'static str {
-        "keys file"
+        "API key file"
     }
 
     fn unstable_mode(&self) -> UnstableFileMode {
@@ -91,9 +91,9 @@ impl Reloadable for ApiKeyFile {
         text: &mut Zeroizing<Vec<u8>>,
     ) -> Result<ParsedApiKeys, ApiKeyFileError> {
         let parsed = parse(text, &self.authenticator, Some(&self.api_keys.index()));
-        validate(source, parsed).map_err(|fault| match wrong_format::detect_binary(text) {
-            Some(what) => ApiKeyFileError::NotApiKeyFile(source.display_path(), what),
-            None => fault,
+        validate(source, parsed).map_err(|error| match wrong_format::detect_binary(text) {
+            Some(format) => ApiKeyFileError::NotApiKeyFile(source.display_path(), format),
+            None => error,
         })
     }
 
@@ -103,13 +103,13 @@ impl Reloadable for ApiKeyFile {
         self.metrics.api_keys_invalid_lines.set(parsed.invalid_lines as i64);
         log_line_errors(&source.path, &parsed);
         if !first {
-            tracing::info!(file = %source.path.display(), keys, bad_lines = parsed.invalid_lines, "keys file reloaded");
+            tracing::info!(file = %source.path.display(), keys, invalid_lines = parsed.invalid_lines, "API key file reloaded");
         }
         self.api_keys.replace(parsed.index);
     }
 
-    fn error_lines(&self, fault: &ApiKeyFileError) -> Vec<String> {
-        vec![fault.to_string()]
+    fn error_lines(&self, error: &ApiKeyFileError) -> Vec<String> {
+        vec![error.to_string()]
     }
 
     fn readiness_message(&self, _: &ApiKeyFileError) -> &'static str {
@@ -127,11 +127,11 @@ impl Reloadable for ApiKeyFile {
 }
 
 fn log_line_errors(path: &Path, parsed: &ParsedApiKeys) {
-    let faults = parsed
+    let errors = parsed
         .line_errors
         .iter()
-        .map(|fault| format!("{}:{}: {}", path.display(), fault.line, fault.message));
-    log_invalid_lines(faults, parsed.invalid_lines);
+        .map(|error| format!("{}:{}: {}", path.display(), error.line, error.message));
+    log_invalid_lines(errors, parsed.invalid_lines);
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a change of the file does, with a clock that the test moves.
+//! Reloads of the API key file, with a manual clock.
 
 use crate::reload::FileReloader;
 use std::fs;
@@ -35,14 +35,14 @@ fn reload_fixture(text: &str) -> ApiKeyReloadFixture {
 }
 
 impl ApiKeyReloadFixture {
-    /// Writes, and looks until two reads agree.
+    /// Writes the file, and polls until two reads agree.
     fn write(&mut self, text: &str) {
         fs::write(self.folder.path().join("keys"), text).unwrap();
-        self.look();
-        self.look();
+        self.poll();
+        self.poll();
     }
 
-    fn look(&mut self) {
+    fn poll(&mut self) {
         self.clock.advance(STABLE_TIME);
         self.reloader.poll(self.clock.now(), true);
     }
@@ -61,41 +61,44 @@ impl ApiKeyReloadFixture {
 
 #[test]
 fn adding_or_removing_a_line_adds_or_removes_the_key() {
-    let mut house = reload_fixture(&line("aaaaaaaaaa"));
-    house.write(&format!("{}{}", line("aaaaaaaaaa"), line("bbbbbbbbbb")));
-    assert!(house.has("aaaaaaaaaa") && house.has("bbbbbbbbbb"));
-    house.write(&line("bbbbbbbbbb"));
-    assert!(!house.has("aaaaaaaaaa") && house.has("bbbbbbbbbb"));
-    assert_eq!((house.metrics.api_keys.get(), house.metrics.api_keys_reloads.get()), (1, 2));
+    let mut fixture = reload_fixture(&line("aaaaaaaaaa"));
+    fixture.write(&format!("{}{}", line("aaaaaaaaaa"), line("bbbbbbbbbb")));
+    assert!(fixture.has("aaaaaaaaaa") && fixture.has("bbbbbbbbbb"));
+    fixture.write(&line("bbbbbbbbbb"));
+    assert!(!fixture.has("aaaaaaaaaa") && fixture.has("bbbbbbbbbb"));
+    assert_eq!((fixture.metrics.api_keys.get(), fixture.metrics.api_keys_reloads.get()), (1, 2));
 }
 
 #[test]
 fn invalid_file_keeps_the_last_valid_one_in_use() {
-    let mut house = reload_fixture(&line("aaaaaaaaaa"));
-    house.write("garbage\n");
-    assert!(house.has("aaaaaaaaaa"));
-    assert!(house.degraded().unwrap().starts_with(READINESS_MESSAGE));
-    assert_eq!((house.metrics.api_keys_outdated.get(), house.metrics.api_keys_reload_failures.get()), (1, 1));
-    house.write(&format!("garbage\n{}", line("bbbbbbbbbb")));
-    assert!(house.has("bbbbbbbbbb") && !house.has("aaaaaaaaaa"), "one good line makes a file");
-    assert_eq!(house.degraded(), None);
-    fs::remove_file(house.folder.path().join("keys")).unwrap();
-    house.look();
-    assert!(house.has("bbbbbbbbbb"));
-    assert!(house.degraded().unwrap().starts_with(READINESS_MESSAGE));
+    let mut fixture = reload_fixture(&line("aaaaaaaaaa"));
+    fixture.write("garbage\n");
+    assert!(fixture.has("aaaaaaaaaa"));
+    assert!(fixture.degraded().unwrap().starts_with(READINESS_MESSAGE));
+    assert_eq!(
+        (fixture.metrics.api_keys_outdated.get(), fixture.metrics.api_keys_reload_failures.get()),
+        (1, 1)
+    );
+    fixture.write(&format!("garbage\n{}", line("bbbbbbbbbb")));
+    assert!(fixture.has("bbbbbbbbbb") && !fixture.has("aaaaaaaaaa"), "one valid line is sufficient");
+    assert_eq!(fixture.degraded(), None);
+    fs::remove_file(fixture.folder.path().join("keys")).unwrap();
+    fixture.poll();
+    assert!(fixture.has("bbbbbbbbbb"));
+    assert!(fixture.degraded().unwrap().starts_with(READINESS_MESSAGE));
 }
 
 #[test]
 fn emptied_file_is_loaded_within_two_seconds_and_reported_field_m3() {
-    let mut house = reload_fixture(&line("aaaaaaaaaa"));
-    house.write("");
-    assert!(house.has("aaaaaaaaaa"), "a tool may be between truncating and writing");
-    house.clock.advance(RELOAD_DELAY_MAX - 3 * STABLE_TIME);
-    house.look();
-    assert!(!house.has("aaaaaaaaaa"));
-    assert!(house.degraded().unwrap().starts_with(EMPTY_FILE_MESSAGE));
-    house.write("# no keys\n");
-    assert_eq!(house.degraded(), None, "it says so itself");
+    let mut fixture = reload_fixture(&line("aaaaaaaaaa"));
+    fixture.write("");
+    assert!(fixture.has("aaaaaaaaaa"), "a tool may be between truncating and writing");
+    fixture.clock.advance(RELOAD_DELAY_MAX - 3 * STABLE_TIME);
+    fixture.poll();
+    assert!(!fixture.has("aaaaaaaaaa"));
+    assert!(fixture.degraded().unwrap().starts_with(EMPTY_FILE_MESSAGE));
+    fixture.write("# no keys\n");
+    assert_eq!(fixture.degraded(), None, "the comment marks the file as intentionally empty");
 }
 
 #[test]

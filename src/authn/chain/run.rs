@@ -1,54 +1,52 @@
-//! A question on its way: from the queue of one authenticator to that of the next.
+//! One run of the chain: a query that moves from the queue of one authenticator to that of the next.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use super::{AuthenticatorChain, AuthenticatorKind, AuthenticatorSet, FALLBACK_LIFETIME};
-use crate::authn::http::BackendQuery;
-use crate::authn::queue::{EvictedJob, Job, JobResult, RequesterId};
+use super::{AuthenticatorChain, AuthenticatorSet, FALLBACK_LIFETIME};
+use crate::authn::queue::job::{EvictedJob, Job, JobCallback, JobResult, RequesterId};
+use crate::authn::remote::RemoteQuery;
 use crate::authn::{AnswerLifetime, AuthnError, AuthnResult, Credentials, Identity, LocalRecord, Outcome};
 
-/// What came of a question.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct ChainResult {
-    /// The end itself.
+    /// The answer, or that there is none.
     pub result: JobResult,
-    /// For how long it is good.
+    /// The lifetime of the answer.
     pub lifetime: AnswerLifetime,
-    /// The names of those who were asked and do not know the user: what they said before counts no more.
+    /// The names of the authenticators that do not know the user. Their earlier answers are invalid now.
     pub unknown_to: Vec<Arc<str>>,
 }
 
-/// Told what came of a question.
+/// Called with the result of a run.
 pub type ChainCallback = Box<dyn FnOnce(ChainResult) + Send>;
 
-/// A question on its way along the chain.
+/// A query for the chain.
 pub struct ChainRun {
-    /// Who is asked.
+    /// The authenticators.
     pub chain: AuthenticatorChain,
-    /// What was presented.
+    /// The credentials that the client sent.
     pub credentials: Arc<Credentials>,
-    /// Whose these credentials were when they were accepted last, if they were.
+    /// The identity of these credentials when they were accepted last, if they were.
     pub previous_identity: Option<Arc<Identity>>,
-    /// The records that were looked up for it.
+    /// The local records that were looked up for the query.
     pub record: LocalRecord,
-    /// Whose share it takes.
+    /// The requester, whose share of the queues the query uses.
     pub requester: RequesterId,
-    /// When nobody waits for it any more; see [`Job::deadline`].
+    /// The deadline of the last request that waits for the query; see [`Job::deadline_millis`].
     pub deadline_millis: Arc<AtomicU64>,
-    /// What is told.
+    /// Called once with the result.
     pub on_complete: ChainCallback,
 }
 
-/// A course for which there was no place.
-pub struct ChainNotStarted(
-    #[expect(dead_code, reason = "what it holds is dropped with it")] Box<dyn FnOnce(JobResult) + Send>,
-);
+/// A run that did not start because the first queue was full. Its callback is not called.
+pub struct ChainNotStarted(#[expect(dead_code, reason = "the callback is dropped with it")] JobCallback);
 
+/// A run at one authenticator.
 struct ChainStep {
     run: ChainRun,
-    index: usize,
-    /// Who is in trouble, and the first one's.
+    position: usize,
     failed_authenticators: AuthenticatorSet,
     first_error: Option<AuthnError>,
     lifetime: AnswerLifetime,
@@ -56,66 +54,58 @@ struct ChainStep {
 }
 
 impl ChainRun {
-    /// Sets out: takes a place in the first queue, or none at all. Then it is given back, to be dropped
-    /// where that does no harm; nobody is told.
+    /// Queues the query at the first authenticator.
+    ///
+    /// # Errors
+    /// If the queue is full. The caller drops the returned value when it holds no lock.
     pub fn start(self) -> Result<EvictedJob, ChainNotStarted> {
-        // Where there is nobody, the leg finds that out.
-        let place = self.chain.first_authenticator(&self.record).unwrap_or(usize::MAX);
-        let leg = ChainStep {
+        // A chain without authenticators ends in `submit`.
+        let position = self.chain.first_authenticator(&self.record).unwrap_or(usize::MAX);
+        let step = ChainStep {
             run: self,
-            index: place,
+            position,
             failed_authenticators: AuthenticatorSet::default(),
             first_error: None,
             lifetime: AnswerLifetime::UNLIMITED,
             unknown_to: Vec::new(),
         };
-        leg.submit().map_err(ChainNotStarted)
+        step.submit().map_err(ChainNotStarted)
     }
 }
 
 impl ChainStep {
-    /// Takes a place in the queue of the authenticator whose turn it is. Gives back the end of the leg
-    /// if there is none.
-    fn submit(self) -> Result<EvictedJob, Box<dyn FnOnce(JobResult) + Send>> {
-        let (asker, deadline) = (self.run.requester, Arc::clone(&self.run.deadline_millis));
-        let Some(one) = self.run.chain.authenticators.get(self.index).cloned() else {
-            return Err(Box::new(move |end| self.finish(end)));
+    /// Queues the query at the current authenticator, or returns the callback that ends the run.
+    fn submit(self) -> Result<EvictedJob, JobCallback> {
+        let Some(authenticator) = self.run.chain.authenticators.get(self.position).cloned() else {
+            return Err(Box::new(move |result| self.finish(result)));
         };
-        let credentials = Arc::clone(&self.run.credentials);
-        match one.kind {
-            AuthenticatorKind::Htpasswd(_, pool) => {
-                let (records, name) = (self.run.record.clone(), one.name);
-                let work = Box::new(move || records.check_password(&credentials, &name));
-                let end = Box::new(move |end| self.handle_result(end));
-                pool.submit(Job { requester: asker, deadline_millis: deadline, work, on_complete: end })
-                    .map_err(|job| job.on_complete)
-            }
-            AuthenticatorKind::Http(service) => {
-                let work =
-                    BackendQuery { credentials, previous_identity: self.run.previous_identity.clone() };
-                let end = Box::new(move |end| self.handle_result(end));
-                service.submit(Job { requester: asker, deadline_millis: deadline, work, on_complete: end })
-            }
-        }
+        let record = self.run.record.clone();
+        let query = Job {
+            requester: self.run.requester,
+            deadline_millis: Arc::clone(&self.run.deadline_millis),
+            work: RemoteQuery {
+                credentials: Arc::clone(&self.run.credentials),
+                previous_identity: self.run.previous_identity.clone(),
+            },
+            on_complete: Box::new(move |result| self.handle_result(result)),
+        };
+        authenticator.submit(query, &record)
     }
 
-    /// What one said decides whether another is asked.
-    fn handle_result(mut self, end: JobResult) {
-        let answer = match end {
+    /// Ends the run or continues it, depending on the answer of the current authenticator.
+    fn handle_result(mut self, result: JobResult) {
+        let answer = match result {
             JobResult::Dropped => return self.finish(JobResult::Dropped),
             JobResult::Completed(answer) => answer,
         };
-        let Some(one) = self.run.chain.authenticators.get(self.index).cloned() else {
+        let Some(authenticator) = self.run.chain.authenticators.get(self.position).cloned() else {
             return self.finish(JobResult::Dropped);
         };
-        self.lifetime = self.lifetime.min(match &one.kind {
-            AuthenticatorKind::Htpasswd(..) => AnswerLifetime::UNLIMITED,
-            AuthenticatorKind::Http(service) => service.answer_lifetime(),
-        });
+        self.lifetime = self.lifetime.min(authenticator.answer_lifetime());
         match answer {
             Ok(Outcome::Accepted(identity))
                 if self.run.chain.is_name_owned_by_htpasswd(
-                    self.index,
+                    self.position,
                     self.run.credentials.user(),
                     &identity,
                 ) =>
@@ -124,39 +114,38 @@ impl ChainStep {
             }
             Ok(Outcome::Accepted(_) | Outcome::Rejected) => self.finish(JobResult::Completed(answer)),
             Ok(Outcome::UnknownUser) => {
-                self.unknown_to.push(one.name);
+                self.unknown_to.push(authenticator.name);
                 self.continue_with_next(Ok(Outcome::UnknownUser));
             }
-            Err(trouble) => {
-                self.failed_authenticators = self.failed_authenticators.with(self.index);
+            Err(error) => {
+                self.failed_authenticators = self.failed_authenticators.with(self.position);
                 self.lifetime = self.lifetime.min(FALLBACK_LIFETIME);
-                let first = self.first_error.get_or_insert(trouble).clone();
-                self.continue_with_next(Err(first));
+                let first_error = self.first_error.get_or_insert(error).clone();
+                self.continue_with_next(Err(first_error));
             }
         }
     }
 
-    /// Asks the next one; `answer` is the end of it where there is none. To be unknown to who covers is
-    /// no answer in place of who could not be asked.
+    /// Queues the query at the next authenticator. If there is none, the run ends with the first error, or with
+    /// `answer` if no authenticator failed. A fallback that does not know the user does not replace the one that failed.
     fn continue_with_next(mut self, answer: AuthnResult) {
-        let next =
-            self.run.chain.next_authenticator(self.index + 1, self.failed_authenticators, &self.run.record);
-        let Some(place) = next else {
+        let next = self.run.chain.next_authenticator(
+            self.position + 1,
+            self.failed_authenticators,
+            &self.run.record,
+        );
+        let Some(position) = next else {
             let answer = self.first_error.take().map_or(answer, Err);
             return self.finish(JobResult::Completed(answer));
         };
-        self.index = place;
+        self.position = position;
         match self.submit() {
-            Ok(displaced) => displaced.notify_dropped(),
-            Err(end) => end(JobResult::Dropped),
+            Ok(evicted) => evicted.notify_dropped(),
+            Err(on_result) => on_result(JobResult::Dropped),
         }
     }
 
-    fn finish(self, end: JobResult) {
-        (self.run.on_complete)(ChainResult {
-            result: end,
-            lifetime: self.lifetime,
-            unknown_to: self.unknown_to,
-        });
+    fn finish(self, result: JobResult) {
+        (self.run.on_complete)(ChainResult { result, lifetime: self.lifetime, unknown_to: self.unknown_to });
     }
 }

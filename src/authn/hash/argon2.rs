@@ -1,4 +1,4 @@
-//! `$argon2id$`, by the crate of that name (RFC 9106).
+//! Argon2id (`$argon2id$`, RFC 9106), by the crate `argon2`.
 
 use argon2::password_hash::Error;
 use argon2::password_hash::phc::PasswordHash;
@@ -6,23 +6,23 @@ use argon2::{Algorithm, Argon2, Params, PasswordVerifier, Version};
 
 use super::{HashFormatError, MEMORY_MAX_KIB};
 
-/// The most passes over the memory.
+/// The maximum number of passes over the memory.
 const PASSES_MAX: u32 = 10;
 
-/// The most lanes; they are worked one after the other.
+/// The maximum number of lanes, which are computed one after the other.
 const LANES_MAX: u32 = 16;
 
-/// The shortest digest: a shorter one is guessed before the password is.
+/// The minimum length of a digest, in bytes. A wrong password could match a shorter one.
 const DIGEST_LENGTH_MIN: usize = 16;
 
-/// What a check costs.
+/// The cost parameters of a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argon2Cost {
-    /// Memory, in KiB.
+    /// The memory in KiB.
     pub memory_kib: u32,
-    /// Passes over it.
+    /// The number of passes over the memory.
     pub passes: u32,
-    /// Lanes.
+    /// The number of lanes.
     pub lanes: u32,
 }
 
@@ -32,7 +32,7 @@ impl Argon2Cost {
     }
 }
 
-/// The cost of a well-formed text.
+/// Parses the cost of a hash and checks that the hash is well-formed and within the limits.
 pub(super) fn parse_cost(text: &[u8]) -> Result<Argon2Cost, HashFormatError> {
     let text = std::str::from_utf8(text).map_err(|_| HashFormatError::Argon2Malformed)?;
     let hash = PasswordHash::new(text).map_err(|_| HashFormatError::Argon2Malformed)?;
@@ -51,8 +51,8 @@ pub(super) fn parse_cost(text: &[u8]) -> Result<Argon2Cost, HashFormatError> {
     Ok(cost)
 }
 
-/// Checks a password. `None` if the crate finds fault with a text that looked well: then it has done
-/// no work, and somebody else has to.
+/// Checks a password. Returns `None` if the crate rejects a text that [`parse_cost`] accepted. Then no work was done,
+/// and the caller must do it.
 pub(super) fn verify(text: &[u8], password: &[u8]) -> Option<bool> {
     match Argon2::default().verify_password(password, std::str::from_utf8(text).ok()?) {
         Ok(()) => Some(true),
@@ -61,11 +61,11 @@ pub(super) fn verify(text: &[u8], password: &[u8]) -> Option<bool> {
     }
 }
 
-/// Does the work of one check, for nobody.
+/// Does the work of one check and ignores the result.
 pub(super) fn run_dummy_check(cost: Argon2Cost, password: &[u8]) {
     let Some(params) = cost.params() else { return };
     let mut digest = [0; Params::DEFAULT_OUTPUT_LEN];
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    let done = argon2.hash_password_into(password, b"nobodynobodynobo", &mut digest);
-    std::hint::black_box((done.is_ok(), digest));
+    let result = argon2.hash_password_into(password, b"nobodynobodynobo", &mut digest);
+    std::hint::black_box((result.is_ok(), digest));
 }

@@ -1,13 +1,13 @@
-//! `{PLAIN}`: the password itself. Taken only where a setting allows it by name.
+//! `{PLAIN}`: the password itself. It is accepted only if the setting `htpasswd.insecure_formats` allows it.
 
 use sha1::{Digest, Sha1};
 use subtle::ConstantTimeEq;
 
-/// The scheme.
+/// The prefix.
 pub(super) const PLAIN_PREFIX: &[u8] = b"{PLAIN}";
 
-/// Checks a password. The digests are compared, so that not even the length can be told.
+/// Checks a password. Digests are compared, so the time of the comparison does not reveal the length.
 pub(super) fn verify(text: &[u8], password: &[u8]) -> bool {
-    let kept = text.strip_prefix(PLAIN_PREFIX).unwrap_or_default();
-    !kept.is_empty() && bool::from(Sha1::digest(kept)[..].ct_eq(&Sha1::digest(password)[..]))
+    let expected = text.strip_prefix(PLAIN_PREFIX).unwrap_or_default();
+    !expected.is_empty() && bool::from(Sha1::digest(expected)[..].ct_eq(&Sha1::digest(password)[..]))
 }

@@ -1,4 +1,4 @@
-//! `{SHA}` and `{SSHA}`: one round of SHA-1, in base64 (RFC 2307's userPassword schemes).
+//! `{SHA}` and `{SSHA}`: one SHA-1, encoded as base64. They are the userPassword schemes of RFC 2307.
 
 use base64::Engine;
 use base64::engine::DecodePaddingMode;
@@ -8,15 +8,15 @@ use subtle::ConstantTimeEq;
 
 use super::HashFormatError;
 
-/// The scheme without a salt.
+/// The prefix of a hash without a salt.
 pub(super) const SHA_PREFIX: &[u8] = b"{SHA}";
 
-/// The scheme with one, behind the digest.
+/// The prefix of a hash with a salt, which follows the digest.
 pub(super) const SSHA_PREFIX: &[u8] = b"{SSHA}";
 
 const DIGEST_LENGTH: usize = 20;
 
-/// Some tools leave the padding out.
+/// Base64 with optional padding: some tools omit it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -30,7 +30,7 @@ fn decode(text: &[u8], scheme: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     })
 }
 
-/// Says whether the text is a `{SHA}` hash.
+/// Checks that a text is a well-formed `{SHA}` hash.
 pub(super) fn check_shape(text: &[u8]) -> Result<(), HashFormatError> {
     match decode(text, SHA_PREFIX) {
         Some((_, salt)) if salt.is_empty() => Ok(()),
@@ -38,7 +38,7 @@ pub(super) fn check_shape(text: &[u8]) -> Result<(), HashFormatError> {
     }
 }
 
-/// Says whether the text is an `{SSHA}` hash; an empty salt is damage.
+/// Checks that a text is a well-formed `{SSHA}` hash. An empty salt is an error.
 pub(super) fn check_salted_shape(text: &[u8]) -> Result<(), HashFormatError> {
     match decode(text, SSHA_PREFIX) {
         Some((_, salt)) if !salt.is_empty() => Ok(()),
@@ -46,19 +46,19 @@ pub(super) fn check_salted_shape(text: &[u8]) -> Result<(), HashFormatError> {
     }
 }
 
-/// Checks a password against a `{SHA}` text.
+/// Checks a password against a `{SHA}` hash.
 pub(super) fn verify(text: &[u8], password: &[u8]) -> bool {
     decode(text, SHA_PREFIX).is_some_and(|(digest, _)| Sha1::digest(password)[..].ct_eq(&digest).into())
 }
 
-/// Checks a password against an `{SSHA}` text.
+/// Checks a password against an `{SSHA}` hash.
 pub(super) fn verify_salted(text: &[u8], password: &[u8]) -> bool {
     decode(text, SSHA_PREFIX).is_some_and(|(digest, salt)| {
         Sha1::new().chain_update(password).chain_update(salt).finalize()[..].ct_eq(&digest).into()
     })
 }
 
-/// Does the work of one check, for nobody.
+/// Does the work of one check and ignores the result.
 pub(super) fn run_dummy_check(password: &[u8]) {
     std::hint::black_box(verify(b"{SHA}AAAAAAAAAAAAAAAAAAAAAAAAAAA=", password));
 }

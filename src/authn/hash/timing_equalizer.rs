@@ -1,25 +1,28 @@
-//! The work of a refusal: that of the costliest hash of each family in the file, whoever is refused,
-//! so that the time of a "no" tells neither whether the user exists nor how his password is kept.
+//! Makes every rejection take the same time: each one does the work of the costliest hash of every family in the file.
+//!
+//! So the time of a rejection does not reveal whether the user exists, nor the format of the hash.
 
 use std::iter;
 use std::time::Duration;
 
+use super::cost_estimate::measure_cpu_time;
 use super::{HashFormat, bcrypt};
 
-/// The classes of one family that a refusal does the work of. A file whose lines have more than so
-/// many different parameters can't be equalised without making every refusal as slow as all of them
-/// together; the costliest are kept, and `doorward check` says so.
+/// The maximum number of classes of one family whose work a rejection does.
+///
+/// A rejection takes as long as all classes together. If the lines of a file have more different parameters, only the
+/// costliest classes are kept, and `doorward check` reports it.
 const CLASSES_PER_FORMAT_MAX: usize = 4;
 
-/// See the top of this file.
+/// The work that every rejection by one htpasswd file must do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TimingEqualizer {
     bcrypt_costs: Option<BcryptCostRange>,
-    /// Each once, besides bcrypt.
+    /// The classes of all formats except bcrypt, each once.
     other_classes: Vec<HashFormat>,
 }
 
-/// The lowest and the highest cost of the file's bcrypt lines.
+/// The lowest and the highest cost of the bcrypt lines of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct BcryptCostRange {
     lowest: u8,
@@ -27,27 +30,30 @@ struct BcryptCostRange {
 }
 
 impl BcryptCostRange {
-    /// The bcrypt checks that are left of a refusal's work after one of cost `done` (or none) was made.
+    /// Returns the bcrypt checks that a rejection must still do, after a check of cost `done` or after none.
     ///
-    /// Bcrypt's work is 2^cost, and 2^c + 2^(c+1) + … + 2^(C-1) = 2^C - 2^c. But each check also has a
-    /// set-up of its own, 55 us or so, and a sum of C - c checks has as many more. So that the number of
-    /// checks tells nothing either, everybody also makes two of the least cost there is for each step
-    /// between the lowest and the highest; and for each check more in his sum, one of them is as good as
-    /// two. Where all lines have one cost, as in most files, there are no steps and no such checks.
+    /// The work of a check is 2^cost, and 2^c + 2^(c+1) + … + 2^(C-1) = 2^C - 2^c. So after a check of cost c, checks
+    /// of the costs c to C-1 complete the work of one check of the highest cost C.
+    ///
+    /// Each check also has a setup of about 55 µs, so the number of checks must be constant too. Every rejection
+    /// therefore does two checks of the minimum cost for each step between the lowest and the highest cost. For each
+    /// additional check of the sum, two of these are replaced by one check of the next higher cost, which has the
+    /// same rounds and one setup less. If all lines have one cost, as in most files, there are no steps and none of
+    /// these checks.
     fn remaining_checks(self, done: Option<u8>) -> impl Iterator<Item = HashFormat> {
         let done = done.map(|cost| cost.clamp(self.lowest, self.highest));
         let steps = usize::from(self.highest - self.lowest);
-        let more = usize::from(self.highest - done.unwrap_or(self.highest));
+        let additional = usize::from(self.highest - done.unwrap_or(self.highest));
         let sum = match done {
             Some(cost) => cost..self.highest,
             None => self.highest..self.highest + 1,
         };
-        let singles = iter::repeat_n(bcrypt::COST_MIN, 2 * (steps - more));
-        sum.chain(singles).chain(iter::repeat_n(bcrypt::COST_MIN + 1, more)).map(HashFormat::Bcrypt)
+        let pairs = iter::repeat_n(bcrypt::COST_MIN, 2 * (steps - additional));
+        sum.chain(pairs).chain(iter::repeat_n(bcrypt::COST_MIN + 1, additional)).map(HashFormat::Bcrypt)
     }
 }
 
-/// Formats whose checks take the same time are one class.
+/// Returns the class of a format. Formats whose checks take the same time have the same class.
 fn timing_class(format: HashFormat) -> HashFormat {
     match format {
         HashFormat::Md5Crypt => HashFormat::Apr1,
@@ -62,14 +68,14 @@ fn timing_class(format: HashFormat) -> HashFormat {
     }
 }
 
-/// What a check costs, to compare within a family.
+/// Returns the cost of a check, for comparison within one family.
 fn relative_cost(format: HashFormat) -> u64 {
     match format {
         HashFormat::Sha256Crypt(rounds) | HashFormat::Sha512Crypt(rounds) => u64::from(rounds),
         HashFormat::Argon2id(cost) => u64::from(cost.memory_kib) * u64::from(cost.passes),
         HashFormat::Yescrypt(cost) => cost.memory_kib(),
         HashFormat::Bcrypt(cost) => 1 << cost,
-        // One each, without parameters.
+        // These families have no parameters, so each has only one class.
         HashFormat::Apr1
         | HashFormat::Md5Crypt
         | HashFormat::Sha1
@@ -79,7 +85,7 @@ fn relative_cost(format: HashFormat) -> u64 {
 }
 
 impl TimingEqualizer {
-    /// Takes one more line of the file into account.
+    /// Adds the hash of one line of the file.
     pub fn include(&mut self, format: HashFormat) {
         if let Some(cost) = format.bcrypt_cost() {
             let BcryptCostRange { lowest, highest } =
@@ -93,20 +99,19 @@ impl TimingEqualizer {
             return;
         }
         self.other_classes.push(class);
-        let of_family = |other: &HashFormat| other.name() == class.name();
-        if self.other_classes.iter().filter(|other| of_family(other)).count() > CLASSES_PER_FORMAT_MAX {
+        let is_same_family = |other: &HashFormat| other.name() == class.name();
+        if self.other_classes.iter().filter(|other| is_same_family(other)).count() > CLASSES_PER_FORMAT_MAX {
             let cheapest = self
                 .other_classes
                 .iter()
                 .copied()
-                .filter(of_family)
+                .filter(is_same_family)
                 .min_by_key(|other| relative_cost(*other));
             self.other_classes.retain(|other| Some(*other) != cheapest);
         }
     }
 
-    /// The checks for nobody that are left of a refusal's work after `done` was checked in vain:
-    /// all of it where there was nothing to check.
+    /// Returns the dummy checks that a rejection must still do, after a failed check of format `done` or after none.
     pub fn dummy_work(&self, done: Option<HashFormat>) -> Vec<HashFormat> {
         let done = done.map(timing_class);
         let mut rest: Vec<HashFormat> =
@@ -121,13 +126,13 @@ impl TimingEqualizer {
     pub fn measure_rejection_time(&self, threads: usize) -> Duration {
         let work =
             || self.dummy_work(None).into_iter().for_each(|format| format.run_dummy_check(b"password"));
-        crate::authn::hash::cost_estimate::measure_cpu_time(threads, 1, work)
+        measure_cpu_time(threads, 1, work)
     }
 
-    /// What one refusal takes of a core that is `speed` times as slow as the one that efforts are told for; see
-    /// [`crate::authn::hash::speed`].
-    pub fn estimate_rejection_time(&self, speed: f64) -> Duration {
+    /// Estimates the processor time of one rejection. `slowdown` is the result of
+    /// `cost_estimate::measure_slowdown`.
+    pub fn estimate_rejection_time(&self, slowdown: f64) -> Duration {
         let all: f64 = self.dummy_work(None).into_iter().map(HashFormat::estimate_seconds).sum();
-        Duration::from_secs_f64((all * speed).max(0.0))
+        Duration::from_secs_f64((all * slowdown).max(0.0))
     }
 }

@@ -1,9 +1,10 @@
-//! Recognises texts that are not a supported hash, by how they begin. No message quotes such a text: it may be the
-//! password.
+//! Identifies texts that are not a supported hash, mostly by their prefix. No message contains the text, which may be
+//! the password.
 
 use super::{AllowedFormats, HashFormat, HashFormatError};
 
-/// The first bytes of each unsupported format, and its name. Of two that begin alike, the longer one comes first.
+/// The prefix and the name of each unsupported format. If two prefixes match, the first one is used, so longer
+/// prefixes come first.
 const UNSUPPORTED_PREFIXES: &[(&[u8], &str)] = &[
     (b"$7$", "scrypt ($7$)"),
     (b"$scrypt$", "scrypt ($scrypt$)"),
@@ -11,7 +12,7 @@ const UNSUPPORTED_PREFIXES: &[(&[u8], &str)] = &[
     (b"$sha1$", "SHA-1 crypt ($sha1$)"),
     (b"$pbkdf2", "PBKDF2 ($pbkdf2…$)"),
     (b"$3$", "the NT hash ($3$)"),
-    (b"$2$", "the first bcrypt ($2$)"),
+    (b"$2$", "the original bcrypt ($2$)"),
     (b"$md5", "Sun's MD5 ($md5)"),
     (b"$wp$", "WordPress's hash ($wp$)"),
     (b"$P$", "WordPress's and phpBB's hash ($P$)"),
@@ -25,10 +26,10 @@ const UNSUPPORTED_PREFIXES: &[(&[u8], &str)] = &[
     (b"pbkdf2_", "Django's PBKDF2 (pbkdf2_sha256$)"),
     (b"bcrypt_sha256$", "Django's bcrypt over SHA-256 (bcrypt_sha256$)"),
     (b"argon2$", "Django's argon2 (argon2$)"),
-    (b"unsalted_", "Django's hash without a salt (unsalted_)"),
+    (b"unsalted_", "Django's unsalted hash (unsalted_)"),
     (b"pbkdf2:", "werkzeug's PBKDF2 (pbkdf2:)"),
     (b"scrypt:", "werkzeug's scrypt (scrypt:)"),
-    (b"plain$", "werkzeug's password in the clear (plain$)"),
+    (b"plain$", "werkzeug's unencrypted password (plain$)"),
     (b"scrypt$", "scrypt of Django or werkzeug (scrypt$)"),
     (b"sha512$", "SHA-512 of Django or werkzeug (sha512$)"),
     (b"sha256$", "SHA-256 of Django or werkzeug (sha256$)"),
@@ -36,12 +37,12 @@ const UNSUPPORTED_PREFIXES: &[(&[u8], &str)] = &[
     (b"md5$", "MD5 of Django or werkzeug (md5$)"),
     (b"SCRAM-SHA-", "PostgreSQL's SCRAM (SCRAM-SHA-256$)"),
     (b"#jbcrypt", "Jenkins's prefix (#jbcrypt:)"),
-    (b"#", "a mark before the hash (#)"),
+    (b"#", "a comment mark (#)"),
     (b"AQAAAA", "ASP.NET's hash (AQAAAA)"),
     (b"0x0", "SQL Server's hash (0x01)"),
 ];
 
-/// Beginnings behind which there is a hash that would do by itself.
+/// The prefixes after which a supported hash can follow, and their names.
 const REMOVABLE_PREFIXES: &[(&[u8], &str)] = &[
     (b"bcrypt$", "Django's prefix (bcrypt$)"),
     (b"crypt$$", "Django's prefix (crypt$$)"),
@@ -49,7 +50,7 @@ const REMOVABLE_PREFIXES: &[(&[u8], &str)] = &[
     (b"!", "the mark of a locked account (!)"),
 ];
 
-/// The schemes in braces that LDAP servers, Dovecot and others write, in capitals.
+/// The schemes in braces of LDAP servers, Dovecot and others, in uppercase, and their names.
 const BRACED_SCHEMES: &[(&[u8], &str)] = &[
     (b"CRYPT", "{CRYPT}"),
     (b"BLF-CRYPT", "{BLF-CRYPT}"),
@@ -61,8 +62,8 @@ const BRACED_SCHEMES: &[(&[u8], &str)] = &[
     (b"ARGON2", "{ARGON2}"),
     (b"ARGON2I", "{ARGON2I}"),
     (b"ARGON2ID", "{ARGON2ID}"),
-    (b"SHA", "{SHA} in small letters"),
-    (b"SSHA", "{SSHA} in small letters"),
+    (b"SHA", "{SHA} in lowercase"),
+    (b"SSHA", "{SSHA} in lowercase"),
     (b"SHA1", "{SHA1}"),
     (b"SHA256", "{SHA256}"),
     (b"SSHA256", "{SSHA256}"),
@@ -86,24 +87,24 @@ const BRACED_SCHEMES: &[(&[u8], &str)] = &[
     (b"NTLM", "{NTLM}"),
     (b"LANMAN", "{LANMAN}"),
     (b"SASL", "{SASL}"),
-    (b"PLAIN", "{PLAIN} in small letters"),
+    (b"PLAIN", "{PLAIN} in lowercase"),
     (b"CLEAR", "{CLEAR}"),
     (b"CLEARTEXT", "{CLEARTEXT}"),
     (b"NOOP", "{noop}"),
 ];
 
-/// The characters that people put around a line or a value.
+/// The characters that quote a line or a value in other formats.
 const QUOTES: [u8; 3] = [b'"', b'\'', b'`'];
 
-/// Looks closer at a text that [`Format::recognise`] found `fault` with. `rest` is all that stands behind the line's
-/// first colon, of which `text` is the first field.
+/// Returns a more specific error for a text that [`HashFormat::detect`] rejected with `error`. `rest` is the line after
+/// its first colon, and `text` is the first field of `rest`.
 pub(super) fn refine_error(
     text: &[u8],
     rest: &[u8],
-    fault: HashFormatError,
+    error: HashFormatError,
     allowed: AllowedFormats,
 ) -> HashFormatError {
-    let is_well = |text: &[u8]| HashFormat::detect(text, allowed).is_ok();
+    let is_valid = |text: &[u8]| HashFormat::detect(text, allowed).is_ok();
     let is_known = |text: &[u8]| {
         HashFormat::detect(text, allowed).map_or_else(HashFormatError::is_known_format, |_| true)
     };
@@ -113,40 +114,40 @@ pub(super) fn refine_error(
         return HashFormatError::Quoted;
     }
     if text.starts_with(b"$$")
-        || text.windows(2).any(|two| two == b"$$") && is_well(&undouble_dollar_signs(text))
+        || text.windows(2).any(|pair| pair == b"$$") && is_valid(&undouble_dollar_signs(text))
     {
         return HashFormatError::DoubledDollarSigns;
     }
     let first = bare.split(|b| matches!(b, b',' | b';' | b' ' | b'\t')).next().unwrap_or_default();
-    if first.len() < bare.len() && is_well(unquote(first)) {
+    if first.len() < bare.len() && is_valid(unquote(first)) {
         return HashFormatError::TrailingText;
     }
-    match fault {
+    match error {
         HashFormatError::UnknownFormat | HashFormatError::DesCrypt => {
-            identify_unsupported(text, rest, fault, allowed)
+            identify_unsupported(text, rest, error, allowed)
         }
         other => other,
     }
 }
 
-/// A text of another program.
+/// Identifies a text that another program wrote.
 fn identify_unsupported(
     text: &[u8],
     rest: &[u8],
-    fault: HashFormatError,
+    error: HashFormatError,
     allowed: AllowedFormats,
 ) -> HashFormatError {
     if let Some(scheme) = text.strip_prefix(b"{") {
         return identify_scheme(scheme, allowed);
     }
-    let is_well = |text: &[u8]| HashFormat::detect(text, allowed).is_ok();
-    let behind = |(prefix, name): &(&[u8], &'static str)| {
-        // The `$` of `bcrypt$` may be that of the hash.
+    let is_valid = |text: &[u8]| HashFormat::detect(text, allowed).is_ok();
+    let match_prefix = |(prefix, name): &(&[u8], &'static str)| {
+        // The `$` at the end of `bcrypt$` can be the first character of the hash.
         let rest = text.strip_prefix(*prefix)?;
         let with_dollar = [b"$", rest].concat();
-        (is_well(rest) || is_well(&with_dollar)).then_some(HashFormatError::Prefixed(name))
+        (is_valid(rest) || is_valid(&with_dollar)).then_some(HashFormatError::Prefixed(name))
     };
-    if let Some(prefixed) = REMOVABLE_PREFIXES.iter().find_map(behind) {
+    if let Some(prefixed) = REMOVABLE_PREFIXES.iter().find_map(match_prefix) {
         return prefixed;
     }
     let is_hex = |text: &[u8]| text.iter().all(u8::is_ascii_hexdigit);
@@ -187,15 +188,15 @@ fn identify_unsupported(
         64 if is_hex(text) => HashFormatError::UnsupportedFormat("a SHA-256 hash in hexadecimal"),
         96 if is_hex(text) => HashFormatError::UnsupportedFormat("a SHA-384 hash in hexadecimal"),
         128 if is_hex(text) => HashFormatError::UnsupportedFormat("a SHA-512 hash in hexadecimal"),
-        _ => fault,
+        _ => error,
     }
 }
 
-/// A text that begins with a scheme in braces; `scheme` is what stands behind the first brace.
+/// Identifies a scheme in braces. `scheme` is the text after the opening brace.
 fn identify_scheme(scheme: &[u8], allowed: AllowedFormats) -> HashFormatError {
     let Some(end) = scheme.iter().position(|b| *b == b'}') else { return HashFormatError::UnknownFormat };
     let (name, hash) = scheme.split_at_checked(end).unwrap_or_default();
-    // Dovecot writes an encoding behind a dot, as in {SHA256.HEX}.
+    // Dovecot appends an encoding after a dot, for example {SHA256.HEX}.
     let name = name.split(|b| *b == b'.').next().unwrap_or_default();
     let Some((_, known)) = BRACED_SCHEMES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)) else {
         return HashFormatError::UnknownScheme;
@@ -206,24 +207,24 @@ fn identify_scheme(scheme: &[u8], allowed: AllowedFormats) -> HashFormatError {
     }
 }
 
-/// Without quotes at either end, and without the comma behind them.
-pub(super) fn unquote(text: &[u8]) -> &[u8] {
-    let quoted = |b: &u8| QUOTES.contains(b);
-    let text = text.strip_suffix(b",").filter(|inner| inner.last().is_some_and(quoted)).unwrap_or(text);
-    let start = text.iter().position(|b| !quoted(b)).unwrap_or(text.len());
-    let end = text.iter().rposition(|b| !quoted(b)).map_or(start, |last| last + 1);
+/// Returns the text without quotes at both ends, and without a comma after the closing quote.
+fn unquote(text: &[u8]) -> &[u8] {
+    let is_quote = |b: &u8| QUOTES.contains(b);
+    let text = text.strip_suffix(b",").filter(|inner| inner.last().is_some_and(is_quote)).unwrap_or(text);
+    let start = text.iter().position(|b| !is_quote(b)).unwrap_or(text.len());
+    let end = text.iter().rposition(|b| !is_quote(b)).map_or(start, |last| last + 1);
     text.get(start..end).unwrap_or_default()
 }
 
 /// Replaces each `$$` by `$`.
 fn undouble_dollar_signs(text: &[u8]) -> Vec<u8> {
-    let mut halved = Vec::with_capacity(text.len());
+    let mut output = Vec::with_capacity(text.len());
     let mut bytes = text.iter().copied().peekable();
     while let Some(byte) = bytes.next() {
-        halved.push(byte);
+        output.push(byte);
         if byte == b'$' {
             bytes.next_if_eq(&b'$');
         }
     }
-    halved
+    output
 }

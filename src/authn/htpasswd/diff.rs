@@ -1,19 +1,21 @@
-//! What a reload changed, for the log.
+//! The difference between two htpasswd files, logged after a reload.
 
 use super::file::{UserEntry, UserIndex};
 
-/// Names of each kind that are logged; a reload may change a million.
+/// The maximum number of names that are logged of added, removed and changed users each. A reload can change a
+/// million.
 const LOGGED_NAMES_MAX: usize = 20;
 
-/// Lines of each kind whose names are looked for: each that can't be used takes a diagnosis.
+/// The maximum number of lines of each kind whose names are collected. An invalid line must be diagnosed first.
 const DIAGNOSED_LINES_MAX: usize = 1000;
 
-/// The users of one kind: how many, and the first few by name.
+/// The added, removed or changed users: their number, and the names of a few.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChangedUsers {
-    /// All of them.
+    /// The number of users.
     pub count: usize,
-    /// In no order, a few at the most; only of lines that were understood.
+    /// The names of at most `LOGGED_NAMES_MAX` users, in no order. A name is included only if its line was recognized:
+    /// in any other line, the text before the colon may be a password.
     pub names: Vec<String>,
 }
 
@@ -29,34 +31,34 @@ impl ChangedUsers {
     }
 }
 
-/// What is other in one file than in the one before it.
+/// The users that differ between two files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HtpasswdDiff {
-    /// Not there before.
+    /// Users only in the new file.
     pub added: ChangedUsers,
-    /// Not there any more.
+    /// Users only in the old file.
     pub removed: ChangedUsers,
-    /// There with another hash.
+    /// Users in both files, with different hashes.
     pub changed: ChangedUsers,
 }
 
 impl HtpasswdDiff {
-    /// Compares two files that were read with the same key.
+    /// Compares two files that were parsed with the same fingerprint key.
     pub fn between(old: &UserIndex, new: &UserIndex) -> Self {
-        let mut difference = Self::default();
+        let mut diff = Self::default();
         for (name, entry) in new.entries() {
             match old.find(name) {
-                None => difference.added.add(new, entry),
-                Some(before) if before.fingerprint != entry.fingerprint => difference.changed.add(new, entry),
+                None => diff.added.add(new, entry),
+                Some(before) if before.fingerprint != entry.fingerprint => diff.changed.add(new, entry),
                 Some(_) => {}
             }
         }
         for (name, entry) in old.entries() {
             if new.find(name).is_none() {
-                difference.removed.add(old, entry);
+                diff.removed.add(old, entry);
             }
         }
-        difference
+        diff
     }
 }
 

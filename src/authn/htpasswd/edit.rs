@@ -1,69 +1,75 @@
-//! Changing an htpasswd file's text: one user's line, and nothing else. Comments, order, line ends
-//! and what stands behind the hash stay as they are.
+//! Edits the text of an htpasswd file: adds, changes or removes the line of one user.
+//!
+//! Everything else is kept: comments, the order of lines, line ends and the fields after the hash.
 
 use super::file::{HtpasswdParseOptions, parse};
 use super::validate::NO_USERS_LINE;
 use crate::authn::hash::AllowedFormats;
 use crate::identity::{Username, UsernameError};
+use crate::reload::utf8_bom::{UTF8_BOM, strip_utf8_bom};
 use crate::reload::wrong_format;
 
-/// What some editors put before the text; the reader passes it over.
-const BOM: &[u8] = b"\xef\xbb\xbf";
+/// The byte order mark, which is kept at the start of the text.
+const BOM: &[u8] = UTF8_BOM.as_bytes();
 
-/// Why a text can't be changed as wished.
+/// The reason why a text cannot be edited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HtpasswdEditError {
-    /// A name that no client could send.
+    /// The name cannot be sent by any client.
     #[error("{0}")]
     InvalidName(#[from] UsernameError),
-    /// A name that the file's own readers would take for a comment.
-    #[error("a line that begins with # is a comment")]
+    /// Readers of the file would parse the line as a comment.
+    #[error("the user name starts with #, which starts a comment")]
     NameStartsWithHash,
-    /// There is such a user already.
-    #[error("there is such a user already; change the password with: doorward user set")]
+    /// The user to add exists.
+    #[error("the user already exists; to change the password, run: doorward user set")]
     UserExists,
-    /// Text that is no htpasswd file, and would be spoilt by a line of one.
+    /// The text has another format, and an htpasswd line would corrupt it.
     #[error("the file is {0}; nothing was changed")]
     NotHtpasswd(&'static str),
-    /// Lines of which none is a user's.
-    #[error("none of the file's {0} lines is NAME:HASH, so it seems to be another file; nothing was changed")]
+    /// The file has several lines, and none is valid.
+    #[error(
+        "none of the {0} lines is NAME:HASH, so the file seems to have another format; nothing was changed"
+    )]
     NoUserLines(usize),
-    /// There is no such user.
-    #[error("there is no such user; doorward user list shows them all")]
+    /// The user to change or remove does not exist.
+    #[error("the user does not exist; to list all users, run: doorward user list")]
     UserNotFound,
 }
 
-/// What is to become of the user's line.
+/// The change to the line of the user.
 #[derive(Clone, Copy, Debug)]
 pub enum HtpasswdEdit<'h> {
-    /// A new line, for a user who is not there.
+    /// Adds a line with this hash. The user must not exist.
     Add(&'h str),
-    /// Another hash, for a user who is.
+    /// Replaces the hash. The user must exist.
     SetHash(&'h str),
-    /// No line at all, for a user who is.
+    /// Removes every line of the user. The user must exist.
     Remove,
 }
 
-/// Whether a name can be written so that it is read back.
+/// Checks that a name can be written to the file and read back.
 pub fn check_name(name: &[u8]) -> Result<(), HtpasswdEditError> {
     Username::check(name)?;
     if name.starts_with(b"#") { Err(HtpasswdEditError::NameStartsWithHash) } else { Ok(()) }
 }
 
-/// Whether somebody is in the file, be it in a line that can't be read.
+/// Returns true if the file has a line for a user, valid or not.
 pub fn has_users(text: &[u8]) -> bool {
-    let text = text.strip_prefix(BOM).unwrap_or(text);
-    split_lines(text).map(<[u8]>::trim_ascii).any(|line| !line.is_empty() && !line.starts_with(b"#"))
+    split_lines(strip_utf8_bom(text))
+        .map(<[u8]>::trim_ascii)
+        .any(|line| !line.is_empty() && !line.starts_with(b"#"))
 }
 
-/// The text with `edit` done to the line of `name`.
+/// Returns the text with `edit` applied to the line of `name`.
 ///
-/// Of several lines for one user the first counts, so that is the one that is set; all are removed,
-/// or the second would come into force.
+/// If a user has several lines, the first one is used, so a new hash is set in the first line. Removing a user
+/// removes all lines of the user: otherwise the second line would become valid.
 pub fn apply_edit(text: &[u8], name: &[u8], edit: HtpasswdEdit<'_>) -> Result<Vec<u8>, HtpasswdEditError> {
     check_name(name)?;
     check_is_htpasswd(text, edit)?;
-    let (bom, text) = text.split_at_checked(3).filter(|(start, _)| *start == BOM).unwrap_or((b"", text));
+    let (bom, text) =
+        text.split_at_checked(BOM.len()).filter(|(start, _)| *start == BOM).unwrap_or((b"", text));
     let found = split_lines(text).any(|line| is_line_of_user(line, name));
     match (edit, found) {
         (HtpasswdEdit::Add(_), true) => return Err(HtpasswdEditError::UserExists),
@@ -96,7 +102,7 @@ pub fn apply_edit(text: &[u8], name: &[u8], edit: HtpasswdEdit<'_>) -> Result<Ve
         changed.extend_from_slice(if crlf { b"\r\n" } else { b"\n" });
     }
     if matches!(edit, HtpasswdEdit::Remove) && !has_users(&changed) {
-        // Or the file would look like one that somebody emptied by mistake.
+        // Without this comment, the file would look as if it had been emptied by mistake.
         if changed.last().is_some_and(|last| *last != b'\n') && changed != BOM {
             changed.push(b'\n');
         }
@@ -104,16 +110,17 @@ pub fn apply_edit(text: &[u8], name: &[u8], edit: HtpasswdEdit<'_>) -> Result<Ve
         changed.push(b'\n');
     }
     if bom.is_empty() && changed.starts_with(BOM) {
-        // The line before is gone, and these bytes of a name must not become the file's mark.
+        // The first line was removed, and the name in the next line starts with these bytes. They must not be read as
+        // the byte order mark of the file, so a byte order mark is added.
         changed.splice(..0, BOM.iter().copied());
     }
     Ok(changed)
 }
 
-/// Whether a text can take a line of ours. A new line is added to lines of users only; one line that can't be read
-/// may be a slip.
+/// Checks that a text is an htpasswd file. A line is added only if the file has at least one recognized line, or at
+/// most one invalid line, which may be a mistake.
 fn check_is_htpasswd(text: &[u8], edit: HtpasswdEdit<'_>) -> Result<(), HtpasswdEditError> {
-    // With every format, since it is not asked who may log in.
+    // Every format is allowed: the result does not decide which users can log in.
     let parsed = parse(
         text.to_vec(),
         &HtpasswdParseOptions {
@@ -122,46 +129,47 @@ fn check_is_htpasswd(text: &[u8], edit: HtpasswdEdit<'_>) -> Result<(), Htpasswd
         },
     );
     let users = &parsed.users;
-    let is_other = wrong_format::is_wide_encoding(text) || users.len() == users.invalid_lines();
-    if let Some(what) = wrong_format::detect_other_format(text).filter(|_| is_other) {
+    let may_be_other_format = wrong_format::is_wide_encoding(text) || users.len() == users.invalid_lines();
+    if let Some(what) = wrong_format::detect_other_format(text).filter(|_| may_be_other_format) {
         return Err(HtpasswdEditError::NotHtpasswd(what));
     }
     let HtpasswdEdit::Add(_) = edit else { return Ok(()) };
-    let bad = parsed.findings.iter().filter(|fault| fault.is_line_invalid);
-    let understood = users.len() > users.invalid_lines() || bad.clone().any(|fault| fault.has_known_format);
-    match bad.count() {
-        lines @ 2.. if !understood => Err(HtpasswdEditError::NoUserLines(lines)),
+    let invalid = parsed.findings.iter().filter(|finding| finding.is_line_invalid);
+    let is_recognized =
+        users.len() > users.invalid_lines() || invalid.clone().any(|finding| finding.has_known_format);
+    match invalid.count() {
+        lines @ 2.. if !is_recognized => Err(HtpasswdEditError::NoUserLines(lines)),
         _ => Ok(()),
     }
 }
 
-/// The lines of a text, each with its end.
+/// Returns the lines of a text, each with its line end.
 fn split_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split_inclusive(|byte| *byte == b'\n')
 }
 
-/// Whether a line is the user's, as the reader (`file.rs`) sees it.
+/// Returns true if a line belongs to the user, by the rules of the parser ([`super::file`]).
 fn is_line_of_user(line: &[u8], name: &[u8]) -> bool {
     let line = line.trim_ascii();
     !line.starts_with(b"#") && line.split(|byte| *byte == b':').next() == Some(name)
 }
 
-/// Writes a line with another hash in the place of its own.
-fn push_line_with_hash(changed: &mut Vec<u8>, line: &[u8], hash: &str) {
+/// Appends `line` to `output`, with its hash replaced by `hash`.
+fn push_line_with_hash(output: &mut Vec<u8>, line: &[u8], hash: &str) {
     let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
     let (content, line_end) = line.split_at_checked(end).unwrap_or((line, b""));
     let mut fields = content.splitn(3, |byte| *byte == b':');
-    let named = fields.next().unwrap_or_default();
-    // Without a colon behind it, the name ended before the spaces at the line's end.
-    changed.extend_from_slice(if content.contains(&b':') { named } else { named.trim_ascii_end() });
-    changed.push(b':');
-    changed.extend_from_slice(hash.as_bytes());
-    // Skips the old hash, and keeps what stands behind it.
+    let name = fields.next().unwrap_or_default();
+    // If the line has no colon, spaces at its end are not part of the name.
+    output.extend_from_slice(if content.contains(&b':') { name } else { name.trim_ascii_end() });
+    output.push(b':');
+    output.extend_from_slice(hash.as_bytes());
+    // The old hash is skipped, and the fields after it are kept.
     if let Some(rest) = fields.nth(1) {
-        changed.push(b':');
-        changed.extend_from_slice(rest);
+        output.push(b':');
+        output.extend_from_slice(rest);
     }
-    changed.extend_from_slice(line_end);
+    output.extend_from_slice(line_end);
 }
 
 #[cfg(test)]
@@ -183,7 +191,7 @@ mod tests {
             TEXT.replace("carol:y", "carol:new")
         );
         assert_eq!(edited("alice", "alice", HtpasswdEdit::SetHash("new")).unwrap(), "alice:new");
-        // Found by the fuzzer: a line without a colon, and with a space at its end.
+        // Found by the fuzzer: a line without a colon and with a space at its end.
         assert_eq!(edited(" alice \n", "alice", HtpasswdEdit::SetHash("new")).unwrap(), " alice:new\n");
         assert_eq!(edited(TEXT, "dave", HtpasswdEdit::SetHash("new")), Err(HtpasswdEditError::UserNotFound));
     }
@@ -215,7 +223,7 @@ mod tests {
             edited("a:b\n\u{feff}bob:y\n", "bob", HtpasswdEdit::Remove),
             Err(HtpasswdEditError::UserNotFound)
         );
-        // Found by the fuzzer: it would have made bob of somebody else.
+        // Found by the fuzzer: without a second mark, the name of the next line would become bob.
         let removed = edited("a:b\n\u{feff}bob:y\n", "a", HtpasswdEdit::Remove);
         assert_eq!(removed.unwrap(), "\u{feff}\u{feff}bob:y\n");
     }

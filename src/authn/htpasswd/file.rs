@@ -1,13 +1,14 @@
-//! Reading an htpasswd file: its lines, their faults, and a compact index of its users.
+//! Parses an htpasswd file into a compact index of its users and a list of findings.
 //!
-//! The rules are those of the readers that people's files were written for: nginx's
-//! `ngx_http_auth_basic_module` and Apache's `mod_authn_file`. A `#` opens a comment line, blank
-//! lines count for nothing, a CR before the line's end is no part of it, a third field is ignored,
-//! and of two lines for one user the first counts. A bad line costs that line alone; its user is
-//! then refused rather than unknown.
+//! The rules are those of `ngx_http_auth_basic_module` (nginx) and `mod_authn_file` (Apache):
+//! - A line that starts with `#` is a comment. Blank lines are ignored.
+//! - A CR before the line end is ignored, and so is a third field.
+//! - If a user has two lines, the first one is used.
 //!
-//! The text stays as it was read and the index points into it: one allocation holds all names and
-//! hashes, so that a million users take little more than their file.
+//! An invalid line affects only its own user, who is rejected and not unknown.
+//!
+//! The index points into the text of the file. One allocation contains all names and hashes, so a million users need
+//! little more memory than their file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,27 +19,30 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::line::{HASH_LENGTH_MAX, HtpasswdLineError};
 use crate::authn::RecordFingerprint;
-use crate::authn::hash::{AllowedFormats, HashFormat, TimingEqualizer};
+use crate::authn::hash::timing_equalizer::TimingEqualizer;
+use crate::authn::hash::{AllowedFormats, HashFormat};
 use crate::identity::Username;
+use crate::reload::utf8_bom::strip_utf8_bom;
 
-/// The bytes of a short line with a hash, to estimate how many there are in a file of blank lines.
+/// The length in bytes of a short line with a hash. It bounds the estimated number of users of a file, which can
+/// consist of blank lines.
 const SHORT_LINE_LENGTH: usize = 32;
 
-/// Bad lines that are described one by one; a file with more is not an htpasswd file.
+/// The maximum number of findings of one file. A file with more invalid lines is not an htpasswd file.
 pub const FINDINGS_MAX: usize = 1000;
 
-/// What was found at a place in the file.
+/// A problem at one place of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HtpasswdFinding {
-    /// Counted from 1.
+    /// The line number, counted from 1.
     pub line: usize,
-    /// In bytes, counted from 1.
+    /// The column in bytes, counted from 1.
     pub column: usize,
-    /// What is wrong and what to do; never any text of the line.
+    /// The problem and its remedy. The message never contains text of the line, which may be a password.
     pub message: String,
-    /// Whether the line's user can't log in because of it.
+    /// Whether the user of the line cannot log in because of the problem.
     pub is_line_invalid: bool,
-    /// Whether it is a line of an htpasswd file at least, with a name and a hash of some known format.
+    /// Whether the line has a name and a hash of a known format, so that it is a line of an htpasswd file.
     pub has_known_format: bool,
 }
 
@@ -48,14 +52,14 @@ impl fmt::Display for HtpasswdFinding {
     }
 }
 
-/// One user's line.
+/// The line of one user.
 #[derive(Clone, Debug)]
 pub struct UserEntry {
     name_span: (u32, u16),
     hash_span: (u32, u16),
-    /// `None` where the hash can't be checked.
+    /// The format of the hash; `None` if the line is invalid.
     pub format: Option<HashFormat>,
-    /// Of the name and the hash.
+    /// The fingerprint of the name and the hash.
     pub fingerprint: RecordFingerprint,
 }
 
@@ -63,49 +67,50 @@ pub struct UserEntry {
 pub struct UserIndex {
     text: Vec<u8>,
     entries: HashTable<UserEntry>,
-    /// Seeded at random; the names are an administrator's, so speed counts for more than strength.
+    /// A fast hash function with a random seed. The names come from an administrator, so resistance to chosen names
+    /// is not needed.
     hasher: DefaultHashBuilder,
     timing_equalizer: TimingEqualizer,
     invalid_lines: usize,
-    /// By which its lines were read.
+    /// The formats that were allowed when the file was parsed.
     allowed_formats: AllowedFormats,
 }
 
-/// What reading a file gave.
+/// The result of parsing a file.
 #[derive(Debug)]
 pub struct ParsedHtpasswd {
-    /// Its users.
+    /// The users of the file.
     pub users: UserIndex,
-    /// In the order of the lines, [`FAULTS_MAX`] of them at most.
+    /// The first [`FINDINGS_MAX`] findings, in the order of the lines.
     pub findings: Vec<HtpasswdFinding>,
 }
 
-/// How a file is read.
+/// The options of [`parse`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HtpasswdParseOptions {
-    /// Makes the fingerprints: another for each process.
+    /// The key of the fingerprints, which differs for each process.
     pub fingerprint_key: [u8; 32],
-    /// Formats that a setting names.
+    /// The insecure formats that a setting allows.
     pub allowed_formats: AllowedFormats,
 }
 
-/// Reads the text of an htpasswd file.
-pub fn parse(text: Vec<u8>, rules: &HtpasswdParseOptions) -> ParsedHtpasswd {
-    let mut reader = HtpasswdParser { options: rules, users: UserIndex::empty(), findings: Vec::new() };
-    // Growing the index would hash every name again, several times over.
+/// Parses the text of an htpasswd file.
+pub fn parse(text: Vec<u8>, options: &HtpasswdParseOptions) -> ParsedHtpasswd {
+    let mut parser = HtpasswdParser { options, users: UserIndex::empty(), findings: Vec::new() };
+    // An index that grows would hash every name several times.
     let lines = text.iter().filter(|byte| **byte == b'\n').count() + 1;
-    reader.users.entries.reserve(lines.min(text.len() / SHORT_LINE_LENGTH), |_| 0);
-    let mut start = if text.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+    parser.users.entries.reserve(lines.min(text.len() / SHORT_LINE_LENGTH), |_| 0);
+    let mut start = text.len() - strip_utf8_bom(&text).len();
     let mut number = 0;
     while let Some(rest) = text.get(start..).filter(|rest| !rest.is_empty()) {
         let length = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
         number += 1;
-        reader.line_number(&text, number, start, start + length);
+        parser.parse_line(&text, number, start, start + length);
         start += length + 1;
     }
-    reader.users.text = text;
-    reader.users.allowed_formats = rules.allowed_formats;
-    ParsedHtpasswd { users: reader.users, findings: reader.findings }
+    parser.users.text = text;
+    parser.users.allowed_formats = options.allowed_formats;
+    ParsedHtpasswd { users: parser.users, findings: parser.findings }
 }
 
 struct HtpasswdParser<'r> {
@@ -115,7 +120,7 @@ struct HtpasswdParser<'r> {
 }
 
 impl HtpasswdParser<'_> {
-    fn line_number(&mut self, text: &[u8], number: usize, start: usize, end: usize) {
+    fn parse_line(&mut self, text: &[u8], number: usize, start: usize, end: usize) {
         let raw = text.get(start..end).unwrap_or_default();
         let line = raw.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {
@@ -125,13 +130,13 @@ impl HtpasswdParser<'_> {
         let colon = line.iter().position(|b| *b == b':');
         let name = line.get(..colon.unwrap_or(line.len())).unwrap_or_default();
         let name_at = start + indent;
-        // Without a colon the whole line counts as the name, so that it is found again for its diagnosis. No client
-        // can have a name that is none.
+        // If the line has no colon, the whole line is indexed as the name, so that it can be found again for its
+        // diagnosis. No client can log in with it, because the line has no hash.
         let is_whole_line = colon.is_none() && line.len() <= HASH_LENGTH_MAX;
-        if let Err(fault) = Username::check(name)
+        if let Err(error) = Username::check(name)
             && !is_whole_line
         {
-            return self.add_invalid_line(number, indent + 1, HtpasswdLineError::diagnose_name(line, fault));
+            return self.add_invalid_line(number, indent + 1, HtpasswdLineError::diagnose_name(line, error));
         }
         let (hash_at, hash) = match colon {
             None => (name_at + name.len(), None),
@@ -145,34 +150,34 @@ impl HtpasswdParser<'_> {
         let hash = hash.unwrap_or_default();
         let cut = hash.get(..HASH_LENGTH_MAX).unwrap_or(hash);
         if !self.insert(text, (name_at, name), (hash_at, cut), format) {
-            let what = "the user of this line stands in an earlier line, which counts; remove one";
+            let message = "the user is listed in an earlier line, which is used; remove one of the lines";
             return self.add_finding(HtpasswdFinding {
                 line: number,
                 column: indent + 1,
-                message: what.to_owned(),
+                message: message.to_owned(),
                 is_line_invalid: false,
                 has_known_format: format.is_some(),
             });
         }
         if format.is_none()
             && self.findings.len() < FINDINGS_MAX
-            && let Some(fault) = HtpasswdLineError::diagnose_hash(line, self.options.allowed_formats)
+            && let Some(error) = HtpasswdLineError::diagnose_hash(line, self.options.allowed_formats)
         {
-            self.add_invalid_line(number, hash_at - start + 1, fault);
+            self.add_invalid_line(number, hash_at - start + 1, error);
         }
     }
 
-    fn add_invalid_line(&mut self, line: usize, column: usize, fault: HtpasswdLineError) {
+    fn add_invalid_line(&mut self, line: usize, column: usize, error: HtpasswdLineError) {
         self.add_finding(HtpasswdFinding {
             line,
             column,
-            message: fault.to_string(),
+            message: error.to_string(),
             is_line_invalid: true,
-            has_known_format: fault.is_name_loggable(),
+            has_known_format: error.is_name_loggable(),
         });
     }
 
-    /// Says whether the user is new.
+    /// Adds a user. Returns false if the user is in the index already.
     fn insert(
         &mut self,
         text: &[u8],
@@ -188,14 +193,14 @@ impl HtpasswdParser<'_> {
         else {
             return false;
         };
-        // Files are bounded far below 4 GiB and names and hashes to a line; what does not fit even
-        // so becomes an empty span, which matches nobody.
-        let place = |(at, bytes): (usize, &[u8])| {
+        // Files are limited to far less than 4 GiB, and names and hashes to one line. A span that does not fit
+        // nevertheless becomes an empty one, which matches no user.
+        let span = |(at, bytes): (usize, &[u8])| {
             u32::try_from(at).ok().zip(u16::try_from(bytes.len()).ok()).unwrap_or((0, 0))
         };
         let entry = UserEntry {
-            name_span: place(name),
-            hash_span: place(hash),
+            name_span: span(name),
+            hash_span: span(hash),
             format,
             fingerprint: compute_fingerprint(
                 &self.options.fingerprint_key,
@@ -210,9 +215,9 @@ impl HtpasswdParser<'_> {
         true
     }
 
-    fn add_finding(&mut self, fault: HtpasswdFinding) {
+    fn add_finding(&mut self, finding: HtpasswdFinding) {
         if self.findings.len() < FINDINGS_MAX {
-            self.findings.push(fault);
+            self.findings.push(finding);
         }
     }
 }
@@ -221,7 +226,8 @@ fn slice_span(text: &[u8], (at, length): (u32, u16)) -> &[u8] {
     text.get(at as usize..).and_then(|rest| rest.get(..usize::from(length))).unwrap_or_default()
 }
 
-/// Of a name, the colon that it can't have, and a hash.
+/// Computes the fingerprint of a name, the colon, and a hash. A name cannot contain a colon, so two lines with
+/// different names or hashes never have the same input.
 fn compute_fingerprint(key: &[u8; 32], line: &[u8]) -> RecordFingerprint {
     let hash = blake3::keyed_hash(key, line);
     hash.as_bytes().first_chunk().copied().unwrap_or_default()
@@ -239,7 +245,7 @@ impl UserIndex {
         }
     }
 
-    /// Why the line of an entry can't be used; `None` if it can.
+    /// Returns the error of the line of an entry, or `None` if the line is valid.
     pub fn line_error(&self, entry: &UserEntry) -> Option<HtpasswdLineError> {
         if entry.format.is_some() {
             return None;
@@ -249,51 +255,51 @@ impl UserIndex {
         HtpasswdLineError::diagnose_hash(line, self.allowed_formats)
     }
 
-    /// The number of the line of an entry, from 1. Counts the lines before it.
+    /// Returns the line number of an entry, counted from 1. Reads the text before the entry to count lines.
     pub fn line_number(&self, entry: &UserEntry) -> usize {
         let before = self.text.get(..entry.name_span.0 as usize).unwrap_or_default();
         before.iter().filter(|b| **b == b'\n').count() + 1
     }
 
-    /// The name of an entry, if its line was understood. Otherwise it may be a password.
+    /// Returns the name of an entry if its line was recognized. Otherwise the text before the colon may be a password.
     pub fn loggable_name(&self, entry: &UserEntry) -> Option<&[u8]> {
-        let is_understood =
+        let is_recognized =
             entry.format.is_some() || self.line_error(entry).is_some_and(HtpasswdLineError::is_name_loggable);
-        is_understood.then(|| slice_span(&self.text, entry.name_span))
+        is_recognized.then(|| slice_span(&self.text, entry.name_span))
     }
 
-    /// The line of `user`, if there is one.
+    /// Returns the line of `user`.
     pub fn find(&self, user: &[u8]) -> Option<UserEntry> {
         let hashed = self.hasher.hash_one(user);
         self.entries.find(hashed, |entry| slice_span(&self.text, entry.name_span) == user).cloned()
     }
 
-    /// The text behind the colon of a line of this file.
+    /// Returns the hash of an entry of this file, as it is written there.
     pub fn hash_text(&self, entry: &UserEntry) -> &[u8] {
         slice_span(&self.text, entry.hash_span)
     }
 
-    /// What a refusal has to cost.
+    /// Returns the work that every rejection must do.
     pub fn timing_equalizer(&self) -> &TimingEqualizer {
         &self.timing_equalizer
     }
 
-    /// Users in the file, those with a bad line included.
+    /// Returns the number of users in the file, including those with an invalid line.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is no user at all.
+    /// Returns true if the file has no user.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Users whose line can't be used.
+    /// Returns the number of users whose line is invalid.
     pub fn invalid_lines(&self) -> usize {
         self.invalid_lines
     }
 
-    /// How many users there are of each format, by the format's name.
+    /// Returns the number of users of each format, by the name of the format.
     pub fn count_formats(&self) -> BTreeMap<&'static str, usize> {
         let mut counts = BTreeMap::new();
         for format in self.entries.iter().filter_map(|entry| entry.format) {
@@ -302,19 +308,19 @@ impl UserIndex {
         counts
     }
 
-    /// Every user's name and line, in no order.
+    /// Returns the name and the line of every user, in no order.
     pub fn entries(&self) -> impl Iterator<Item = (&[u8], &UserEntry)> {
         self.entries.iter().map(|entry| (slice_span(&self.text, entry.name_span), entry))
     }
 
-    /// Every user's line, by name.
+    /// Returns the line of every user, sorted by name.
     pub fn sorted_entries(&self) -> Vec<&UserEntry> {
         let mut all: Vec<&UserEntry> = self.entries.iter().collect();
         all.sort_by_key(|entry| slice_span(&self.text, entry.name_span));
         all
     }
 
-    /// The lowest and the highest bcrypt cost, where they differ.
+    /// Returns the lowest and the highest bcrypt cost of the file, if they differ.
     pub fn bcrypt_cost_range(&self) -> Option<(u8, u8)> {
         let costs = || self.entries.iter().filter_map(|entry| entry.format?.bcrypt_cost());
         costs().min().zip(costs().max()).filter(|(low, high)| low != high)
@@ -323,7 +329,7 @@ impl UserIndex {
 
 impl fmt::Debug for UserIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "UserFile({} users)", self.len())
+        write!(f, "UserIndex({} users)", self.len())
     }
 }
 

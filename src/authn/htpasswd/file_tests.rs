@@ -1,4 +1,4 @@
-//! The rules for lines, as Apache's and nginx's readers have them.
+//! The rules for lines, which are those of Apache and nginx.
 
 use super::*;
 
@@ -11,12 +11,12 @@ fn read(text: impl AsRef<[u8]>) -> ParsedHtpasswd {
     )
 }
 
-fn faults(text: impl AsRef<[u8]>) -> Vec<String> {
+fn findings(text: impl AsRef<[u8]>) -> Vec<String> {
     read(text).findings.iter().map(ToString::to_string).collect()
 }
 
-/// Whether `user` is there with a hash that can be checked.
-fn usable(parsed: &ParsedHtpasswd, user: &str) -> bool {
+/// Returns true if `user` has a valid line.
+fn has_valid_line(parsed: &ParsedHtpasswd, user: &str) -> bool {
     parsed.users.find(user.as_bytes()).is_some_and(|entry| entry.format.is_some())
 }
 
@@ -28,7 +28,7 @@ fn comments_blank_lines_crlf_bom_and_extra_fields_are_accepted() {
     let parsed = read(&text);
     assert_eq!(parsed.findings, []);
     for user in ["alice", "carol", "dave"] {
-        assert!(usable(&parsed, user), "{user}");
+        assert!(has_valid_line(&parsed, user), "{user}");
         let entry = parsed.users.find(user.as_bytes()).unwrap();
         assert_eq!(parsed.users.hash_text(&entry), SHA.as_bytes());
     }
@@ -40,10 +40,10 @@ fn comments_blank_lines_crlf_bom_and_extra_fields_are_accepted() {
 #[test]
 fn first_of_duplicate_lines_is_used_even_if_invalid() {
     let parsed = read(format!("alice:$2y$\nalice:{SHA}\nbob:{SHA}\nbob:$2y$\n"));
-    assert!(!usable(&parsed, "alice"));
-    assert!(usable(&parsed, "bob"));
+    assert!(!has_valid_line(&parsed, "alice"));
+    assert!(has_valid_line(&parsed, "bob"));
     let notes: Vec<_> =
-        parsed.findings.iter().filter(|fault| !fault.is_line_invalid).map(|f| f.line).collect();
+        parsed.findings.iter().filter(|finding| !finding.is_line_invalid).map(|f| f.line).collect();
     assert_eq!(notes, [2, 4]);
     assert_eq!(parsed.users.invalid_lines(), 1);
 }
@@ -52,20 +52,20 @@ fn first_of_duplicate_lines_is_used_even_if_invalid() {
 fn invalid_line_affects_only_its_own_user() {
     let parsed = read(format!("alice\nbob:\n:{SHA}\ncarol:hunter2\ndave:{SHA}\ne\x01ve:{SHA}\n"));
     for user in ["alice", "bob", "carol"] {
-        assert!(parsed.users.find(user.as_bytes()).is_some() && !usable(&parsed, user), "{user}");
+        assert!(parsed.users.find(user.as_bytes()).is_some() && !has_valid_line(&parsed, user), "{user}");
     }
-    assert!(usable(&parsed, "dave"));
+    assert!(has_valid_line(&parsed, "dave"));
     assert_eq!(parsed.users.len(), 4);
 }
 
 #[test]
 fn finding_shows_place_and_remedy_but_no_hash() {
-    let told = faults("# users\n  carol:hunter2\n:x\n");
+    let messages = findings("# users\n  carol:hunter2\n:x\n");
     assert_eq!(
-        told,
+        messages,
         [
-            "2:9: it is no known hash, perhaps the password itself in the clear (a line of 13 bytes); its user \
-             can't log in: set the password anew with htpasswd -B FILE NAME",
+            "2:9: the hash format is unknown, perhaps it is the password itself (line of 13 bytes); the user cannot \
+             log in: set the password again with htpasswd -B FILE NAME",
             "3:1: the user name is empty; write NAME:HASH",
         ]
     );
@@ -80,7 +80,7 @@ fn file_of_another_kind_is_parsed_with_bounded_findings() {
     assert!(read(many).findings.len() <= FINDINGS_MAX);
     let long = format!("alice:{}\nbob:{SHA}\n", "y".repeat(100_000));
     let parsed = read(long);
-    assert!(!usable(&parsed, "alice") && usable(&parsed, "bob"));
+    assert!(!has_valid_line(&parsed, "alice") && has_valid_line(&parsed, "bob"));
 }
 
 #[test]

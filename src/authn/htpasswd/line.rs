@@ -1,48 +1,50 @@
-//! What is wrong with one line: the diagnosis that `check`, the log, `user verify`, `user list` and `explain` share.
-//! It never holds text of the line, which may be a password.
+//! The diagnosis of one invalid line, shared by the log, `check`, `explain`, `user verify` and `user list`.
+//!
+//! A diagnosis never contains text of the line, which may be a password.
 
 use std::fmt;
 
 use crate::authn::hash::{AllowedFormats, HashFormat, HashFormatError};
 use crate::identity::UsernameError;
 
-/// The longest hash, in bytes. The longest in use has about 130; nginx gives up at 4,096.
+/// The maximum length of a hash, in bytes. Hashes in use have at most about 130 bytes, and nginx stops at 4,096.
 pub(super) const HASH_LENGTH_MAX: usize = 4096;
 
-/// Why a line cannot be used, and what to do.
+/// The reason why a line is invalid, and its remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HtpasswdLineError {
     kind: LineErrorKind,
-    /// The bytes of the line, without blanks at its ends.
+    /// The length of the line in bytes, without whitespace at its ends.
     line_length: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LineErrorKind {
-    /// Every other byte is a NUL.
+    /// The line is encoded as UTF-16: every other byte is NUL.
     Utf16,
-    /// What stands before the colon can't be a name.
+    /// The text before the colon is not a valid user name.
     InvalidName(UsernameError),
-    /// No colon, and the whole line is a hash.
+    /// The line has no colon and is a hash.
     HashWithoutName,
-    /// No colon, and a blank that may stand in its place.
+    /// The line has no colon, but whitespace that may replace it.
     BlankInsteadOfColon,
-    /// No colon.
+    /// The line has no colon and no whitespace.
     MissingColon,
-    /// More than [`HASH_MAX`].
+    /// The hash is longer than [`HASH_LENGTH_MAX`].
     HashTooLong,
-    /// What stands behind the colon.
+    /// The text after the colon is not a valid hash.
     InvalidHash(HashFormatError),
 }
 
 impl HtpasswdLineError {
-    /// A line whose name can't be one.
-    pub(super) fn diagnose_name(line: &[u8], fault: UsernameError) -> Self {
-        let kind = if is_utf16(line) { LineErrorKind::Utf16 } else { LineErrorKind::InvalidName(fault) };
+    /// Diagnoses a line whose user name is invalid.
+    pub(super) fn diagnose_name(line: &[u8], error: UsernameError) -> Self {
+        let kind = if is_utf16(line) { LineErrorKind::Utf16 } else { LineErrorKind::InvalidName(error) };
         Self { kind, line_length: line.len() }
     }
 
-    /// The same for a line whose name can be one, and whose hash can't be used. `line` has no blanks at its ends.
+    /// Diagnoses a line with a valid user name. Returns `None` if the hash is valid. `line` has no whitespace at its
+    /// ends.
     pub(super) fn diagnose_hash(line: &[u8], allowed: AllowedFormats) -> Option<Self> {
         let kind = match line.iter().position(|b| *b == b':') {
             _ if is_utf16(line) => LineErrorKind::Utf16,
@@ -61,10 +63,11 @@ impl HtpasswdLineError {
         Some(Self { kind, line_length: line.len() })
     }
 
-    /// Whether the line was understood, so that what stands before the colon is a name and can be told.
+    /// Returns true if the hash has a known format. Then the text before the colon is a name and can be logged;
+    /// otherwise it may be a password.
     pub fn is_name_loggable(self) -> bool {
         match self.kind {
-            LineErrorKind::InvalidHash(fault) => fault.is_known_format(),
+            LineErrorKind::InvalidHash(error) => error.is_known_format(),
             LineErrorKind::Utf16
             | LineErrorKind::InvalidName(_)
             | LineErrorKind::HashWithoutName
@@ -74,35 +77,35 @@ impl HtpasswdLineError {
         }
     }
 
-    /// The bytes of the line.
+    /// Returns the length of the line in bytes.
     pub fn line_length(self) -> usize {
         self.line_length
     }
 
-    /// What is wrong.
+    /// Returns the description of the error.
     pub fn message(self) -> String {
         let length = self.line_length;
         match self.kind {
-            LineErrorKind::Utf16 => "the line is UTF-16".to_owned(),
-            LineErrorKind::InvalidName(fault) => fault.to_string(),
+            LineErrorKind::Utf16 => "the line is encoded as UTF-16".to_owned(),
+            LineErrorKind::InvalidName(error) => error.to_string(),
             LineErrorKind::HashWithoutName => {
                 format!("the line of {length} bytes is a hash without a user name")
             }
             LineErrorKind::BlankInsteadOfColon => {
-                format!("the line of {length} bytes has no colon, perhaps a blank in its place")
+                format!("the line of {length} bytes has no colon, perhaps a space instead")
             }
             LineErrorKind::MissingColon => {
-                format!("the line of {length} bytes has no colon, perhaps it is a password alone")
+                format!("the line of {length} bytes has no colon; it may be a password")
             }
             LineErrorKind::HashTooLong => format!("the hash is longer than {HASH_LENGTH_MAX} bytes"),
             LineErrorKind::InvalidHash(HashFormatError::UnknownFormat) => {
-                format!("{} (a line of {length} bytes)", HashFormatError::UnknownFormat)
+                format!("{} (line of {length} bytes)", HashFormatError::UnknownFormat)
             }
-            LineErrorKind::InvalidHash(fault) => fault.to_string(),
+            LineErrorKind::InvalidHash(error) => error.to_string(),
         }
     }
 
-    /// What to do.
+    /// Returns the remedy.
     pub fn remedy(self) -> &'static str {
         match self.kind {
             LineErrorKind::Utf16 => "save the file as UTF-8",
@@ -110,33 +113,33 @@ impl HtpasswdLineError {
             | LineErrorKind::HashWithoutName
             | LineErrorKind::BlankInsteadOfColon
             | LineErrorKind::MissingColon => "write NAME:HASH",
-            LineErrorKind::InvalidName(_) => "no client is let in with it: remove the line",
+            LineErrorKind::InvalidName(_) => "no client can log in with it: remove the line",
             LineErrorKind::HashTooLong => HashFormatError::UnknownFormat.remedy(),
-            LineErrorKind::InvalidHash(fault) => fault.remedy(),
+            LineErrorKind::InvalidHash(error) => error.remedy(),
         }
     }
 }
 
-/// What is wrong, what follows from it, and what to do.
+/// Writes the error, its consequence and the remedy.
 impl fmt::Display for HtpasswdLineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let follows = match self.kind {
-            LineErrorKind::InvalidHash(_) | LineErrorKind::HashTooLong => "its user can't log in: ",
+        let consequence = match self.kind {
+            LineErrorKind::InvalidHash(_) | LineErrorKind::HashTooLong => "the user cannot log in: ",
             LineErrorKind::Utf16
             | LineErrorKind::InvalidName(_)
             | LineErrorKind::HashWithoutName
             | LineErrorKind::BlankInsteadOfColon
             | LineErrorKind::MissingColon => "",
         };
-        write!(f, "{}; {follows}{}", self.message(), self.remedy())
+        write!(f, "{}; {consequence}{}", self.message(), self.remedy())
     }
 }
 
-/// A line without a colon.
+/// Diagnoses a line without a colon.
 fn diagnose_without_colon(line: &[u8], allowed: AllowedFormats) -> LineErrorKind {
     let is_hash = |text: &[u8]| match HashFormat::diagnose(text, text, allowed) {
         Ok(_) => true,
-        Err(fault) => fault.is_known_format() && fault != HashFormatError::DesCrypt,
+        Err(error) => error.is_known_format() && error != HashFormatError::DesCrypt,
     };
     if is_hash(line) {
         return LineErrorKind::HashWithoutName;
@@ -148,7 +151,7 @@ fn diagnose_without_colon(line: &[u8], allowed: AllowedFormats) -> LineErrorKind
     }
 }
 
-/// Whether at least every other byte of a line is a NUL, as in ASCII text that is written as UTF-16.
+/// Returns true if at least every other byte of a line is NUL, as in ASCII text that is encoded as UTF-16.
 fn is_utf16(line: &[u8]) -> bool {
     let nuls = line.iter().filter(|b| **b == 0).count();
     line.len() >= 4 && 2 * nuls + 1 >= line.len() && nuls < line.len()

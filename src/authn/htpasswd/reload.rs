@@ -1,4 +1,4 @@
-//! The htpasswd file as one that is kept in force: see [`crate::reload::reloader`].
+//! Reloads the htpasswd file when it changes; see [`crate::reload::reloader`].
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::metrics::Metrics;
 use crate::reload::reload_state::log_invalid_lines;
 use crate::reload::{ReloadEvent, Reloadable, SourceFile, UnstableFileMode};
 
-/// The htpasswd file.
+/// The reload target for the htpasswd file.
 pub struct HtpasswdFile {
     htpasswd: Arc<Htpasswd>,
     parse_options: HtpasswdParseOptions,
@@ -22,14 +22,17 @@ pub struct HtpasswdFile {
 }
 
 impl HtpasswdFile {
-    /// A file that is not read yet. `is_last` says that no other authenticator is asked about users who are not in
-    /// it: only then is a file that lacks lines a file that refuses more.
-    pub fn new(rules: HtpasswdParseOptions, is_last: bool, metrics: Arc<Metrics>) -> Self {
-        let htpasswd = Arc::new(Htpasswd::new(parse(Vec::new(), &rules).users));
-        Self { htpasswd, parse_options: rules, is_last_authenticator: is_last, metrics }
+    /// Creates the reload target of a file that is not read yet.
+    ///
+    /// `is_last` must be true only if no other authenticator checks the users that are not in the file. Only then is
+    /// a partly written file safe to use: each missing line rejects a user. Otherwise the user of a missing line
+    /// would be checked by the next authenticator.
+    pub fn new(parse_options: HtpasswdParseOptions, is_last: bool, metrics: Arc<Metrics>) -> Self {
+        let htpasswd = Arc::new(Htpasswd::new(parse(Vec::new(), &parse_options).users));
+        Self { htpasswd, parse_options, is_last_authenticator: is_last, metrics }
     }
 
-    /// The authenticator that this keeps fresh.
+    /// Returns the authenticator that uses the current file.
     pub fn htpasswd(&self) -> Arc<Htpasswd> {
         Arc::clone(&self.htpasswd)
     }
@@ -68,12 +71,12 @@ impl Reloadable for HtpasswdFile {
     }
 
     fn activate(&mut self, parsed: ParsedHtpasswd, source: &SourceFile, first: bool) {
-        let (users, bad_lines) = (parsed.users.len(), parsed.users.invalid_lines());
-        // In force first, compared then: a million users take a while to compare.
+        let (users, invalid_lines) = (parsed.users.len(), parsed.users.invalid_lines());
+        // The file is replaced before the comparison, which takes long for a million users.
         let before = self.htpasswd.users();
         self.htpasswd.replace(parsed.users);
         self.metrics.htpasswd_users.set(users as i64);
-        self.metrics.htpasswd_invalid_lines.set(bad_lines as i64);
+        self.metrics.htpasswd_invalid_lines.set(invalid_lines as i64);
         if !first {
             let HtpasswdDiff { added, removed, changed } =
                 HtpasswdDiff::between(&before, &self.htpasswd.users());
@@ -83,20 +86,20 @@ impl Reloadable for HtpasswdFile {
                 added = added.count,
                 removed = removed.count,
                 changed = changed.count,
-                bad_lines,
+                invalid_lines,
                 "htpasswd file reloaded"
             );
-            tracing::debug!(added = ?added.names, removed = ?removed.names, changed = ?changed.names, "users that changed");
+            tracing::debug!(added = ?added.names, removed = ?removed.names, changed = ?changed.names, "htpasswd users changed");
         }
         log_findings(&source.path, &parsed.findings);
     }
 
-    fn error_lines(&self, fault: &HtpasswdFileError) -> Vec<String> {
-        vec![fault.to_string()]
+    fn error_lines(&self, error: &HtpasswdFileError) -> Vec<String> {
+        vec![error.to_string()]
     }
 
-    fn readiness_message(&self, fault: &HtpasswdFileError) -> &'static str {
-        fault.readiness_message()
+    fn readiness_message(&self, error: &HtpasswdFileError) -> &'static str {
+        error.readiness_message()
     }
 
     fn record_event(&self, event: ReloadEvent) {
@@ -109,8 +112,8 @@ impl Reloadable for HtpasswdFile {
     }
 }
 
-fn log_findings(path: &Path, faults: &[HtpasswdFinding]) {
-    log_invalid_lines(faults.iter().map(|fault| format!("{}:{fault}", path.display())), faults.len());
+fn log_findings(path: &Path, findings: &[HtpasswdFinding]) {
+    log_invalid_lines(findings.iter().map(|finding| format!("{}:{finding}", path.display())), findings.len());
 }
 
 #[cfg(test)]

@@ -1,64 +1,51 @@
-//! One call: the request out, the answer in, within its time and its size.
+//! One HTTP call: sends the request and reads the response within its size limit.
 
 use std::io::ErrorKind;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Request, Response, Url};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::error::{CallError, is_tls_error};
+use super::error::{is_tls_error, transport_error};
 use super::response::BackendResponse;
+use crate::authn::remote::error::CallError;
 
-/// Before a connection is tried for the second time: long enough for a service that is just being
-/// replaced to listen again.
+/// The delay before a connection is tried for the second time. A service that is being replaced can listen again
+/// within this time.
 const CONNECT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Too Many Requests (RFC 6585 section 4), Service Unavailable (RFC 9110 section 15.6.4).
-const RETRY_LATER_STATUSES: [u16; 2] = [429, 503];
-
-/// What a call may take.
+/// The limits of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallLimits {
-    /// For a connection, TLS included.
+    /// The time limit of a connection, including TLS.
     pub connect_timeout: Duration,
-    /// For all of it, a second try included.
-    pub timeout: Duration,
-    /// Bytes of the answer's body.
+    /// The largest body of a response, in bytes.
     pub body_size_max: u64,
 }
 
-/// Asks, and reads the answer to its end. `left` is how long somebody waits for it.
+/// Sends `request` and reads the whole response. The caller ends the call after `total`.
 pub async fn call(
     client: &Client,
     request: Request,
-    bounds: CallLimits,
-    left: Duration,
+    limits: CallLimits,
+    total: Duration,
 ) -> Result<BackendResponse, CallError> {
-    let total = bounds.timeout.min(left);
-    let asked = async {
-        let url = request.url().clone();
-        let reply = match send_with_retry(client, request).await {
-            Ok(response) => read_response(response, bounds, total).await,
-            Err(error) => Err(call_error(&error, bounds, total)),
-        };
-        match reply {
-            Err(broken @ (CallError::ConnectionBroken(_) | CallError::TlsClosed(_))) => {
-                Err(check_connection_refused(&url).await.unwrap_or(broken))
-            }
-            reply => reply,
-        }
+    let url = request.url().clone();
+    let result = match send_with_retry(client, request).await {
+        Ok(response) => read_response(response, limits, total).await,
+        Err(error) => Err(transport_error(&error, limits.connect_timeout, total)),
     };
-    match timeout(total, asked).await {
-        Ok(answered) => answered,
-        Err(_) if total < bounds.timeout => Err(CallError::ShortenedTimeout(total)),
-        Err(_) => Err(CallError::Timeout(total)),
+    match result {
+        Err(broken @ (CallError::ConnectionBroken(_) | CallError::TlsClosed(_))) => {
+            Err(check_connection_refused(&url).await.unwrap_or(broken))
+        }
+        result => result,
     }
 }
 
-/// Sends, and once more if there was no connection: nothing had been sent then. After that nothing is
-/// repeated, since the service may have counted it.
+/// Sends the request, and once more if there was no connection. Nothing had been sent then. After that nothing is
+/// repeated, because the service may have counted the attempt.
 async fn send_with_retry(client: &Client, request: Request) -> reqwest::Result<Response> {
     let again = request.try_clone();
     match client.execute(request).await {
@@ -73,8 +60,8 @@ async fn send_with_retry(client: &Client, request: Request) -> reqwest::Result<R
     }
 }
 
-/// Whether nobody listens any more, after a connection that broke. The requester may have brought about that one
-/// connection broke, and never that another is refused.
+/// Returns an error if the service refuses connections, after a connection that broke. A requester can cause that its
+/// own connection breaks, but not that another one is refused.
 async fn check_connection_refused(url: &Url) -> Option<CallError> {
     let (host, port) = (url.host_str()?, url.port_or_known_default()?);
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -84,37 +71,21 @@ async fn check_connection_refused(url: &Url) -> Option<CallError> {
 
 async fn read_response(
     mut response: Response,
-    bounds: CallLimits,
+    limits: CallLimits,
     total: Duration,
 ) -> Result<BackendResponse, CallError> {
     let (status, headers) = (response.status(), response.headers().clone());
-    let large = || CallError::ResponseTooLarge(bounds.body_size_max);
-    if response.content_length().is_some_and(|length| length > bounds.body_size_max) {
-        return Err(large());
+    let too_large = || CallError::ResponseTooLarge(limits.body_size_max);
+    let broken = |error: reqwest::Error| transport_error(&error, limits.connect_timeout, total);
+    if response.content_length().is_some_and(|length| length > limits.body_size_max) {
+        return Err(too_large());
     }
     let mut body = Vec::new();
-    while let Some(part) = response.chunk().await.map_err(|error| call_error(&error, bounds, total))? {
-        if (body.len() + part.len()) as u64 > bounds.body_size_max {
-            return Err(large());
+    while let Some(part) = response.chunk().await.map_err(broken)? {
+        if (body.len() + part.len()) as u64 > limits.body_size_max {
+            return Err(too_large());
         }
         body.extend_from_slice(&part);
     }
     Ok(BackendResponse { status, headers, body })
-}
-
-fn call_error(error: &reqwest::Error, bounds: CallLimits, total: Duration) -> CallError {
-    CallError::from_reqwest(error, bounds.connect_timeout, total)
-}
-
-/// That the service wants to be asked later, if that is what it says (RFC 9110 section 10.2.3, RFC 6585
-/// section 4).
-pub fn retry_later_error(reply: &BackendResponse, now: SystemTime) -> Option<CallError> {
-    if !RETRY_LATER_STATUSES.contains(&reply.status.as_u16()) {
-        return None;
-    }
-    let text = reply.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::trim);
-    let seconds = text.and_then(|text| text.parse().ok()).map(Duration::from_secs);
-    let date = text.and_then(|text| httpdate::parse_http_date(text).ok());
-    let wait = seconds.or_else(|| date.map(|date| date.duration_since(now).unwrap_or_default()));
-    Some(CallError::Throttled(reply.status, wait))
 }

@@ -1,50 +1,46 @@
-//! The HTTP client of one service: what it trusts, how long it waits, and what it never does (follow a
-//! redirect, take a proxy from the environment, ask twice).
+//! Builds the HTTP client of one authenticator. It follows no redirects, uses no proxy from the environment, and never
+//! repeats a request by itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::reload::displayable_path;
 use reqwest::{Certificate, Client, Identity, redirect, retry};
 use zeroize::Zeroizing;
 
-/// How long a connection that nobody uses is kept: shorter than what servers commonly grant (nginx: 75 s,
-/// Node: 5 s), and a question on one that was closed meanwhile is asked on a new one.
+use crate::authn::remote::client::ClientBuildError;
+use crate::reload::displayable_path;
+
+/// The time for which an idle connection is kept. It is shorter than the keep-alive time of common servers (nginx: 75 s,
+/// Node: 5 s). A request on a connection that was closed meanwhile is sent on a new one.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The most bytes of a file with a certificate, a key or a secret.
+/// The largest file with a certificate, a key or a secret, in bytes.
 const FILE_SIZE_MAX: u64 = 1 << 20;
 
-/// Whom to trust, and with which certificate to speak.
+/// The trusted authorities and the client certificate.
 #[derive(Clone, Debug, Default)]
 pub struct TlsFiles {
-    /// Certificates of authorities, in PEM, instead of the system's.
+    /// A PEM file of trusted authorities, which replaces those of the system.
     pub ca_file: Option<PathBuf>,
-    /// Our own certificate, in PEM, and its key.
+    /// The PEM files of the client certificate and its key.
     pub client_cert: Option<(PathBuf, PathBuf)>,
 }
 
-/// Why a client can't be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientBuildError {
-    /// A file can't be used: the key that names it, its path, and why.
-    #[error("{0} {1}: {2}")]
-    InvalidFile(&'static str, String, String),
-    /// TLS can't be set up.
-    #[error("TLS can't be set up: {0}; set ca_file to the certificates of the authorities that are trusted")]
-    TlsSetupFailed(String),
-}
-
-/// Makes the client.
+/// Builds the client of a service with up to `connections` connections.
+///
+/// # Errors
+/// If a file is unusable, or TLS cannot be set up.
 pub fn build_client(
-    trusted: &TlsFiles,
-    https: bool,
+    tls: &TlsFiles,
+    is_https: bool,
     connect_timeout: Duration,
     connections: usize,
 ) -> Result<Client, ClientBuildError> {
-    let fault = |key: &'static str, path: &Path, what: String| {
-        ClientBuildError::InvalidFile(key, displayable_path(path), what)
+    // An error means that another authenticator has installed the provider already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let invalid_file = |key: &'static str, path: &Path, reason: String| {
+        ClientBuildError::InvalidFile(key, displayable_path(path), reason)
     };
     let mut builder = Client::builder()
         .user_agent(concat!("doorward/", env!("CARGO_PKG_VERSION")))
@@ -55,31 +51,32 @@ pub fn build_client(
         .connect_timeout(connect_timeout)
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(connections);
-    match (&trusted.ca_file, https) {
+    match (&tls.ca_file, is_https) {
         (Some(path), _) => {
-            let pem = read_file(path).map_err(|what| fault("ca_file", path, what))?;
+            let pem = read_file(path).map_err(|reason| invalid_file("ca_file", path, reason))?;
             let certificates = Certificate::from_pem_bundle(&pem).unwrap_or_default();
             if certificates.is_empty() {
-                return Err(fault(
-                    "ca_file",
-                    path,
-                    "there is no certificate in it; write them in PEM".into(),
-                ));
+                return Err(invalid_file("ca_file", path, "no certificate found; use the PEM format".into()));
             }
             builder = builder.tls_certs_only(certificates);
         }
-        // The system's are read, but only where they are needed: an image may have none.
+        // The authorities of the system are read only if they are needed: a container image may have none.
         (None, true) => {}
         (None, false) => builder = builder.tls_certs_only([]),
     }
-    if let Some((certificate, key)) = &trusted.client_cert {
-        let mut pem = read_file(certificate).map_err(|what| fault("client_cert_file", certificate, what))?;
-        let key_pem = read_file(key).map_err(|what| fault("client_key_file", key, what))?;
+    if let Some((certificate, key)) = &tls.client_cert {
+        let mut pem =
+            read_file(certificate).map_err(|reason| invalid_file("client_cert_file", certificate, reason))?;
+        let key_pem = read_file(key).map_err(|reason| invalid_file("client_key_file", key, reason))?;
         pem.reserve_exact(key_pem.len() + 1);
         pem.push(b'\n');
         pem.extend_from_slice(&key_pem);
         let identity = Identity::from_pem(&pem).map_err(|_| {
-            fault("client_cert_file", certificate, "with its key it is no certificate in PEM".into())
+            invalid_file(
+                "client_cert_file",
+                certificate,
+                "not a certificate that matches the key in client_key_file; use the PEM format".into(),
+            )
         })?;
         builder = builder.identity(identity);
     }
@@ -89,27 +86,31 @@ pub fn build_client(
     })
 }
 
-/// A secret of a template: the file's content without the line's end; visible ASCII, since it may be sent in a
-/// header.
+/// Reads a secret of a template: the content of the file without surrounding white space. It must be visible ASCII,
+/// because it can be sent in a header.
+///
+/// # Errors
+/// If the file cannot be read, is empty, or has other characters.
 pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, ClientBuildError> {
-    let fault = |what: &str| ClientBuildError::InvalidFile("the file", displayable_path(path), what.into());
-    let text = read_file(path).map_err(|what| fault(&what))?;
+    let invalid =
+        |reason: &str| ClientBuildError::InvalidFile("the file", displayable_path(path), reason.into());
+    let text = read_file(path).map_err(|reason| invalid(&reason))?;
     let text = Zeroizing::new(text.trim_ascii().to_vec());
     if text.is_empty() {
-        return Err(fault("it is empty"));
+        return Err(invalid("it is empty"));
     }
     if !text.iter().all(|b| b.is_ascii_graphic() || *b == b' ') {
-        return Err(fault("it has other characters than visible ASCII"));
+        return Err(invalid("it has other characters than visible ASCII"));
     }
     Ok(text)
 }
 
 fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let unreadable =
-        |error| format!("can't be read: {error}; the user that doorward runs as needs to read it");
+        |error| format!("cannot be read: {error}; the user that runs doorward must be allowed to read it");
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() || metadata.len() > FILE_SIZE_MAX {
-        return Err("it is not a file of at most 1 MiB".into());
+        return Err("not a regular file of at most 1 MiB".into());
     }
     fs::read(path).map(Zeroizing::new).map_err(unreadable)
 }

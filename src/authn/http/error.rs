@@ -1,6 +1,6 @@
-//! What may go wrong with a call, and what that says of the service.
+//! Failures that only HTTP services have, and the translation of errors of the HTTP client.
 //!
-//! No text of a fault holds anything of the request, nor of the answer's content beyond its form.
+//! No error text contains a part of the request, or of the content of the response.
 
 use std::error::Error;
 use std::io;
@@ -10,74 +10,31 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use rustix::io::Errno;
 
-/// How much of a cause is told.
+use crate::authn::remote::error::{CallError, FailureEvidence};
+
+/// The longest cause in an error text, in characters.
 const CAUSE_LENGTH_MAX: usize = 200;
 
-/// How webpki says that a certificate of an authority is used by a server, as `openssl req -x509` makes it.
+/// The error name of webpki for a server that uses the certificate of an authority, as `openssl req -x509` makes it.
 const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
 
-/// Why a call has no outcome.
+/// A response without an outcome.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
-    /// No address for the name.
-    #[error("the name can't be resolved: {0}")]
-    NameNotResolved(String),
-    /// No connection: refused, or unreachable.
-    #[error("can't connect: {0}")]
-    ConnectFailed(String),
-    /// The connection took too long.
-    #[error("no connection within {}", humantime::format_duration(*.0))]
-    ConnectTimeout(Duration),
-    /// The answer took too long.
-    #[error("no answer within {}", humantime::format_duration(*.0))]
-    Timeout(Duration),
-    /// The same, and it had less time than it should, having waited for its turn.
-    #[error("no answer within {}, all that was left", humantime::format_duration(*.0))]
-    ShortenedTimeout(Duration),
-    /// The other side is not who it should be, or the TLS handshake failed otherwise.
-    #[error("TLS: {0}")]
-    TlsHandshakeFailed(String),
-    /// TLS ended after the handshake, so the request may have been sent.
-    #[error("TLS: {0}")]
-    TlsClosed(String),
-    /// The connection ended, or what came is not HTTP.
-    #[error("the connection broke: {0}")]
-    ConnectionBroken(String),
-    /// A status that nobody spoke of.
-    #[error("answered {}", describe_status(*.0))]
+pub enum HttpResponseError {
+    /// A status that the settings do not list.
+    #[error("responded with {}", describe_status(*.0))]
     UnexpectedStatus(StatusCode),
-    /// Status 429 or 503: it wants to be left alone for so long, if it says how long.
-    #[error("answered {}, which is to come again later", .0.as_u16())]
+    /// Status 429 or 503, with the time of `Retry-After`.
+    #[error("responded with {}, which means to retry later", .0.as_u16())]
     Throttled(StatusCode, Option<Duration>),
-    /// A page for people.
+    /// A web page in place of data.
     #[error(
-        "answered with a web page (text/html), which may be anybody's log-in or maintenance page; say allow_html = true if that is its answer"
+        "responded with a web page (text/html), which can be the login or maintenance page of a proxy; set allow_html = true if the service itself responds like this"
     )]
-    HtmlResponse,
-    /// Not JSON, from this line and column on.
-    #[error("the answer is not JSON: line {0}, column {1}")]
+    WebPage,
+    /// A body that is not JSON from this line and column on.
+    #[error("the response is not JSON: line {0}, column {1}")]
     InvalidJson(usize, usize),
-    /// More than may be read.
-    #[error("the answer is larger than {}", format_size(*.0))]
-    ResponseTooLarge(u64),
-    /// JSON that is not as the settings say.
-    #[error("{0}")]
-    UnexpectedContent(String),
-    /// It is not asked, since it was down a moment ago.
-    #[error("is down: not asked for {}", humantime::format_duration(*.0))]
-    CircuitOpen(Duration),
-    /// It is not asked for this requester, whose last calls got no answer, or who was told to come again later.
-    #[error("requester held back after calls without an answer: not asked for {}", humantime::format_duration(*.0))]
-    RequesterHeldBack(Duration),
-    /// The call was ended for requesters who wait while slow calls take most connections.
-    #[error("no answer within {}, and others wait for the connection", humantime::format_duration(*.0))]
-    Preempted(Duration),
-    /// This process lacks what a call takes: a descriptor, a port, memory. It says nothing of the service.
-    #[error("the call can't be made here: {0}")]
-    LocalResourcesExhausted(String),
-    /// The call ended without a result; a fault of ours.
-    #[error("the call failed to run")]
-    Internal,
 }
 
 fn describe_status(status: StatusCode) -> String {
@@ -85,89 +42,53 @@ fn describe_status(status: StatusCode) -> String {
     if matches!(code, 301 | 302 | 303 | 307 | 308) {
         return format!("{code}, a redirect, which is not followed");
     }
-    format!("{code}, which is neither accepted, rejected nor unknown")
+    format!("{code}, which is in none of accepted_statuses, rejected_statuses and unknown_user_statuses")
 }
 
-fn format_size(count: u64) -> String {
-    if count.is_multiple_of(1024) { format!("{}KiB", count / 1024) } else { format!("{count} bytes") }
-}
-
-/// What a call without an outcome says of the service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureEvidence {
-    /// The service answered, though not as it was agreed.
-    Answered,
-    /// There is no connection to the service. No requester can bring that about.
-    NoConnection,
-    /// No connection came about in time: as above, unless the service just accepted others and is full of them.
-    ConnectTimeout,
-    /// The request was sent, and no usable answer came. The requester may have brought that about.
-    Unanswered,
-    /// The service wants fewer calls. Requesters who guess may have brought that about, for others too.
-    RateLimited,
-    /// The call was ended before its time. It only says that it was slow.
-    Slow,
-    /// None: the service was not asked.
-    NotCalled,
-}
-
-/// The causes for which this process can make no call.
-const LOCAL_ERRNOS: [Errno; 5] =
-    [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::ADDRNOTAVAIL];
-
-impl CallError {
-    /// What it says of the service.
-    pub fn evidence(&self) -> FailureEvidence {
+impl HttpResponseError {
+    fn evidence(&self) -> FailureEvidence {
         match self {
-            Self::NameNotResolved(_) | Self::ConnectFailed(_) | Self::TlsHandshakeFailed(_) => {
-                FailureEvidence::NoConnection
-            }
-            Self::ConnectTimeout(_) => FailureEvidence::ConnectTimeout,
-            // A page or a text in place of JSON may be the answer of a load balancer, and may as well be what the
-            // service shows the owner of a closed account.
-            Self::Timeout(_)
-            | Self::TlsClosed(_)
-            | Self::ConnectionBroken(_)
-            | Self::HtmlResponse
-            | Self::InvalidJson(..) => FailureEvidence::Unanswered,
             Self::Throttled(status, _) if status.as_u16() == 429 => FailureEvidence::RateLimited,
             Self::Throttled(..) => FailureEvidence::Unanswered,
             Self::UnexpectedStatus(status) if status.is_server_error() => FailureEvidence::Unanswered,
-            // It may be the service's way to say that this user has lost his rights.
-            Self::UnexpectedStatus(_) | Self::ResponseTooLarge(_) | Self::UnexpectedContent(_) => {
-                FailureEvidence::Answered
-            }
-            Self::ShortenedTimeout(_) | Self::Preempted(_) => FailureEvidence::Slow,
-            Self::CircuitOpen(_)
-            | Self::RequesterHeldBack(_)
-            | Self::LocalResourcesExhausted(_)
-            | Self::Internal => FailureEvidence::NotCalled,
-        }
-    }
-
-    /// How long the service wants to be left alone, if it said so.
-    pub fn retry_after(&self) -> Option<Duration> {
-        if let Self::Throttled(_, wait) = self { *wait } else { None }
-    }
-
-    /// What reqwest could not do, without the URL.
-    pub fn from_reqwest(error: &reqwest::Error, connect: Duration, total: Duration) -> Self {
-        let cause = describe_cause(error);
-        match () {
-            () if is_local_error(error) => Self::LocalResourcesExhausted(cause),
-            () if is_tls_error(error) && error.is_connect() => Self::TlsHandshakeFailed(cause),
-            () if is_tls_error(error) => Self::TlsClosed(cause),
-            () if error.is_dns() => Self::NameNotResolved(cause),
-            () if error.is_connect() && error.is_timeout() => Self::ConnectTimeout(connect),
-            () if error.is_connect() => Self::ConnectFailed(cause),
-            () if error.is_timeout() => Self::Timeout(total),
-            () => Self::ConnectionBroken(cause),
+            // The service may respond like this to a user that has lost its permissions.
+            Self::UnexpectedStatus(_) => FailureEvidence::Answered,
+            // A load balancer can respond with a page or text in place of JSON, but so can a service for a closed
+            // account.
+            Self::WebPage | Self::InvalidJson(..) => FailureEvidence::Unanswered,
         }
     }
 }
 
-/// Whether this process could not make the call. To look a name up takes a descriptor too, and its error does not
-/// say so.
+impl From<HttpResponseError> for CallError {
+    fn from(error: HttpResponseError) -> Self {
+        let retry_after = if let HttpResponseError::Throttled(_, wait) = &error { *wait } else { None };
+        Self::SourceSpecific { message: error.to_string(), evidence: error.evidence(), retry_after }
+    }
+}
+
+/// The errors that mean that this process lacks a resource.
+const LOCAL_ERRNOS: [Errno; 5] =
+    [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::ADDRNOTAVAIL];
+
+/// Returns the failure of a call as the HTTP client reports it, without the URL. `connect_timeout` and `total` are the
+/// time limits of the connection and of the whole call.
+pub fn transport_error(error: &reqwest::Error, connect_timeout: Duration, total: Duration) -> CallError {
+    let cause = describe_cause(error);
+    match () {
+        () if is_local_error(error) => CallError::LocalResourcesExhausted(cause),
+        () if is_tls_error(error) && error.is_connect() => CallError::TlsHandshakeFailed(cause),
+        () if is_tls_error(error) => CallError::TlsClosed(cause),
+        () if error.is_dns() => CallError::NameNotResolved(cause),
+        () if error.is_connect() && error.is_timeout() => CallError::ConnectTimeout(connect_timeout),
+        () if error.is_connect() => CallError::ConnectFailed(cause),
+        () if error.is_timeout() => CallError::Timeout(total),
+        () => CallError::ConnectionBroken(cause),
+    }
+}
+
+/// Returns whether this process lacked a resource for the call. Resolving a name needs a file descriptor too, and the
+/// resolver's error does not say so.
 fn is_local_error(error: &reqwest::Error) -> bool {
     let is_local = |error: &io::Error| {
         error.raw_os_error().is_some_and(|code| LOCAL_ERRNOS.iter().any(|local| local.raw_os_error() == code))
@@ -182,7 +103,7 @@ fn is_local_error(error: &reqwest::Error) -> bool {
     error.is_dns() && UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).is_err_and(|error| is_local(&error))
 }
 
-/// The innermost cause and the one around it: the rest only says that a request failed.
+/// Returns the innermost cause and the one around it. The outer ones only say that a request failed.
 fn describe_cause(error: &reqwest::Error) -> String {
     let mut causes = Vec::new();
     let mut next = error.source();
@@ -194,15 +115,15 @@ fn describe_cause(error: &reqwest::Error) -> String {
         next = cause.source();
     }
     if causes.iter().any(|cause| cause.contains(CA_AS_SERVER)) {
-        return "the server's certificate is an authority's: have one signed by it, or make the certificate with basicConstraints CA:FALSE".to_owned();
+        return "the server uses the certificate of an authority; let the authority sign a certificate for the server, or create it with basicConstraints CA:FALSE".to_owned();
     }
     let inner = causes.split_off(causes.len().saturating_sub(2)).join(": ");
-    let text = if inner.is_empty() { "no reason is given".to_owned() } else { inner };
+    let text = if inner.is_empty() { "no cause reported".to_owned() } else { inner };
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(CAUSE_LENGTH_MAX).collect()
 }
 
-/// Whether TLS failed, also behind the handshake (a client's certificate is refused there); it is wrapped in
-/// errors of input and output, one in the other.
+/// Returns whether TLS failed, in the handshake or after it: a client certificate is refused after the handshake. The
+/// error of TLS is wrapped in nested I/O errors.
 pub fn is_tls_error(error: &reqwest::Error) -> bool {
     let mut next = error.source();
     while let Some(cause) = next {

@@ -1,26 +1,27 @@
-//! A JSON body with places for values in its texts.
+//! A template of a JSON body, with placeholders in its texts.
 
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::template::{EncodingContext, SecretReader, Template, UnencodableValue};
+use super::template::{EncodingContext, SecretReader, Template};
 use crate::authn::Credentials;
+use crate::authn::remote::client::UnencodableValue;
 
 /// A JSON value whose texts are templates.
 #[derive(Clone, Debug)]
 pub enum JsonTemplate {
-    /// A text with values in it.
+    /// A text.
     Text(Template),
-    /// `[…]`
+    /// An array.
     Array(Box<[JsonTemplate]>),
-    /// `{…}`
+    /// An object.
     Object(Box<[(String, JsonTemplate)]>),
     /// A number, true or false.
     Fixed(Value),
 }
 
 impl JsonTemplate {
-    /// About how long it is, without the values.
+    /// Returns the approximate length without the values.
     pub(super) fn length_hint(&self) -> usize {
         match self {
             Self::Text(template) => template.literal_prefix().len() + 16,
@@ -32,10 +33,10 @@ impl JsonTemplate {
         }
     }
 
-    /// The same with the contents of files in their places.
+    /// Returns the template with the contents of the files that it names.
     ///
     /// # Errors
-    /// What `read` says.
+    /// The first error of `read`.
     pub fn resolve_secrets<E>(&self, read: &mut SecretReader<'_, E>) -> Result<Self, E> {
         Ok(match self {
             Self::Text(template) => Self::Text(template.resolve_secrets(read)?),
@@ -57,7 +58,7 @@ impl JsonTemplate {
         })
     }
 
-    /// Whether one of its texts is so.
+    /// Returns whether `is` holds for one of the texts.
     pub fn has_template(&self, is: fn(&Template) -> bool) -> bool {
         match self {
             Self::Text(template) => is(template),
@@ -67,7 +68,7 @@ impl JsonTemplate {
         }
     }
 
-    /// Writes it with the values in their places.
+    /// Writes the JSON with the values of `credentials`.
     pub(super) fn render(
         &self,
         out: &mut Zeroizing<Vec<u8>>,
@@ -81,8 +82,8 @@ impl JsonTemplate {
             Self::Fixed(value) => write_value(out, value),
             Self::Array(items) => {
                 out.push(b'[');
-                for (at, item) in items.iter().enumerate() {
-                    if at > 0 {
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
                         out.push(b',');
                     }
                     item.render(out, credentials)?;
@@ -92,8 +93,8 @@ impl JsonTemplate {
             }
             Self::Object(fields) => {
                 out.push(b'{');
-                for (at, (name, value)) in fields.iter().enumerate() {
-                    if at > 0 {
+                for (index, (name, value)) in fields.iter().enumerate() {
+                    if index > 0 {
                         out.push(b',');
                     }
                     write_value(out, name)?;

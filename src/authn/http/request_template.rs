@@ -1,4 +1,4 @@
-//! The request that asks a service whether a user name and a password are right.
+//! The template of the request that is sent to a service.
 
 use std::net::IpAddr;
 
@@ -8,23 +8,24 @@ use reqwest::{Method, Request, Url};
 use zeroize::Zeroizing;
 
 use super::json_template::JsonTemplate;
-use super::template::{EncodingContext, SecretReader, Template, UnencodableValue};
+use super::template::{EncodingContext, SecretReader, Template};
 use crate::authn::Credentials;
+use crate::authn::remote::client::UnencodableValue;
 
-/// What is sent besides the head.
+/// The template of the body.
 #[derive(Clone, Debug, Default)]
 pub enum BodyTemplate {
-    /// Nothing.
+    /// No body.
     #[default]
     None,
-    /// `application/x-www-form-urlencoded`.
+    /// A form, `application/x-www-form-urlencoded`.
     Form(Box<[(String, Template)]>),
-    /// `application/json`.
+    /// JSON, `application/json`.
     Json(JsonTemplate),
 }
 
 impl BodyTemplate {
-    /// Whether one of its texts is so.
+    /// Returns whether `is` holds for one of the texts.
     pub fn has_template(&self, is: fn(&Template) -> bool) -> bool {
         match self {
             Self::None => false,
@@ -34,62 +35,64 @@ impl BodyTemplate {
     }
 }
 
-/// A URL with places for values in its path and its query.
+/// A URL with placeholders in its path and its query.
 #[derive(Clone, Debug)]
 pub struct UrlTemplate {
     template: Template,
-    /// With no value in it; for its scheme, host and port.
+    /// The URL with a sample user name, for the scheme, host and port.
     base_url: Url,
-    /// Whether the user name stands in the path.
+    /// Whether the user name is in the path.
     is_username_in_path: bool,
 }
 
 impl UrlTemplate {
-    /// Reads a URL.
+    /// Parses a template.
     ///
     /// # Errors
-    /// What is wrong with it, and what would do.
+    /// What is wrong, and how to correct it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let template = Template::parse(text, EncodingContext::Url)?;
         let authority = template.literal_prefix().split_once("://").map(|(_, rest)| rest);
         if !authority.is_some_and(|rest| template.as_literal().is_some() || rest.contains('/')) {
-            return Err("write http:// or https://, a host that is always the same, and a path".into());
+            return Err("not a URL with a fixed host; write http:// or https://, the host, and a path".into());
         }
         let plain = text.replace("{username}", "x");
-        // Not quoted: there may be a password in it.
-        let base = Url::parse(&plain).map_err(|error| format!("it is not a URL: {error}"))?;
+        // The error does not quote the URL, which may contain a password.
+        let base = Url::parse(&plain).map_err(|error| format!("not a URL: {error}"))?;
         if !matches!(base.scheme(), "http" | "https") {
-            return Err("write http:// or https://".into());
+            return Err("unknown scheme; write http:// or https://".into());
         }
         if !base.username().is_empty() || base.password().is_some() {
-            return Err("a URL with a password in it ends up in logs; use headers or header_files".into());
+            return Err(
+                "a password in a URL would be written to logs; send it in headers, as {file:/path}".into()
+            );
         }
         let path = raw_path(&plain);
         if base.fragment().is_some() || !matches!(path, "" | "/") && path != base.path() {
             return Err(
-                "write the path as it is sent: percent-encoded, without dot segments and a fragment".into()
+                "the path must be percent-encoded, without dot segments and without a fragment".into()
             );
         }
         let in_path = text.split('?').next().is_some_and(|path| path.contains("{username}"));
         Ok(Self { template, base_url: base, is_username_in_path: in_path })
     }
 
-    /// Whether the user name is in it.
+    /// Returns whether the URL contains the user name.
     pub fn has_username(&self) -> bool {
         self.template.has_username()
     }
 
-    /// Whether it is asked over TLS.
+    /// Returns whether TLS is used.
     pub fn is_https(&self) -> bool {
         self.base_url.scheme() == "https"
     }
 
-    /// The host, as in the URL.
+    /// Returns the host as it is in the URL.
     pub fn host(&self) -> &str {
         self.base_url.host_str().unwrap_or_default()
     }
 
-    /// Whether the host is this machine, by its address or by the name that always means it.
+    /// Returns whether the host is this machine: a loopback address or `localhost`.
     pub fn is_loopback(&self) -> bool {
         let address = self.host().trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         address.map_or(self.host() == "localhost", |address| address.is_loopback())
@@ -100,41 +103,43 @@ impl UrlTemplate {
         let text = std::str::from_utf8(&text).map_err(|_| UnencodableValue)?;
         let url = Url::parse(text).map_err(|_| UnencodableValue)?;
         let path = raw_path(text);
-        // A dot segment would be taken away, and many a server takes an encoded slash for a slash.
-        let same = path == url.path() || matches!(path, "" | "/");
-        let slash =
+        // A dot segment would be removed.
+        let is_same_path = path == url.path() || matches!(path, "" | "/");
+        // Many servers treat an encoded slash like a slash.
+        let has_slash =
             self.is_username_in_path && credentials.user().iter().any(|byte| matches!(byte, b'/' | b'\\'));
-        if same && !slash && url.origin() == self.base_url.origin() { Ok(url) } else { Err(UnencodableValue) }
+        let is_valid = is_same_path && !has_slash && url.origin() == self.base_url.origin();
+        if is_valid { Ok(url) } else { Err(UnencodableValue) }
     }
 }
 
-/// The path of a URL as it is written.
+/// Returns the path of a URL as it is written.
 fn raw_path(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default()
+    rest.find('/').and_then(|start| rest.get(start..)).unwrap_or_default()
 }
 
-/// All that makes a request.
+/// The template of a request.
 #[derive(Clone, Debug)]
 pub struct RequestTemplate {
-    /// How it is asked.
+    /// The method.
     pub method: Method,
-    /// Where.
+    /// The URL.
     pub url: UrlTemplate,
-    /// With which headers.
+    /// The headers.
     pub headers: Box<[(HeaderName, Template)]>,
-    /// With which body.
+    /// The body.
     pub body: BodyTemplate,
-    /// Whether the answer has to be JSON.
+    /// Whether the response must be JSON.
     pub is_json_expected: bool,
 }
 
 impl RequestTemplate {
-    /// The same with the contents of files in their places.
+    /// Returns the template with the contents of the files that it names.
     ///
     /// # Errors
-    /// What `read` says.
+    /// The first error of `read`.
     pub fn resolve_secrets<E>(&self, read: &mut SecretReader<'_, E>) -> Result<Self, E> {
         let mut headers = Vec::new();
         for (name, template) in &self.headers {
@@ -154,7 +159,10 @@ impl RequestTemplate {
         Ok(Self { headers: headers.into(), body, ..self.clone() })
     }
 
-    /// The request about these credentials.
+    /// Returns the request for `credentials`.
+    ///
+    /// # Errors
+    /// If a value cannot be encoded safely.
     pub fn render(&self, credentials: &Credentials) -> Result<Request, UnencodableValue> {
         let mut request = Request::new(self.method.clone(), self.url.render(credentials)?);
         let headers = request.headers_mut();
@@ -174,12 +182,12 @@ impl RequestTemplate {
                 Some(out)
             }
         };
-        // Of what is asked with a secret nobody on the way keeps the answer (RFC 9111 section 5.2.1.5).
+        // No intermediary may store the response to a request with a secret (RFC 9111 section 5.2.1.5).
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         for (name, template) in &self.headers {
             headers.insert(name.clone(), render_header(template, credentials)?);
         }
-        // Cleared when the request is gone.
+        // The body is cleared when the request is dropped.
         *request.body_mut() = body.map(|body| Bytes::from_owner(body).into());
         Ok(request)
     }
@@ -192,8 +200,8 @@ fn render_header(template: &Template, credentials: &Credentials) -> Result<Heade
     Ok(value)
 }
 
-/// Room for all that is written, so that no copy of a password is left behind by growing: JSON makes
-/// six bytes of a control character.
+/// Returns a buffer that never grows, because a reallocation would leave a copy of the password in memory. JSON encodes
+/// a control character as six bytes.
 fn buffer_for(credentials: &Credentials, fixed: usize) -> Zeroizing<Vec<u8>> {
     let values = 6 * (credentials.user().len() + credentials.password().len());
     Zeroizing::new(Vec::with_capacity(fixed + 4 * values))

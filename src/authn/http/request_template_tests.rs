@@ -1,4 +1,4 @@
-//! What is sent, and what can't be.
+//! Tests of the request that is sent, and of values that are refused.
 
 use super::*;
 
@@ -13,14 +13,14 @@ fn url(target: &str, user: &str) -> Option<String> {
 }
 
 fn body(body: BodyTemplate, user: &str, password: &str) -> Option<String> {
-    let question = RequestTemplate {
+    let template = RequestTemplate {
         method: Method::POST,
         url: UrlTemplate::parse("http://localhost/").unwrap(),
         headers: Box::default(),
         body,
         is_json_expected: true,
     };
-    let request = question.render(&credentials(user, password)).ok()?;
+    let request = template.render(&credentials(user, password)).ok()?;
     Some(String::from_utf8(request.body()?.as_bytes()?.to_vec()).unwrap())
 }
 
@@ -30,12 +30,15 @@ fn text(text: &str) -> Template {
 
 #[test]
 fn user_name_is_encoded_as_one_path_segment_or_rejected() {
-    let asked = |user| url("https://api.example.com/users/{username}/me", user);
-    assert_eq!(asked("ann").unwrap(), "https://api.example.com/users/ann/me");
-    assert_eq!(asked("a%2Fb?c#d").unwrap(), "https://api.example.com/users/a%252Fb%3Fc%23d/me");
-    assert_eq!(asked("zoë@example.com").unwrap(), "https://api.example.com/users/zo%C3%AB%40example.com/me");
+    let rendered = |user| url("https://api.example.com/users/{username}/me", user);
+    assert_eq!(rendered("ann").unwrap(), "https://api.example.com/users/ann/me");
+    assert_eq!(rendered("a%2Fb?c#d").unwrap(), "https://api.example.com/users/a%252Fb%3Fc%23d/me");
+    assert_eq!(
+        rendered("zoë@example.com").unwrap(),
+        "https://api.example.com/users/zo%C3%AB%40example.com/me"
+    );
     for user in ["..", ".", "a/b", "../admin", "a\\b"] {
-        assert_eq!(asked(user), None, "{user}");
+        assert_eq!(rendered(user), None, "{user}");
     }
     assert_eq!(url("https://api.example.com/u/x{username}", "..").unwrap(), "https://api.example.com/u/x..");
     let fixed = url("https://api.example.com/a%2Fb/x?user={username}", "c/d").unwrap();
@@ -44,28 +47,28 @@ fn user_name_is_encoded_as_one_path_segment_or_rejected() {
 
 #[test]
 fn user_name_is_encoded_as_one_query_value() {
-    let asked = |user| url("http://localhost:81/me?a=1&user={username}", user).unwrap();
-    assert_eq!(asked("a&b=c#d"), "http://localhost:81/me?a=1&user=a%26b%3Dc%23d");
-    assert_eq!(asked("../x"), "http://localhost:81/me?a=1&user=..%2Fx");
+    let rendered = |user| url("http://localhost:81/me?a=1&user={username}", user).unwrap();
+    assert_eq!(rendered("a&b=c#d"), "http://localhost:81/me?a=1&user=a%26b%3Dc%23d");
+    assert_eq!(rendered("../x"), "http://localhost:81/me?a=1&user=..%2Fx");
 }
 
 #[test]
 fn url_with_variable_host_or_password_is_rejected() {
-    for (target, why) in [
+    for (target, message) in [
         ("ftp://example.com/", "http://"),
         ("example.com/me", "http://"),
-        ("http://{username}.example.com/", "always the same"),
-        ("http://{username}/x", "always the same"),
-        ("http://example.com:{username}", "always the same"),
-        ("http://example.com{username}", "always the same"),
+        ("http://{username}.example.com/", "fixed host"),
+        ("http://{username}/x", "fixed host"),
+        ("http://example.com:{username}", "fixed host"),
+        ("http://example.com{username}", "fixed host"),
         ("http://a:b@example.com/", "logs"),
         ("http://example.com/?p={password}", "logs"),
-        ("http://example.com/#x", "as it is sent"),
-        ("http://example.com/a/../b", "as it is sent"),
+        ("http://example.com/#x", "must be percent-encoded"),
+        ("http://example.com/a/../b", "must be percent-encoded"),
         ("http://[::1/", "not a URL: "),
     ] {
-        let told = UrlTemplate::parse(target).unwrap_err();
-        assert!(told.contains(why), "{target}: {told}");
+        let error = UrlTemplate::parse(target).unwrap_err();
+        assert!(error.contains(message), "{target}: {error}");
     }
     assert!(UrlTemplate::parse("http://example.com").is_ok());
     assert!(UrlTemplate::parse("https://[::1]:8443/x").unwrap().is_loopback());
@@ -108,14 +111,14 @@ fn non_utf_8_value_is_rejected_in_json_and_encoded_in_form() {
 fn headers_with_credentials_are_marked_sensitive() {
     let headers = [(HeaderName::from_static("authorization"), "Basic {basic}")];
     let template = |text| Template::parse(text, EncodingContext::Header).unwrap();
-    let question = RequestTemplate {
+    let template = RequestTemplate {
         method: Method::GET,
         url: UrlTemplate::parse("http://localhost/").unwrap(),
         headers: headers.map(|(name, text)| (name, template(text))).into(),
         body: BodyTemplate::None,
         is_json_expected: false,
     };
-    let request = question.render(&credentials("ann", "secret")).unwrap();
+    let request = template.render(&credentials("ann", "secret")).unwrap();
     assert_eq!(request.headers()["authorization"], "Basic YW5uOnNlY3JldA==");
     assert!(!format!("{request:?}").contains("YW5uOnNlY3JldA"));
 }

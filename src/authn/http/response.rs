@@ -1,43 +1,45 @@
-//! From a service's answer to an outcome: what its statuses mean, and what it says of the user.
+//! Evaluates the response of a service: the outcome by its status, and the identity by its content.
 //!
-//! What can't be understood is trouble, and never a "yes" nor a "no": a page for people where JSON was
-//! agreed on, a status that nobody spoke of, groups of another shape. A group that is left out could be
-//! one that a denial names.
+//! A response that differs from the settings is an error, and neither an acceptance nor a rejection. Examples are a web
+//! page in place of JSON, a status that is not listed, and groups of another type.
 
 pub mod groups;
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use serde_json::Value;
 
 use self::groups::GroupsSource;
-use super::error::CallError;
-use crate::authn::{Credentials, Identity, Outcome};
-use crate::identity::{Fact, GROUPS_OF_USER_MAX, Membership, Username};
+use super::error::HttpResponseError;
+use crate::authn::remote::error::CallError;
+use crate::authn::remote::identity_builder::IdentityBuilder;
+use crate::authn::{Credentials, Outcome};
+use crate::identity::Username;
 
-/// The longest fact, in bytes; all of them go into headers that nginx has to take.
-const FACT_LENGTH_MAX: usize = 256;
+/// Too Many Requests (RFC 6585 section 4), Service Unavailable (RFC 9110 section 15.6.4).
+const RETRY_LATER_STATUSES: [u16; 2] = [429, 503];
 
-/// What an answer means.
+/// The meaning of responses.
 #[derive(Clone, Debug)]
 pub struct ResponseRules {
-    /// Statuses by which the service vouches.
+    /// The statuses that accept the user.
     pub accepted_statuses: Box<[u16]>,
-    /// Statuses by which it says no.
+    /// The statuses that reject the user.
     pub rejected_statuses: Box<[u16]>,
-    /// Statuses by which it says that it does not know the user.
+    /// The statuses that mean that the service does not know the user.
     pub unknown_statuses: Box<[u16]>,
-    /// What has to hold besides, or it is a no.
+    /// Conditions on an accepting response. If one is not met, the user is rejected.
     pub conditions: Box<[JsonCondition]>,
-    /// Where the identity's name stands, if it is not the one that the client gave.
+    /// The place of the user name. If there is none, the name that the client sent is used.
     pub username_pointer: Option<JsonPointer>,
-    /// Where the groups stand.
+    /// The places of the groups.
     pub groups: Box<[GroupsSource]>,
-    /// What else is wanted.
+    /// The names and places of the facts.
     pub facts: Box<[(Arc<str>, ValueSource)]>,
-    /// Whether an answer may be a web page.
+    /// Whether an accepting response can be a web page.
     pub is_html_allowed: bool,
 }
 
@@ -46,52 +48,58 @@ pub struct ResponseRules {
 pub struct JsonPointer(Box<str>);
 
 impl JsonPointer {
-    /// Reads one.
+    /// Parses a pointer.
     ///
     /// # Errors
-    /// What would do instead.
+    /// If the text is not a JSON pointer.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let escapes_well = text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
-        if (text.is_empty() || text.starts_with('/')) && escapes_well {
+        let is_escaped = text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+        if (text.is_empty() || text.starts_with('/')) && is_escaped {
             return Ok(Self(text.into()));
         }
-        Err("it is not a JSON pointer; write it like /user/name, with ~1 for a slash in a name".into())
+        Err("not a JSON pointer; write it like /user/name, with ~1 for a slash in a name".into())
     }
 
-    /// What stands there; nothing where it is null.
+    /// Returns the value at this place, or `None` if it is missing or null.
     fn find<'v>(&self, value: &'v Value) -> Option<&'v Value> {
         value.pointer(&self.0).filter(|value| !value.is_null())
     }
+
+    /// Returns the error that another value than expected is at this place.
+    fn mismatch_error(&self, found: &str) -> CallError {
+        let place = if self.0.is_empty() { "the whole document" } else { &self.0 };
+        CallError::UnexpectedContent(format!("{place}: found {found}"))
+    }
 }
 
-/// One thing that has to hold of an object.
+/// A condition on a JSON object.
 #[derive(Clone, Debug)]
 pub struct JsonCondition {
-    /// Where to look.
+    /// The place of the value.
     pub pointer: JsonPointer,
-    /// What has to stand there.
+    /// The expected value.
     pub expected: ExpectedValue,
 }
 
-/// What a condition wants.
+/// The value that a condition expects.
 #[derive(Clone, Debug)]
 pub enum ExpectedValue {
-    /// This text, number, true or false.
+    /// A text, number or boolean.
     Value(Value),
-    /// The user name as the client gave it.
+    /// The user name that the client sent.
     Username,
 }
 
-/// Where something stands.
+/// The place of a value in a response.
 #[derive(Clone, Debug)]
 pub enum ValueSource {
-    /// In the JSON.
+    /// A value in the JSON body.
     Pointer(JsonPointer),
-    /// In a header.
+    /// A header.
     Header(HeaderName),
 }
 
-/// What was answered, read to its end.
+/// A response that was read to its end.
 #[derive(Debug)]
 pub struct BackendResponse {
     /// The status.
@@ -102,23 +110,41 @@ pub struct BackendResponse {
     pub body: Vec<u8>,
 }
 
+impl BackendResponse {
+    /// Returns an error if the response means to retry later (RFC 9110 section 10.2.3, RFC 6585 section 4).
+    fn retry_later_error(&self, now: SystemTime) -> Option<HttpResponseError> {
+        if !RETRY_LATER_STATUSES.contains(&self.status.as_u16()) {
+            return None;
+        }
+        let text = self.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::trim);
+        let seconds = text.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+        let date = text.and_then(|text| httpdate::parse_http_date(text).ok());
+        let wait = seconds.or_else(|| date.map(|date| date.duration_since(now).unwrap_or_default()));
+        Some(HttpResponseError::Throttled(self.status, wait))
+    }
+}
+
 impl ResponseRules {
-    /// Whether the body has to be JSON.
+    /// Returns whether the body must be JSON.
     pub fn is_json_required(&self) -> bool {
-        let of_facts = self.facts.iter().map(|(_, spot)| spot);
-        let spots = self.groups.iter().map(|groups| &groups.source).chain(of_facts);
-        let pointers = spots.filter(|spot| matches!(spot, ValueSource::Pointer(_))).count();
-        pointers > 0 || self.username_pointer.is_some() || !self.conditions.is_empty()
+        let facts = self.facts.iter().map(|(_, source)| source);
+        let mut sources = self.groups.iter().map(|groups| &groups.source).chain(facts);
+        sources.any(|source| matches!(source, ValueSource::Pointer(_)))
+            || self.username_pointer.is_some()
+            || !self.conditions.is_empty()
     }
 
-    /// What the service says of the user. `by` is the authenticator's name.
+    /// Returns the outcome that a response means. `authenticator` is the name for the identity.
+    ///
+    /// # Errors
+    /// If the response differs from the settings.
     pub fn evaluate(
         &self,
-        reply: &BackendResponse,
+        response: &BackendResponse,
         credentials: &Credentials,
-        by: &Arc<str>,
+        authenticator: &Arc<str>,
     ) -> Result<Outcome, CallError> {
-        let status = reply.status.as_u16();
+        let status = response.status.as_u16();
         if self.rejected_statuses.contains(&status) {
             return Ok(Outcome::Rejected);
         }
@@ -126,15 +152,17 @@ impl ResponseRules {
             return Ok(Outcome::UnknownUser);
         }
         if !self.accepted_statuses.contains(&status) {
-            return Err(CallError::UnexpectedStatus(reply.status));
+            let retry_later = response.retry_later_error(SystemTime::now());
+            return Err(retry_later.unwrap_or(HttpResponseError::UnexpectedStatus(response.status)).into());
         }
-        let kind = reply.headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-        if !self.is_html_allowed && kind.trim_ascii_start().to_ascii_lowercase().starts_with(b"text/html") {
-            return Err(CallError::HtmlResponse);
+        let content_type = response.headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+        let is_html = content_type.trim_ascii_start().to_ascii_lowercase().starts_with(b"text/html");
+        if is_html && !self.is_html_allowed {
+            return Err(HttpResponseError::WebPage.into());
         }
         let json = if self.is_json_required() {
-            serde_json::from_slice(&reply.body)
-                .map_err(|error| CallError::InvalidJson(error.line(), error.column()))?
+            serde_json::from_slice(&response.body)
+                .map_err(|error| HttpResponseError::InvalidJson(error.line(), error.column()))?
         } else {
             Value::Null
         };
@@ -143,94 +171,67 @@ impl ResponseRules {
                 return Ok(Outcome::Rejected);
             }
         }
-        let identity = Identity {
-            user: self.read_username(&json, credentials)?,
-            authenticator: Arc::clone(by),
-            membership: self.read_membership(reply, &json, credentials)?,
-            facts: self.read_facts(reply, &json)?,
-            api_key: None,
-        };
-        Ok(Outcome::Accepted(Arc::new(identity)))
+        let user = self.read_username(&json, credentials)?;
+        let mut identity = IdentityBuilder::default();
+        for groups in &self.groups {
+            groups.read(response, &json, credentials, &mut identity)?;
+        }
+        self.read_facts(response, &json, &mut identity)?;
+        Ok(Outcome::Accepted(Arc::new(identity.build(user, authenticator)?)))
     }
 
     fn read_username(&self, json: &Value, credentials: &Credentials) -> Result<Username, CallError> {
         let Some(pointer) = &self.username_pointer else {
             return Username::parse(credentials.user())
-                .map_err(|fault| CallError::UnexpectedContent(fault.to_string()));
+                .map_err(|error| CallError::UnexpectedContent(error.to_string()));
         };
         let name =
             pointer.find(json).and_then(Value::as_str).ok_or_else(|| pointer.mismatch_error("no text"))?;
         Username::parse(name.as_bytes())
-            .map_err(|fault| pointer.mismatch_error(&format!("a text that is no user name: {fault}")))
+            .map_err(|error| pointer.mismatch_error(&format!("an invalid user name: {error}")))
     }
 
-    fn read_membership(
+    fn read_facts(
         &self,
-        reply: &BackendResponse,
+        response: &BackendResponse,
         json: &Value,
-        credentials: &Credentials,
-    ) -> Result<Membership, CallError> {
-        let mut names = Vec::new();
-        for groups in &self.groups {
-            groups.collect_names(reply, json, credentials, &mut names)?;
-        }
-        if names.len() > GROUPS_OF_USER_MAX {
-            return Err(CallError::UnexpectedContent(format!(
-                "it names more than {GROUPS_OF_USER_MAX} groups"
-            )));
-        }
-        Ok(Membership::new(names.iter().map(String::as_bytes).collect()))
-    }
-
-    fn read_facts(&self, reply: &BackendResponse, json: &Value) -> Result<Box<[Fact]>, CallError> {
-        let mut facts = Vec::new();
-        for (name, spot) in &self.facts {
-            let value = match spot {
+        identity: &mut IdentityBuilder,
+    ) -> Result<(), CallError> {
+        for (name, source) in &self.facts {
+            let value = match source {
                 ValueSource::Header(header) => {
-                    reply.headers.get(header).map(|value| value.as_bytes().to_vec())
+                    response.headers.get(header).map(|value| value.as_bytes().to_vec())
                 }
                 ValueSource::Pointer(pointer) => match pointer.find(json) {
                     None => None,
                     Some(Value::String(text)) => Some(text.as_bytes().to_vec()),
                     Some(value @ (Value::Number(_) | Value::Bool(_))) => Some(value.to_string().into_bytes()),
-                    Some(_) => return Err(pointer.mismatch_error("neither a text, a number, true nor false")),
+                    Some(_) => return Err(pointer.mismatch_error("no text, number or boolean")),
                 },
             };
-            let Some(value) = value else { continue };
-            if value.len() > FACT_LENGTH_MAX || value.iter().any(u8::is_ascii_control) {
-                return Err(CallError::UnexpectedContent(format!(
-                    "the fact {name} can't be sent in a header"
-                )));
+            if let Some(value) = value {
+                identity.add_fact(name, value)?;
             }
-            facts.push(Fact { name: Arc::clone(name), value: value.into() });
         }
-        Ok(facts.into())
-    }
-}
-
-impl JsonPointer {
-    /// That something else stands there than was agreed on.
-    fn mismatch_error(&self, what: &str) -> CallError {
-        CallError::UnexpectedContent(format!(
-            "{}: there is {what}",
-            if self.0.is_empty() { "the whole" } else { &self.0 }
-        ))
+        Ok(())
     }
 }
 
 impl JsonCondition {
-    /// Whether it holds. What is missing or null does not; many a service leaves out what is false.
+    /// Returns whether the condition is met. A missing value or null does not meet it, because many services leave out
+    /// what is false.
+    ///
+    /// # Errors
+    /// If the value has another type than the expected one.
     fn is_met(&self, json: &Value, credentials: &Credentials) -> Result<bool, CallError> {
         let Some(found) = self.pointer.find(json) else { return Ok(false) };
         match (&self.expected, found) {
             (ExpectedValue::Username, Value::String(text)) => Ok(text.as_bytes() == credentials.user()),
-            (ExpectedValue::Value(Value::Number(wanted)), Value::Number(found)) => {
-                Ok(wanted == found
-                    || (wanted.is_f64() || found.is_f64()) && wanted.as_f64() == found.as_f64())
-            }
-            (ExpectedValue::Value(wanted @ Value::String(_)), Value::String(_))
-            | (ExpectedValue::Value(wanted @ Value::Bool(_)), Value::Bool(_)) => Ok(wanted == found),
-            _ => Err(self.pointer.mismatch_error("a value of another kind than the condition's")),
+            (ExpectedValue::Value(Value::Number(expected)), Value::Number(found)) => Ok(expected == found
+                || (expected.is_f64() || found.is_f64()) && expected.as_f64() == found.as_f64()),
+            (ExpectedValue::Value(expected @ Value::String(_)), Value::String(_))
+            | (ExpectedValue::Value(expected @ Value::Bool(_)), Value::Bool(_)) => Ok(expected == found),
+            _ => Err(self.pointer.mismatch_error("a value of another type than the condition has")),
         }
     }
 }

@@ -1,7 +1,9 @@
-//! What an answer means.
+//! Tests of the outcome of responses.
+
+use zeroize::Zeroizing;
 
 use super::*;
-use zeroize::Zeroizing;
+use crate::identity::GROUPS_OF_USER_MAX;
 
 fn pointer(text: &str) -> JsonPointer {
     JsonPointer::parse(text).unwrap()
@@ -41,19 +43,19 @@ fn reply(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> B
     BackendResponse { status, headers: pairs.collect(), body: body.as_bytes().to_vec() }
 }
 
-/// The outcome in a word: the user and his groups where he is accepted.
+/// Returns the outcome as text: the user and the groups if the user is accepted.
 fn read(reading: &ResponseRules, reply: &BackendResponse) -> String {
     let framed = format!("{}ann:secret", "\0".repeat(Credentials::CACHE_KEY_HEADER_LENGTH)).into_bytes();
     let credentials = Credentials::new(Zeroizing::new(framed)).unwrap();
     match reading.evaluate(reply, &credentials, &"api".into()) {
-        Ok(Outcome::Accepted(who)) => {
-            format!("{} {}", who.user, String::from_utf8_lossy(who.membership.header_value()))
+        Ok(Outcome::Accepted(identity)) => {
+            format!("{} {}", identity.user, String::from_utf8_lossy(identity.membership.header_value()))
                 .trim()
                 .to_owned()
         }
         Ok(Outcome::Rejected) => "rejected".into(),
         Ok(Outcome::UnknownUser) => "unknown".into(),
-        Err(fault) => format!("trouble: {fault}"),
+        Err(error) => format!("error: {error}"),
     }
 }
 
@@ -66,14 +68,14 @@ fn unlisted_status_is_an_error() {
     let of = |status| read(&plain(), &reply(status, &[], ""));
     assert_eq!([of(200), of(401), of(404)], ["ann", "rejected", "unknown"]);
     for status in [204, 301, 302, 400, 403, 418, 429, 500, 503] {
-        assert!(of(status).starts_with(&format!("trouble: answered {status}")), "{}", of(status));
+        assert!(of(status).starts_with(&format!("error: responded with {status}")), "{}", of(status));
     }
 }
 
 #[test]
 fn html_response_is_an_error_unless_allowed() {
     let page = reply(200, &[("content-type", "Text/HTML; charset=utf-8")], "<html>");
-    assert!(read(&plain(), &page).starts_with("trouble: answered with a web page"));
+    assert!(read(&plain(), &page).starts_with("error: responded with a web page"));
     assert_eq!(read(&ResponseRules { is_html_allowed: true, ..plain() }, &page), "ann");
     assert_eq!(read(&plain(), &reply(401, &[("content-type", "text/html")], "")), "rejected");
 }
@@ -96,7 +98,7 @@ fn unmet_condition_rejects_the_user() {
         assert_eq!(of_json(&reading, &good.replace(part, other)), "rejected", "{other}");
     }
     for (part, other) in [("true", "\"true\""), ("true", "1"), ("2.0", "\"2\""), ("\"ann\"", "[]")] {
-        assert!(of_json(&reading, &good.replace(part, other)).starts_with("trouble"), "{other}");
+        assert!(of_json(&reading, &good.replace(part, other)).starts_with("error"), "{other}");
     }
 }
 
@@ -111,7 +113,7 @@ fn large_integers_are_compared_exactly() {
 fn invalid_json_is_an_error() {
     let reading = ResponseRules { conditions: [wants("/active", true)].into(), ..plain() };
     for body in ["", "{", "{\"active\":true} x", "<html>", "\u{feff}{\"active\":true}", &"[".repeat(1000)] {
-        assert!(of_json(&reading, body).starts_with("trouble: the answer is not JSON"), "{body}");
+        assert!(of_json(&reading, body).starts_with("error: the response is not JSON"), "{body}");
     }
     assert_eq!(read(&reading, &reply(401, &[], "<html>")), "rejected");
 }
@@ -131,8 +133,8 @@ fn groups_are_read_from_name_list_object_list_or_text() {
     let json = r#"{"licences":[{"product":{"id":"a"},"valid":true},{"product":{"id":"b"},"valid":false},{"product":{"id":"c"}}]}"#;
     assert_eq!(of_json(&with(licences()), json), "ann a");
     let shape = json.replace("\"product\":{\"id\":\"a\"}", "\"product\":1");
-    assert!(of_json(&with(licences()), &shape).starts_with("trouble: /licences"));
-    assert!(of_json(&with(licences()), r#"{"licences":["a"]}"#).starts_with("trouble: /licences"));
+    assert!(of_json(&with(licences()), &shape).starts_with("error: /licences"));
+    assert!(of_json(&with(licences()), r#"{"licences":["a"]}"#).starts_with("error: /licences"));
 }
 
 #[test]
@@ -149,7 +151,7 @@ fn missing_or_malformed_groups_are_an_error() {
         r#"{"g":["a\n"]}"#,
         r#"{"g":[""]}"#,
     ] {
-        assert!(of_json(&with(groups("/g")), json).starts_with("trouble"), "{json}");
+        assert!(of_json(&with(groups("/g")), json).starts_with("error"), "{json}");
     }
     let optional = GroupsSource { is_optional: true, ..groups("/g") };
     assert_eq!(of_json(&with(optional), "{}"), "ann");
@@ -177,7 +179,7 @@ fn user_name_is_taken_from_the_response_if_configured() {
     let reading = ResponseRules { username_pointer: Some(pointer("/login")), ..plain() };
     assert_eq!(of_json(&reading, r#"{"login":"Ann"}"#), "Ann");
     for json in ["{}", r#"{"login":""}"#, r#"{"login":7}"#, r#"{"login":"a\r\nb"}"#] {
-        assert!(of_json(&reading, json).starts_with("trouble: /login"), "{json}");
+        assert!(of_json(&reading, json).starts_with("error: /login"), "{json}");
     }
 }
 
@@ -189,7 +191,7 @@ fn fact_that_does_not_fit_a_header_is_an_error() {
         assert_eq!(of_json(&reading, json), "ann", "{json}");
     }
     for json in [r#"{"n":[]}"#, r#"{"n":"a\nb"}"#, &format!("{{\"n\":\"{}\"}}", "x".repeat(257))] {
-        assert!(of_json(&reading, json).starts_with("trouble"), "{json}");
+        assert!(of_json(&reading, json).starts_with("error"), "{json}");
     }
 }
 

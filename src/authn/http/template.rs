@@ -1,7 +1,7 @@
-//! A text with places for the user name and the password, and the escaping that each place needs.
+//! A text with placeholders for the user name and the password, which are encoded for their context.
 //!
-//! What can't be placed so that the other side reads exactly this value, and nothing more, is refused:
-//! a value must never become another path, another header or another field.
+//! A value is refused if it cannot be encoded so that the service reads exactly this value and nothing more. A value must
+//! never become another path, another header or another field.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,21 +11,22 @@ use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
 use crate::authn::Credentials;
+use crate::authn::remote::client::UnencodableValue;
 
-/// One part of a template.
+/// A piece of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum TemplatePiece {
     Literal(Box<str>),
     Username,
     Password,
-    /// Both, as in Basic (RFC 7617 section 2).
+    /// User name and password as in Basic authentication (RFC 7617 section 2).
     Basic,
-    /// The content of a file, which is read when the service is made.
+    /// The path of a file whose content is read at the start.
     SecretFile(PathBuf),
     Secret(SecretValue),
 }
 
-/// What was in a file.
+/// The content of a secret file.
 #[derive(Clone, PartialEq, Eq)]
 struct SecretValue(Zeroizing<Vec<u8>>);
 
@@ -35,48 +36,44 @@ impl fmt::Debug for SecretValue {
     }
 }
 
-/// Where a value goes, and so how it is escaped.
+/// The context of a value, which decides how it is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EncodingContext {
-    /// A path or a query: percent-encoded but for RFC 3986's unreserved characters.
+    /// A path or a query. Only the unreserved characters of RFC 3986 section 2.3 are not percent-encoded.
     Url,
-    /// The end of a header's value: visible ASCII, and spaces within (RFC 9110 section 5.5).
+    /// The end of a header value: visible ASCII, with spaces inside (RFC 9110 section 5.5).
     Header,
-    /// A form's value or a JSON string, which are escaped by who writes them.
+    /// The value of a form field or a JSON string. The writer of the form or JSON encodes it.
     Body,
 }
 
-/// The value can't be placed safely: the authenticator can't know such a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnencodableValue;
-
-/// How the content of a file is had, when a service is made.
+/// A function that reads the content of a secret file.
 pub type SecretReader<'r, E> = dyn FnMut(&Path) -> Result<Zeroizing<Vec<u8>>, E> + 'r;
 
-/// See the top of this file.
+/// A text with placeholders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Box<[TemplatePiece]>);
 
 impl Template {
-    /// Reads a template for `place`. A brace is written twice.
+    /// Parses a template for a context. A brace is written twice.
     ///
     /// # Errors
-    /// What is wrong with it, and what would do.
-    pub fn parse(text: &str, place: EncodingContext) -> Result<Self, String> {
+    /// What is wrong, and how to correct it.
+    pub fn parse(text: &str, context: EncodingContext) -> Result<Self, String> {
         let (mut pieces, mut literal, mut rest) = (Vec::new(), String::new(), text);
-        while let Some(at) = rest.find(['{', '}']) {
-            let (before, from) = rest.split_at(at);
+        while let Some(brace) = rest.find(['{', '}']) {
+            let (before, from_brace) = rest.split_at(brace);
             literal.push_str(before);
-            if let Some(after) = from.strip_prefix("{{").or_else(|| from.strip_prefix("}}")) {
-                literal.extend(from.chars().next());
+            if let Some(after) = from_brace.strip_prefix("{{").or_else(|| from_brace.strip_prefix("}}")) {
+                literal.extend(from_brace.chars().next());
                 rest = after;
                 continue;
             }
-            let named = from.strip_prefix('{').and_then(|from| from.split_once('}'));
-            let Some((name, after)) = named else {
-                return Err("there is a single brace; write {{ or }} for a brace".into());
+            let placeholder = from_brace.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+            let Some((name, after)) = placeholder else {
+                return Err("single brace; write {{ or }} for a brace".into());
             };
-            let piece = Self::parse_placeholder(name, place)?;
+            let piece = Self::parse_placeholder(name, context)?;
             if !literal.is_empty() {
                 pieces.push(TemplatePiece::Literal(std::mem::take(&mut literal).into()));
             }
@@ -88,41 +85,48 @@ impl Template {
             pieces.push(TemplatePiece::Literal(literal.into()));
         }
         let template = Self(pieces.into());
-        if place == EncodingContext::Header { template.check_for_header() } else { Ok(template) }
+        if context == EncodingContext::Header { template.check_for_header() } else { Ok(template) }
     }
 
-    fn parse_placeholder(name: &str, place: EncodingContext) -> Result<TemplatePiece, String> {
-        match (name, place) {
+    fn parse_placeholder(name: &str, context: EncodingContext) -> Result<TemplatePiece, String> {
+        match (name, context) {
             ("username", _) => Ok(TemplatePiece::Username),
             ("password", EncodingContext::Url) => {
-                Err("a password in a URL ends up in logs; send it in a header, as a form or as JSON".into())
+                Err("a password in a URL would be written to logs; send it in a header, a form or JSON"
+                    .into())
             }
             ("password", _) => Ok(TemplatePiece::Password),
             ("basic", EncodingContext::Header) => Ok(TemplatePiece::Basic),
             (_, EncodingContext::Header | EncodingContext::Body) if name.starts_with("file:/") => {
                 Ok(TemplatePiece::SecretFile(PathBuf::from(name.trim_start_matches("file:"))))
             }
-            ("basic", _) => Err("{basic} is for a header, as in Authorization = \"Basic {basic}\"".into()),
-            _ => Err("such a brace is not known; there are {username}, {password}, {basic}, and {file:/path} outside of URLs".into()),
+            ("basic", _) => {
+                Err("{basic} is allowed only in a header, as in Authorization = \"Basic {basic}\"".into())
+            }
+            _ => Err(
+                "unknown placeholder; use {username}, {password}, {basic}, or {file:/path} outside of URLs"
+                    .into(),
+            ),
         }
     }
 
-    /// Behind a value nothing may follow: a comma or a semicolon in it would else begin a part of ours.
+    /// Checks a header template. No text can follow a value, because a comma or semicolon in the value could then begin
+    /// another part of the header.
     fn check_for_header(self) -> Result<Self, String> {
         let values = self.0.iter().filter(|piece| !matches!(piece, TemplatePiece::Literal(_))).count();
-        let last = matches!(self.0.last(), Some(TemplatePiece::Literal(_)) | None);
-        if values > 1 || (values == 1 && last) {
-            return Err("in a header one value may stand, at the end".into());
+        let ends_with_text = matches!(self.0.last(), Some(TemplatePiece::Literal(_)) | None);
+        if values > 1 || (values == 1 && ends_with_text) {
+            return Err("a header can contain one value, at the end".into());
         }
-        let visible = |c: char| c.is_ascii_graphic() || c == ' ';
-        let well = self.0.iter().all(|piece| match piece {
-            TemplatePiece::Literal(text) => text.chars().all(visible),
+        let is_visible = |c: char| c.is_ascii_graphic() || c == ' ';
+        let is_valid = self.0.iter().all(|piece| match piece {
+            TemplatePiece::Literal(text) => text.chars().all(is_visible),
             _ => true,
         });
-        if well { Ok(self) } else { Err("it can't be sent in a header".into()) }
+        if is_valid { Ok(self) } else { Err("a header value must be visible ASCII".into()) }
     }
 
-    /// The text before the first value, which is all of it where there is none.
+    /// Returns the text before the first value.
     pub fn literal_prefix(&self) -> &str {
         match self.0.first() {
             Some(TemplatePiece::Literal(text)) => text,
@@ -130,12 +134,12 @@ impl Template {
         }
     }
 
-    /// Whether it is a user name and nothing else.
+    /// Returns whether the template is the user name alone.
     pub fn is_username(&self) -> bool {
         matches!(&*self.0, [TemplatePiece::Username])
     }
 
-    /// The text, if there is no value in it.
+    /// Returns the text if it contains no value.
     pub fn as_literal(&self) -> Option<&str> {
         match &*self.0 {
             [] => Some(""),
@@ -144,15 +148,15 @@ impl Template {
         }
     }
 
-    /// Whether the user name is in it.
+    /// Returns whether the template contains the user name.
     pub fn has_username(&self) -> bool {
         self.0.iter().any(|piece| matches!(piece, TemplatePiece::Username | TemplatePiece::Basic))
     }
 
-    /// The same with the contents of files in their places, as `read` reads them.
+    /// Returns the template with the contents of the files that it names.
     ///
     /// # Errors
-    /// What `read` says.
+    /// The first error of `read`.
     pub fn resolve_secrets<E>(&self, read: &mut SecretReader<'_, E>) -> Result<Self, E> {
         let resolved = self.0.iter().map(|piece| match piece {
             TemplatePiece::SecretFile(path) => {
@@ -163,35 +167,38 @@ impl Template {
         resolved.collect::<Result<_, E>>().map(Self)
     }
 
-    /// Whether the password is in it.
+    /// Returns whether the template contains the password.
     pub fn has_password(&self) -> bool {
         self.0.iter().any(|piece| matches!(piece, TemplatePiece::Password | TemplatePiece::Basic))
     }
 
-    /// The text with the values in their places.
+    /// Returns the text with the values of `credentials`.
+    ///
+    /// # Errors
+    /// If a value cannot be encoded safely.
     pub fn render(
         &self,
         credentials: &Credentials,
-        place: EncodingContext,
+        context: EncodingContext,
     ) -> Result<Zeroizing<Vec<u8>>, UnencodableValue> {
-        // Nothing makes more than three bytes of one; and growing would leave a copy behind.
-        let values = 3 * (credentials.user().len() + credentials.password().len() + 4);
-        let room = self.0.iter().map(|piece| match piece {
+        // No encoding needs more than three bytes for one. A reallocation would leave a copy of the password in memory.
+        let value_max = 3 * (credentials.user().len() + credentials.password().len() + 4);
+        let lengths = self.0.iter().map(|piece| match piece {
             TemplatePiece::Literal(text) => text.len(),
             TemplatePiece::Secret(SecretValue(text)) => text.len(),
-            _ => values,
+            _ => value_max,
         });
-        let mut out = Zeroizing::new(Vec::with_capacity(room.sum()));
+        let mut out = Zeroizing::new(Vec::with_capacity(lengths.sum()));
         for piece in &self.0 {
             match piece {
                 TemplatePiece::Literal(text) => out.extend_from_slice(text.as_bytes()),
                 TemplatePiece::Secret(SecretValue(text)) => out.extend_from_slice(text),
-                // It was never read, so there is nothing to send.
+                // The file was not read, so there is nothing to send.
                 TemplatePiece::SecretFile(_) => return Err(UnencodableValue),
-                TemplatePiece::Username => push_encoded(&mut out, credentials.user(), place)?,
-                TemplatePiece::Password => push_encoded(&mut out, credentials.password(), place)?,
+                TemplatePiece::Username => push_encoded(&mut out, credentials.user(), context)?,
+                TemplatePiece::Password => push_encoded(&mut out, credentials.password(), context)?,
                 TemplatePiece::Basic => {
-                    let mut text = Zeroizing::new(vec![0; values]);
+                    let mut text = Zeroizing::new(vec![0; value_max]);
                     let length = BASE64_STANDARD.encode_slice(credentials.user_pass(), &mut text);
                     out.extend(text.iter().take(length.map_err(|_| UnencodableValue)?));
                 }
@@ -204,9 +211,9 @@ impl Template {
 fn push_encoded(
     out: &mut Zeroizing<Vec<u8>>,
     value: &[u8],
-    place: EncodingContext,
+    context: EncodingContext,
 ) -> Result<(), UnencodableValue> {
-    match place {
+    match context {
         EncodingContext::Url => {
             for byte in value {
                 match byte {
@@ -216,9 +223,9 @@ fn push_encoded(
             }
         }
         EncodingContext::Header => {
-            // Who reads a header takes the spaces at its ends away, and it would be another value.
-            let visible = value.iter().all(|b| b.is_ascii_graphic() || *b == b' ');
-            if !visible || value.trim_ascii() != value {
+            // A recipient removes spaces at the ends of a header value, so the value would change.
+            let is_visible = value.iter().all(|b| b.is_ascii_graphic() || *b == b' ');
+            if !is_visible || value.trim_ascii() != value {
                 return Err(UnencodableValue);
             }
             out.extend_from_slice(value);
@@ -239,17 +246,17 @@ mod tests {
 
     fn rendered(
         text: &str,
-        place: EncodingContext,
+        context: EncodingContext,
         user: &str,
         password: &str,
     ) -> Result<String, UnencodableValue> {
-        let bytes = Template::parse(text, place).unwrap().render(&credentials(user, password), place)?;
+        let bytes = Template::parse(text, context).unwrap().render(&credentials(user, password), context)?;
         Ok(String::from_utf8(bytes.to_vec()).unwrap())
     }
 
     #[test]
     fn value_is_escaped_for_its_context() {
-        let both = |place, user| rendered("<{username}", place, user, "x");
+        let both = |context, user| rendered("<{username}", context, user, "x");
         assert_eq!(both(EncodingContext::Url, "a/b c%&=é"), Ok("<a%2Fb%20c%25%26%3D%C3%A9".into()));
         assert_eq!(both(EncodingContext::Header, "a/b c%&=\""), Ok("<a/b c%&=\"".into()));
         assert_eq!(both(EncodingContext::Body, " é\"\\"), Ok("< é\"\\".into()));
@@ -274,7 +281,7 @@ mod tests {
             b"Key s3cret"
         );
         assert!(!format!("{template:?}").contains("s3cret"));
-        assert!(template.resolve_secrets(&mut |_: &Path| Err(())).is_ok(), "it was read before");
+        assert!(template.resolve_secrets(&mut |_: &Path| Err(())).is_ok(), "the file was read before");
     }
 
     #[test]
@@ -289,17 +296,17 @@ mod tests {
 
     #[test]
     fn invalid_template_is_rejected_with_a_suggestion() {
-        let told = |text, place| Template::parse(text, place).unwrap_err();
-        assert!(told("{user}", EncodingContext::Body).contains("{username}"));
-        assert!(told("{file:/x}", EncodingContext::Url).contains("outside of URLs"));
-        assert!(told("{file:x}", EncodingContext::Body).contains("{file:/path}"));
-        assert!(told("{file:/x}, {password}", EncodingContext::Header).contains("at the end"));
-        assert!(told("a{b", EncodingContext::Body).contains("single brace"));
-        assert!(told("a}b", EncodingContext::Body).contains("single brace"));
-        assert!(told("/{password}", EncodingContext::Url).contains("logs"));
-        assert!(told("{basic}", EncodingContext::Body).contains("Authorization"));
-        assert!(told("{username}, {password}", EncodingContext::Header).contains("at the end"));
-        assert!(told("{password}; x", EncodingContext::Header).contains("at the end"));
-        assert!(told("a\nb", EncodingContext::Header).contains("header"));
+        let error = |text, context| Template::parse(text, context).unwrap_err();
+        assert!(error("{user}", EncodingContext::Body).contains("{username}"));
+        assert!(error("{file:/x}", EncodingContext::Url).contains("outside of URLs"));
+        assert!(error("{file:x}", EncodingContext::Body).contains("{file:/path}"));
+        assert!(error("{file:/x}, {password}", EncodingContext::Header).contains("at the end"));
+        assert!(error("a{b", EncodingContext::Body).contains("single brace"));
+        assert!(error("a}b", EncodingContext::Body).contains("single brace"));
+        assert!(error("/{password}", EncodingContext::Url).contains("logs"));
+        assert!(error("{basic}", EncodingContext::Body).contains("Authorization"));
+        assert!(error("{username}, {password}", EncodingContext::Header).contains("at the end"));
+        assert!(error("{password}; x", EncodingContext::Header).contains("at the end"));
+        assert!(error("a\nb", EncodingContext::Header).contains("visible ASCII"));
     }
 }

@@ -1,54 +1,54 @@
-//! Who has failed of late: what decides whose turn comes first, and how many places somebody may have.
+//! Counts of recent failures of users, networks and blocks. They decide the order of turns and the size of shares.
 //!
-//! A failure counts one, a success takes one back, and half of the count is gone after five minutes. So a
-//! network with many users, some of whom mistype, stands as well as one with none, and one that only guesses
-//! does not. The throttle counts otherwise, since there a success must take nothing back.
+//! A failure adds one, a success subtracts one, and the count is halved every five minutes. So a network in
+//! which some of many users mistype passwords has no recent failures, but a network that only guesses has. The throttle
+//! uses other counts, because a success must not reduce them.
 
 use std::time::Duration;
 
 use crate::clock::Moment;
 
-/// Places in a bucket of the table.
+/// The number of records in one bucket of the table.
 const BUCKET_SIZE: usize = 16;
 
-/// Buckets: 16,384 records of 24 bytes each at the most. The one with the fewest failures goes first, so only
-/// whoever fails from as many blocks is forgotten before his time.
+/// The number of buckets. The table has at most 16,384 records of 24 bytes each. The record with the fewest failures of
+/// a bucket is evicted first, so a record is lost early only if as many other tags fail.
 const BUCKET_COUNT: usize = 1024;
 
-/// The time in which half of a count is forgotten.
+/// The time after which a count is halved.
 const HALF_LIFE: Duration = Duration::from_secs(300);
 
-/// From this count on, the others come first.
+/// The minimum count of [`FailureLevel::Few`]. Below it, a tag has no recent failures.
 const FEW_FAILURES_MIN: f64 = 0.5;
 
-/// And from this one on, those who mistyped a few times do too.
+/// The minimum count of [`FailureLevel::Many`]. Below it, a few mistyped passwords are a likely cause.
 const MANY_FAILURES_MIN: f64 = 4.5;
 
-/// How well somebody stands: lower is better.
+/// The level of recent failures. A lower level takes precedence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum FailureLevel {
-    /// No recent failure.
+    /// No recent failures.
     #[default]
     NoFailures,
-    /// A few.
+    /// A few failures, which can be mistyped passwords.
     Few,
-    /// Many.
+    /// Many failures.
     Many,
 }
 
 impl FailureLevel {
-    /// From good to failing.
+    /// All levels, from the lowest to the highest.
     pub(super) const ALL: [Self; Self::COUNT] = [Self::NoFailures, Self::Few, Self::Many];
 
-    /// How many there are.
+    /// The number of levels.
     pub(super) const COUNT: usize = 3;
 }
 
 #[derive(Clone, Copy, Debug)]
 struct FailureRecord {
-    key: u64,
+    tag: u64,
     count: f64,
-    /// When `count` was true.
+    /// The time of the last change of `count`.
     updated_at: Moment,
 }
 
@@ -58,7 +58,7 @@ impl FailureRecord {
     }
 }
 
-/// Counts by tag, in bounded memory.
+/// A table of failure counts by tag, in bounded memory.
 #[derive(Debug)]
 pub(super) struct RecentFailures(Box<[Vec<FailureRecord>]>);
 
@@ -69,18 +69,18 @@ impl Default for RecentFailures {
 }
 
 impl RecentFailures {
-    fn bucket(tag: u64) -> usize {
+    fn bucket_index(tag: u64) -> usize {
         usize::try_from(tag >> 32).unwrap_or_default() % BUCKET_COUNT
     }
 
-    /// The count of `tag`.
+    /// Returns the current count of `tag`.
     pub(super) fn count(&self, tag: u64, now: Moment) -> f64 {
-        let bucket = self.0.get(Self::bucket(tag));
-        let record = bucket.and_then(|bucket| bucket.iter().find(|record| record.key == tag));
+        let bucket = self.0.get(Self::bucket_index(tag));
+        let record = bucket.and_then(|bucket| bucket.iter().find(|record| record.tag == tag));
         record.map_or(0.0, |record| record.decayed_count(now))
     }
 
-    /// How well `tag` stands.
+    /// Returns the current level of `tag`.
     pub(super) fn level(&self, tag: u64, now: Moment) -> FailureLevel {
         match self.count(tag, now) {
             count if count < FEW_FAILURES_MIN => FailureLevel::NoFailures,
@@ -89,23 +89,23 @@ impl RecentFailures {
         }
     }
 
-    /// Counts a check of `tag`.
+    /// Records the result of a check of `tag`.
     pub(super) fn record(&mut self, tag: u64, failed: bool, now: Moment) {
-        let Some(bucket) = self.0.get_mut(Self::bucket(tag)) else { return };
-        let place = bucket.iter().position(|record| record.key == tag);
-        let count = place.and_then(|place| bucket.get(place)).map_or(0.0, |record| record.decayed_count(now));
+        let Some(bucket) = self.0.get_mut(Self::bucket_index(tag)) else { return };
+        let index = bucket.iter().position(|record| record.tag == tag);
+        let count = index.and_then(|index| bucket.get(index)).map_or(0.0, |record| record.decayed_count(now));
         let count = if failed { count + 1.0 } else { count - 1.0 };
-        let record = FailureRecord { key: tag, count, updated_at: now };
-        match place {
-            // One of a good standing needs no record.
-            Some(place) if count <= 0.0 => drop(bucket.swap_remove(place)),
-            Some(place) => bucket.iter_mut().skip(place).take(1).for_each(|kept| *kept = record),
+        let record = FailureRecord { tag, count, updated_at: now };
+        match index {
+            // A tag without failures needs no record.
+            Some(index) if count <= 0.0 => drop(bucket.swap_remove(index)),
+            Some(index) => bucket.iter_mut().skip(index).take(1).for_each(|entry| *entry = record),
             None if count <= 0.0 => {}
             None if bucket.len() < BUCKET_SIZE => bucket.push(record),
             None => {
                 let least =
                     bucket.iter_mut().min_by(|a, b| a.decayed_count(now).total_cmp(&b.decayed_count(now)));
-                least.into_iter().for_each(|kept| *kept = record);
+                least.into_iter().for_each(|entry| *entry = record);
             }
         }
     }
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(failures.level(1, at(301)), FailureLevel::NoFailures);
         failures.record(1, false, at(1));
         assert_eq!(failures.level(1, at(1)), FailureLevel::NoFailures);
-        // Nothing is saved up.
+        // A success without an earlier failure does not offset a later one.
         failures.record(1, false, at(1));
         failures.record(1, true, at(2));
         assert_eq!(failures.level(1, at(2)), FailureLevel::Few);

@@ -1,4 +1,4 @@
-//! What stands in a queue: a question, whose it is, and who is told of its end.
+//! A job of a queue: its work, its requester, and the callback that receives its result.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,84 +9,87 @@ use prometheus_client::metrics::gauge::Gauge;
 use crate::authn::AuthnResult;
 use crate::clock::Moment;
 
-/// How many questions may be outstanding, queued or at work.
+/// The fixed limits of a queue. An outstanding job is waiting or running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueLimits {
-    /// In all.
+    /// The maximum number of waiting jobs.
     pub total: usize,
-    /// For one client network.
+    /// The maximum number of outstanding jobs of one client network.
     pub network_share: usize,
-    /// For one user from one client network.
+    /// The maximum number of outstanding jobs of one user from one client network.
     pub user_share: usize,
 }
 
-/// Who a question is asked for: tags that the throttle makes, equal for equal networks and users.
+/// The requester of a job: tags computed by the throttle, which are equal for equal networks and users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequesterId {
-    /// The tag of the wider block that the client network is in, by which networks take turns: one
-    /// who owns a block must not have a turn for each network in it.
+    /// The tag of the block that contains the client network. Blocks take turns, so a client that owns a whole block
+    /// does not get one turn for each network in it.
     pub block_tag: u64,
-    /// The client network's tag.
+    /// The tag of the client network.
     pub network_tag: u64,
     /// The tag of the user within the network.
     pub network_user_tag: u64,
 }
 
-/// There is no place for the question: a share of the queue, or all of it, is taken.
+/// The error of a job that finds no place: the queue is full, or the share of its requester is exhausted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueFull;
 
-/// What became of a question.
+/// The result of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobResult {
-    /// It was answered, or found to be beyond an answer.
+    /// The job was answered, with an outcome or an error.
     Completed(AuthnResult),
-    /// It was dropped unasked: its askers' time was up, or another network needed the place.
+    /// The job was dropped before it ran: its deadline passed, it was evicted, or the queue was closed.
     Dropped,
 }
 
-/// One question, and what it takes to answer it.
+/// A callback that receives the result of a job, exactly once.
+pub type JobCallback = Box<dyn FnOnce(JobResult) + Send>;
+
+/// A job, and what is needed to run it.
 pub struct Job<W> {
-    /// Whose share it takes.
+    /// The requester, whose share the job uses.
     pub requester: RequesterId,
-    /// In milliseconds of the gate's clock: when the last one who waits for it gives up. Those who
-    /// join later move it.
+    /// The time in milliseconds of the pipeline clock after which no request waits for the job. A request that joins
+    /// the job later extends it.
     pub deadline_millis: Arc<AtomicU64>,
-    /// What has to be done.
+    /// The work to do.
     pub work: W,
-    /// Told once what became of it.
-    pub on_complete: Box<dyn FnOnce(JobResult) + Send>,
+    /// The callback for the result.
+    pub on_complete: JobCallback,
 }
 
 impl<W> Job<W> {
-    /// When nobody waits for it any more.
+    /// Returns the time after which no request waits for the job.
     pub fn expires_at(&self) -> Moment {
         Moment::from_millis(self.deadline_millis.load(Ordering::Acquire))
     }
 }
 
-/// The question that gave up its place, if one did.
-#[must_use = "those who wait for it have to be told"]
-pub struct EvictedJob(Option<Box<dyn FnOnce(JobResult) + Send>>);
+/// The callback of a job that was evicted by a submitted job, if one was.
+#[must_use = "the requests that wait for the evicted job must be notified"]
+pub struct EvictedJob(Option<JobCallback>);
 
 impl EvictedJob {
-    pub(super) fn new(end: Option<Box<dyn FnOnce(JobResult) + Send>>) -> Self {
-        Self(end)
+    pub(super) fn new(on_complete: Option<JobCallback>) -> Self {
+        Self(on_complete)
     }
 
-    /// Tells those who wait for it that it was dropped.
+    /// Calls the callback of the evicted job with [`JobResult::Dropped`].
     pub fn notify_dropped(self) {
-        if let Some(end) = self.0 {
-            end(JobResult::Dropped);
+        if let Some(on_complete) = self.0 {
+            on_complete(JobResult::Dropped);
         }
     }
 }
 
-/// What the queue shows of itself.
+/// The metrics of a queue.
 #[derive(Clone, Debug, Default)]
 pub struct QueueMetrics {
-    /// Questions waiting.
+    /// The number of waiting jobs.
     pub waiting: Gauge,
-    /// Questions that were dropped unasked.
+    /// The number of jobs that were dropped before they ran.
     pub dropped: Counter,
 }

@@ -1,32 +1,32 @@
-//! Items that wait, whose owners take turns; an owner's items may themselves be owners' that take turns.
+//! Queues in which owners take turns. They can be nested: the queue of one owner can be a queue of inner owners.
 
 use std::collections::{HashMap, VecDeque};
 
-/// A line of waiting items.
+/// A queue of items that have owners.
 pub(super) trait OwnerQueue: Default {
-    /// What waits.
+    /// The type of a waiting item.
     type Item;
 
-    /// How many wait.
+    /// Returns the number of waiting items.
     fn waiting_count(&self) -> usize;
 
-    /// Adds an item at the end of its owners' line, the outermost owner first.
+    /// Adds an item at the end of the queue of its owners. `owners` starts with the outermost owner.
     fn push(&mut self, owners: &[u64], item: Self::Item);
 
-    /// Takes the item whose turn it is.
+    /// Removes and returns the item whose turn it is.
     fn pop(&mut self) -> Option<Self::Item>;
 
-    /// Takes the latest item of the owner that has the most.
+    /// Removes and returns the latest item of the owner with the most items.
     fn pop_latest(&mut self) -> Option<Self::Item>;
 
-    /// Whether an item of these owners may have the place of another, whose owner has more of them.
+    /// Returns true if an item of `owners` can evict an item of another owner that has more items.
     fn can_evict_for(&self, owners: &[u64]) -> bool;
 
-    /// Takes the item that yields.
+    /// Removes and returns the item that an item of `owners` evicts.
     fn evict_for(&mut self, owners: &[u64]) -> Option<Self::Item>;
 }
 
-/// Of one owner: first come, first served.
+/// The queue of one owner: first in, first out.
 impl<T> OwnerQueue for VecDeque<T> {
     type Item = T;
 
@@ -55,11 +55,11 @@ impl<T> OwnerQueue for VecDeque<T> {
     }
 }
 
-/// The lines of several owners.
+/// The queues of several owners, which take turns.
 #[derive(Debug)]
 pub(super) struct RoundRobin<L> {
     queues: HashMap<u64, L>,
-    /// The owners, the next one first.
+    /// The owners in the order of their turns.
     order: VecDeque<u64>,
     waiting_count: usize,
 }
@@ -71,25 +71,25 @@ impl<L> Default for RoundRobin<L> {
 }
 
 impl<L: OwnerQueue> RoundRobin<L> {
-    /// How many items of `owner` wait.
+    /// Returns the number of waiting items of `owner`.
     pub(super) fn waiting_count_of(&self, owner: u64) -> usize {
         self.queues.get(&owner).map_or(0, L::waiting_count)
     }
 
-    /// The line of `owner`.
+    /// Returns the queue of `owner`.
     pub(super) fn queue_of(&self, owner: u64) -> Option<&L> {
         self.queues.get(&owner)
     }
 
-    /// Takes an item out of the line of `owner` as `take` does.
+    /// Removes an item from the queue of `owner` with `pop`, and returns it.
     pub(super) fn pop_from(
         &mut self,
         owner: u64,
-        take: impl FnOnce(&mut L) -> Option<L::Item>,
+        pop: impl FnOnce(&mut L) -> Option<L::Item>,
     ) -> Option<L::Item> {
-        let line = self.queues.get_mut(&owner)?;
-        let item = take(line)?;
-        if line.waiting_count() == 0 {
+        let queue = self.queues.get_mut(&owner)?;
+        let item = pop(queue)?;
+        if queue.waiting_count() == 0 {
             self.queues.remove(&owner);
             self.order.retain(|other| *other != owner);
         }
@@ -97,27 +97,27 @@ impl<L: OwnerQueue> RoundRobin<L> {
         Some(item)
     }
 
-    /// Takes the whole line of `owner` out.
+    /// Removes and returns the queue of `owner`.
     pub(super) fn remove_owner(&mut self, owner: u64) -> Option<L> {
-        let line = self.queues.remove(&owner)?;
+        let queue = self.queues.remove(&owner)?;
         self.order.retain(|other| *other != owner);
-        self.waiting_count -= line.waiting_count();
-        Some(line)
+        self.waiting_count -= queue.waiting_count();
+        Some(queue)
     }
 
-    /// Puts the whole line of an owner in that has none here, behind the others.
-    pub(super) fn insert_owner(&mut self, owner: u64, line: L) {
-        self.waiting_count += line.waiting_count();
+    /// Adds the queue of an owner that has none here. Its turn comes after the other owners.
+    pub(super) fn insert_owner(&mut self, owner: u64, queue: L) {
+        self.waiting_count += queue.waiting_count();
         self.order.push_back(owner);
-        self.queues.insert(owner, line);
+        self.queues.insert(owner, queue);
     }
 
-    /// Takes the latest item of `owner`.
+    /// Removes and returns the latest item of `owner`.
     pub(super) fn pop_latest_of(&mut self, owner: u64) -> Option<L::Item> {
         self.pop_from(owner, L::pop_latest)
     }
 
-    /// The owner with the most items, the latest of several.
+    /// Returns the owner with the most items. If there are several, the one whose turn comes last is returned.
     fn longest_owner(&self) -> Option<u64> {
         self.order.iter().copied().max_by_key(|owner| self.waiting_count_of(*owner))
     }
@@ -131,21 +131,21 @@ impl<L: OwnerQueue> OwnerQueue for RoundRobin<L> {
     }
 
     fn push(&mut self, owners: &[u64], item: L::Item) {
-        // As many owners are named as there are lines within lines.
+        // `owners` has one element for each level of nesting.
         let (owner, rest) = owners.split_first().map_or((0, owners), |(owner, rest)| (*owner, rest));
-        let line = self.queues.entry(owner).or_default();
-        if line.waiting_count() == 0 {
+        let queue = self.queues.entry(owner).or_default();
+        if queue.waiting_count() == 0 {
             self.order.push_back(owner);
         }
-        line.push(rest, item);
+        queue.push(rest, item);
         self.waiting_count += 1;
     }
 
     fn pop(&mut self) -> Option<L::Item> {
         while let Some(owner) = self.order.pop_front() {
-            let Some(line) = self.queues.get_mut(&owner) else { continue };
-            let item = line.pop();
-            if line.waiting_count() == 0 {
+            let Some(queue) = self.queues.get_mut(&owner) else { continue };
+            let item = queue.pop();
+            if queue.waiting_count() == 0 {
                 self.queues.remove(&owner);
             } else {
                 self.order.push_back(owner);
@@ -169,7 +169,7 @@ impl<L: OwnerQueue> OwnerQueue for RoundRobin<L> {
         if longest != *owner && self.waiting_count_of(longest) > self.waiting_count_of(*owner) + 1 {
             return true;
         }
-        self.queues.get(owner).is_some_and(|line| line.can_evict_for(rest))
+        self.queues.get(owner).is_some_and(|queue| queue.can_evict_for(rest))
     }
 
     fn evict_for(&mut self, owners: &[u64]) -> Option<L::Item> {
@@ -177,12 +177,12 @@ impl<L: OwnerQueue> OwnerQueue for RoundRobin<L> {
         if longest != *owner && self.waiting_count_of(longest) > self.waiting_count_of(*owner) + 1 {
             return self.pop_latest_of(longest);
         }
-        self.pop_from(*owner, |line| line.evict_for(rest))
+        self.pop_from(*owner, |queue| queue.evict_for(rest))
     }
 }
 
-/// The lines of the users of one network: those who failed of late come after the others, but for one turn in so
-/// many, and give up their places first.
+/// The queues of the users of one network, in two groups. Users with recent failures come after the others, except for
+/// every fourth turn, and their items are evicted first.
 #[derive(Debug, Default)]
 pub(super) struct CleanUsersFirst<L> {
     clean: L,
@@ -190,22 +190,22 @@ pub(super) struct CleanUsersFirst<L> {
     turn_count: u32,
 }
 
-/// The owner that stands for the users without recent failures.
+/// The owner that represents the users without recent failures.
 pub(super) const CLEAN_USERS: u64 = 0;
 
-/// The owner that stands for the others.
+/// The owner that represents the users with recent failures.
 pub(super) const FAILED_USERS: u64 = 1;
 
-/// One turn in so many is one of those who failed while others wait.
+/// The interval of turns of users with recent failures, while other users wait.
 const FAILED_TURN_INTERVAL: u32 = 4;
 
 impl<L: OwnerQueue> CleanUsersFirst<L> {
-    /// Whether somebody who failed of late waits.
+    /// Returns true if an item of a user with recent failures waits.
     pub(super) fn has_failed_waiting(&self) -> bool {
         self.failed.waiting_count() > 0
     }
 
-    /// Takes the latest item of those who failed of late.
+    /// Removes and returns the latest item of the users with recent failures.
     pub(super) fn pop_latest_failed(&mut self) -> Option<L::Item> {
         self.failed.pop_latest()
     }
@@ -227,9 +227,9 @@ impl<L: OwnerQueue> OwnerQueue for CleanUsersFirst<L> {
     }
 
     fn pop(&mut self) -> Option<L::Item> {
-        let is_turn_of_failed = self.turn_count % FAILED_TURN_INTERVAL == FAILED_TURN_INTERVAL - 1;
+        let is_failed_turn = self.turn_count % FAILED_TURN_INTERVAL == FAILED_TURN_INTERVAL - 1;
         self.turn_count = self.turn_count.wrapping_add(1);
-        match is_turn_of_failed {
+        match is_failed_turn {
             true => self.failed.pop().or_else(|| self.clean.pop()),
             false => self.clean.pop().or_else(|| self.failed.pop()),
         }
@@ -259,21 +259,21 @@ impl<L: OwnerQueue> OwnerQueue for CleanUsersFirst<L> {
 mod tests {
     use super::*;
 
-    /// Owners of items, and of their owners.
+    /// A queue with two levels of owners.
     type NestedRoundRobin = RoundRobin<RoundRobin<VecDeque<&'static str>>>;
 
-    fn lines(items: &[(u64, u64, &'static str)]) -> NestedRoundRobin {
-        let mut lines = NestedRoundRobin::default();
-        items.iter().for_each(|(outer, inner, item)| lines.push(&[*outer, *inner], item));
-        lines
+    fn queues_with(items: &[(u64, u64, &'static str)]) -> NestedRoundRobin {
+        let mut queues = NestedRoundRobin::default();
+        items.iter().for_each(|(outer, inner, item)| queues.push(&[*outer, *inner], item));
+        queues
     }
 
     #[test]
     fn outer_and_inner_owners_alternate() {
-        let mut lines = lines(&[(1, 1, "a"), (1, 1, "b"), (1, 2, "c"), (2, 1, "d"), (2, 1, "e")]);
-        let order: Vec<_> = std::iter::from_fn(|| lines.pop()).collect();
+        let mut queues = queues_with(&[(1, 1, "a"), (1, 1, "b"), (1, 2, "c"), (2, 1, "d"), (2, 1, "e")]);
+        let order: Vec<_> = std::iter::from_fn(|| queues.pop()).collect();
         assert_eq!(order, ["a", "d", "c", "e", "b"]);
-        assert_eq!((lines.waiting_count(), lines.queues.len(), lines.order.len()), (0, 0, 0));
+        assert_eq!((queues.waiting_count(), queues.queues.len(), queues.order.len()), (0, 0, 0));
     }
 
     #[test]
@@ -294,14 +294,14 @@ mod tests {
 
     #[test]
     fn owner_with_two_more_items_loses_its_latest_item() {
-        let mut lines = lines(&[(1, 1, "a"), (1, 1, "b"), (1, 2, "c"), (2, 1, "d"), (2, 2, "e")]);
-        assert!(lines.can_evict_for(&[3, 1]));
-        assert!(!lines.can_evict_for(&[2, 1]), "one more is no more than its due");
-        assert!(lines.can_evict_for(&[1, 3]), "within an owner too");
-        assert!(!lines.can_evict_for(&[1, 2]));
-        assert_eq!(lines.evict_for(&[1, 3]), Some("b"));
-        assert_eq!(lines.evict_for(&[3, 1]), Some("e"));
-        assert_eq!(lines.pop_latest(), Some("c"));
-        assert_eq!(lines.waiting_count(), 2);
+        let mut queues = queues_with(&[(1, 1, "a"), (1, 1, "b"), (1, 2, "c"), (2, 1, "d"), (2, 2, "e")]);
+        assert!(queues.can_evict_for(&[3, 1]));
+        assert!(!queues.can_evict_for(&[2, 1]), "one more item is a fair share");
+        assert!(queues.can_evict_for(&[1, 3]), "also within one outer owner");
+        assert!(!queues.can_evict_for(&[1, 2]));
+        assert_eq!(queues.evict_for(&[1, 3]), Some("b"));
+        assert_eq!(queues.evict_for(&[3, 1]), Some("e"));
+        assert_eq!(queues.pop_latest(), Some("c"));
+        assert_eq!(queues.waiting_count(), 2);
     }
 }

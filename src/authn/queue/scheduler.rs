@@ -1,9 +1,10 @@
-//! What a queue holds: the questions that wait, whose they are, and those that are being answered.
+//! The scheduler of a queue: the waiting jobs, the order of turns, and the outstanding jobs of each requester.
 //!
-//! Turns go by block, within a block by network, and within a network by user. Blocks without recent
-//! failures come first; the others have every fourth turn at the least, and at the most all takers but one. Within a
-//! network, users without recent failures come first.
+//! Blocks take turns, within a block networks, and within a network users. Blocks without recent failures come first.
+//! The other blocks get at least every fourth turn, and at most all workers but one. Within a network, users without
+//! recent failures come first.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 
 use super::failures::{FailureLevel, RecentFailures};
@@ -11,60 +12,59 @@ use super::job::{Job, QueueFull, RequesterId};
 use super::round_robin::{CLEAN_USERS, CleanUsersFirst, FAILED_USERS, OwnerQueue, RoundRobin};
 use crate::clock::Moment;
 
-/// One turn in so many is one of the worst standing that waits, so that nobody waits for ever.
+/// The interval of turns in which the highest failure level comes first, so that no job waits forever.
 const REVERSED_TURN_INTERVAL: u32 = 4;
 
-/// So many failures of a network, beyond its successes, leave it all places: mistyped passwords and old
-/// configurations of a large office.
+/// The failure count up to which the share of a network is not reduced. In a large office, some users mistype passwords
+/// and some configurations are outdated.
 const TOLERATED_NETWORK_FAILURES: f64 = 10.0;
 
-/// The same for a block.
+/// The failure count up to which the share of a block is not reduced.
 const TOLERATED_BLOCK_FAILURES: f64 = 40.0;
 
-/// How many places somebody of many failures is left.
+/// The minimum share, which is left even after many failures.
 const SHARE_MIN: usize = 4;
 
-/// The questions of one block.
+/// The waiting jobs of one block.
 type BlockQueue<W> = RoundRobin<NetworkQueue<W>>;
 
-/// The questions of one network.
+/// The waiting jobs of one network.
 type NetworkQueue<W> = CleanUsersFirst<RoundRobin<VecDeque<Job<W>>>>;
 
-/// The room that there is for a question.
+/// The place that a new job gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum JobSlot {
-    /// A place that nobody has.
+    /// A free place.
     Free,
-    /// That of a question that has to go for it, of whoever has more of them or stands worse.
+    /// The place of a job of a block with a higher failure level, or of an owner with more waiting jobs.
     EvictOther,
-    /// That of a user of the same network who failed of late.
+    /// The place of a job of the same network, from a user with recent failures.
     EvictInNetwork,
 }
 
-/// How many questions there may be.
+/// The limits of a queue at one moment. An outstanding job is waiting or running.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct QueueShares {
-    /// That wait, in all.
+    /// The maximum number of waiting jobs.
     pub(super) total: usize,
-    /// Outstanding of one block in good standing.
+    /// The maximum number of outstanding jobs of one block without recent failures.
     pub(super) block: usize,
-    /// Outstanding of one network in good standing.
+    /// The maximum number of outstanding jobs of one network without recent failures.
     pub(super) network: usize,
-    /// Outstanding of one user from one network.
+    /// The maximum number of outstanding jobs of one user from one network.
     pub(super) user: usize,
-    /// Of blocks with recent failures that are being answered at one time.
+    /// The maximum number of running jobs of blocks with recent failures.
     pub(super) running_of_failing_blocks: usize,
 }
 
-/// See the top of this file.
+/// The scheduler of one queue.
 pub(super) struct FairScheduler<W> {
-    /// By the standing of their blocks.
+    /// The waiting jobs, by the failure level of their blocks.
     waiting_by_level: [RoundRobin<BlockQueue<W>>; FailureLevel::COUNT],
-    /// Questions outstanding, waiting or being answered.
     block_counts: OutstandingCounts,
     network_counts: OutstandingCounts,
     user_counts: OutstandingCounts,
-    /// Being answered, of blocks with recent failures.
+    /// The requesters of running jobs of blocks with recent failures.
     running_of_failing_blocks: Vec<RequesterId>,
     block_failures: RecentFailures,
     network_failures: RecentFailures,
@@ -90,7 +90,7 @@ impl<W> Default for FairScheduler<W> {
     }
 }
 
-/// How many there are of each.
+/// The number of outstanding jobs by tag.
 #[derive(Debug, Default)]
 struct OutstandingCounts(HashMap<u64, usize>);
 
@@ -113,152 +113,159 @@ impl OutstandingCounts {
     }
 }
 
-/// What is left of `places` to somebody with `failures`, of which so many are borne. It shrinks with their
-/// square: of a guesser who has filled his places, few are hashed before the rest is taken from him.
-fn reduced_share(places: usize, failures: f64, borne: f64) -> usize {
-    if failures <= borne {
-        return places;
+/// Returns the share that remains of `share` after `failures` failures, of which `tolerated` have no effect.
+///
+/// The share shrinks with the square of the failures. So if a guessing client has filled its share, few of its guesses
+/// are hashed before the others are dropped.
+fn reduced_share(share: usize, failures: f64, tolerated: f64) -> usize {
+    if failures <= tolerated {
+        return share;
     }
-    let share = places as f64 * (borne / failures).powi(2);
-    (share as usize).max(SHARE_MIN).min(places)
+    let reduced = share as f64 * (tolerated / failures).powi(2);
+    (reduced as usize).max(SHARE_MIN).min(share)
 }
 
 impl<W> FairScheduler<W> {
-    /// Questions that wait.
+    /// Returns the number of waiting jobs.
     pub(super) fn waiting_count(&self) -> usize {
         self.waiting_by_level.iter().map(RoundRobin::waiting_count).sum()
     }
 
-    /// How a block stands: while it has questions waiting, as it did when they were put where they are.
+    /// Returns the failure level of a block. While jobs of the block wait, it is the level of the queue in which they
+    /// wait, even if the level of the block has changed since.
     fn current_level(&self, block: u64, now: Moment) -> FailureLevel {
-        let placed =
-            FailureLevel::ALL.into_iter().find(|one| self.queue_of_level(*one).waiting_count_of(block) > 0);
-        placed.unwrap_or_else(|| self.block_failures.level(block, now))
+        let queued_level = FailureLevel::ALL
+            .into_iter()
+            .find(|level| self.queue_of_level(*level).waiting_count_of(block) > 0);
+        queued_level.unwrap_or_else(|| self.block_failures.level(block, now))
     }
 
-    fn queue_of_level(&self, standing: FailureLevel) -> &RoundRobin<BlockQueue<W>> {
-        let [good, doubtful, failing] = &self.waiting_by_level;
-        match standing {
-            FailureLevel::NoFailures => good,
-            FailureLevel::Few => doubtful,
-            FailureLevel::Many => failing,
+    fn queue_of_level(&self, level: FailureLevel) -> &RoundRobin<BlockQueue<W>> {
+        let [no_failures, few, many] = &self.waiting_by_level;
+        match level {
+            FailureLevel::NoFailures => no_failures,
+            FailureLevel::Few => few,
+            FailureLevel::Many => many,
         }
     }
 
-    fn queue_of_level_mut(&mut self, standing: FailureLevel) -> &mut RoundRobin<BlockQueue<W>> {
-        let [good, doubtful, failing] = &mut self.waiting_by_level;
-        match standing {
-            FailureLevel::NoFailures => good,
-            FailureLevel::Few => doubtful,
-            FailureLevel::Many => failing,
+    fn queue_of_level_mut(&mut self, level: FailureLevel) -> &mut RoundRobin<BlockQueue<W>> {
+        let [no_failures, few, many] = &mut self.waiting_by_level;
+        match level {
+            FailureLevel::NoFailures => no_failures,
+            FailureLevel::Few => few,
+            FailureLevel::Many => many,
         }
     }
 
-    /// The owners of a question of `asker`, the outermost first.
-    fn owner_path(&self, asker: RequesterId, now: Moment) -> [u64; 4] {
-        let user = match self.user_failures.level(asker.network_user_tag, now) {
+    /// Returns the owners of a job of `requester`, starting with the outermost.
+    fn owner_path(&self, requester: RequesterId, now: Moment) -> [u64; 4] {
+        let user = match self.user_failures.level(requester.network_user_tag, now) {
             FailureLevel::NoFailures => CLEAN_USERS,
             FailureLevel::Few | FailureLevel::Many => FAILED_USERS,
         };
-        [asker.block_tag, asker.network_tag, user, asker.network_user_tag]
+        [requester.block_tag, requester.network_tag, user, requester.network_user_tag]
     }
 
-    /// Whether the share of `asker`'s network or block is taken.
-    fn is_share_exhausted(&self, asker: RequesterId, places: &QueueShares, now: Moment) -> bool {
-        let of_network = self.network_failures.count(asker.network_tag, now);
-        let of_block = self.block_failures.count(asker.block_tag, now);
-        self.network_counts.get(asker.network_tag)
-            >= reduced_share(places.network, of_network, TOLERATED_NETWORK_FAILURES)
-            || self.block_counts.get(asker.block_tag)
-                >= reduced_share(places.block, of_block, TOLERATED_BLOCK_FAILURES)
+    /// Compares the outstanding jobs of the network and of the block of `requester` with their shares.
+    ///
+    /// Returns the greater of the two results: `Equal` if one share is used up, `Greater` if one is exceeded.
+    fn compare_with_shares(&self, requester: RequesterId, shares: &QueueShares, now: Moment) -> Ordering {
+        let RequesterId { network_tag, block_tag, .. } = requester;
+        let network_failures = self.network_failures.count(network_tag, now);
+        let network_share = reduced_share(shares.network, network_failures, TOLERATED_NETWORK_FAILURES);
+        let block_failures = self.block_failures.count(block_tag, now);
+        let block_share = reduced_share(shares.block, block_failures, TOLERATED_BLOCK_FAILURES);
+        let network = self.network_counts.get(network_tag).cmp(&network_share);
+        network.max(self.block_counts.get(block_tag).cmp(&block_share))
     }
 
-    /// The room that there is for a question of `asker`.
+    /// Returns the place that a job of `requester` would get.
     pub(super) fn find_slot(
         &self,
-        asker: RequesterId,
-        places: &QueueShares,
+        requester: RequesterId,
+        shares: &QueueShares,
         now: Moment,
     ) -> Result<JobSlot, QueueFull> {
-        if self.is_closed || self.user_counts.get(asker.network_user_tag) >= places.user {
+        if self.is_closed || self.user_counts.get(requester.network_user_tag) >= shares.user {
             return Err(QueueFull);
         }
-        let (standing, owners) = (self.current_level(asker.block_tag, now), self.owner_path(asker, now));
-        if self.is_share_exhausted(asker, places, now) {
+        let (level, owners) = (self.current_level(requester.block_tag, now), self.owner_path(requester, now));
+        if self.compare_with_shares(requester, shares, now).is_ge() {
             let [_, _, user, _] = owners;
-            let of_network = self
-                .queue_of_level(standing)
-                .queue_of(asker.block_tag)
-                .and_then(|block| block.queue_of(asker.network_tag));
-            let yields = user == CLEAN_USERS && of_network.is_some_and(NetworkQueue::has_failed_waiting);
-            return if yields { Ok(JobSlot::EvictInNetwork) } else { Err(QueueFull) };
+            let network_queue = self
+                .queue_of_level(level)
+                .queue_of(requester.block_tag)
+                .and_then(|block| block.queue_of(requester.network_tag));
+            let can_evict =
+                user == CLEAN_USERS && network_queue.is_some_and(NetworkQueue::has_failed_waiting);
+            return if can_evict { Ok(JobSlot::EvictInNetwork) } else { Err(QueueFull) };
         }
-        let from = |standing| self.queue_of_level(standing).waiting_count();
-        // Half of the places for all that have failed of late, and half of these for those with many failures.
-        let taken = match standing {
+        let waiting_at = |level| self.queue_of_level(level).waiting_count();
+        // Blocks with recent failures get half of the queue, and blocks with many failures a quarter.
+        let is_level_full = match level {
             FailureLevel::NoFailures => false,
             FailureLevel::Few => {
-                from(FailureLevel::Few) + from(FailureLevel::Many) >= places.total.div_ceil(2)
+                waiting_at(FailureLevel::Few) + waiting_at(FailureLevel::Many) >= shares.total.div_ceil(2)
             }
-            FailureLevel::Many => from(FailureLevel::Many) >= places.total.div_ceil(4),
+            FailureLevel::Many => waiting_at(FailureLevel::Many) >= shares.total.div_ceil(4),
         };
-        if !taken && self.waiting_count() < places.total {
+        if !is_level_full && self.waiting_count() < shares.total {
             return Ok(JobSlot::Free);
         }
-        let worse = FailureLevel::ALL.into_iter().filter(|other| *other > standing);
-        let yields =
-            self.queue_of_level(standing).can_evict_for(&owners) || worse.map(from).sum::<usize>() > 0;
-        if yields { Ok(JobSlot::EvictOther) } else { Err(QueueFull) }
+        let higher_levels = FailureLevel::ALL.into_iter().filter(|other| *other > level);
+        let can_evict = self.queue_of_level(level).can_evict_for(&owners)
+            || higher_levels.map(waiting_at).sum::<usize>() > 0;
+        if can_evict { Ok(JobSlot::EvictOther) } else { Err(QueueFull) }
     }
 
-    /// Takes a question in, for which there is room, and gives the one back that has to go for it.
-    pub(super) fn insert(&mut self, job: Job<W>, room: JobSlot, now: Moment) -> Option<Job<W>> {
-        let (asker, standing) = (job.requester, self.current_level(job.requester.block_tag, now));
-        let owners = self.owner_path(asker, now);
-        let displaced = match room {
+    /// Adds a job in the place that [`FairScheduler::find_slot`] returned. Returns the job that it evicts, if any.
+    pub(super) fn insert(&mut self, job: Job<W>, slot: JobSlot, now: Moment) -> Option<Job<W>> {
+        let (requester, level) = (job.requester, self.current_level(job.requester.block_tag, now));
+        let owners = self.owner_path(requester, now);
+        let evicted = match slot {
             JobSlot::Free => None,
-            JobSlot::EvictOther => self.evict(&owners, standing),
+            JobSlot::EvictOther => self.evict(&owners, level),
             JobSlot::EvictInNetwork => {
-                let of_network = |block: &mut BlockQueue<W>| {
-                    block.pop_from(asker.network_tag, NetworkQueue::pop_latest_failed)
+                let pop_latest_failed = |block: &mut BlockQueue<W>| {
+                    block.pop_from(requester.network_tag, NetworkQueue::pop_latest_failed)
                 };
-                self.queue_of_level_mut(standing).pop_from(asker.block_tag, of_network)
+                self.queue_of_level_mut(level).pop_from(requester.block_tag, pop_latest_failed)
             }
         };
-        displaced.iter().for_each(|job| self.subtract_counts(job.requester));
-        self.block_counts.add(asker.block_tag);
-        self.network_counts.add(asker.network_tag);
-        self.user_counts.add(asker.network_user_tag);
-        self.queue_of_level_mut(standing).push(&owners, job);
-        displaced
+        evicted.iter().for_each(|job| self.subtract_counts(job.requester));
+        self.block_counts.add(requester.block_tag);
+        self.network_counts.add(requester.network_tag);
+        self.user_counts.add(requester.network_user_tag);
+        self.queue_of_level_mut(level).push(&owners, job);
+        evicted
     }
 
-    fn evict(&mut self, owners: &[u64], standing: FailureLevel) -> Option<Job<W>> {
-        let worst = FailureLevel::ALL.into_iter().rev().filter(|other| *other > standing);
-        let worst = worst.filter(|other| self.queue_of_level(*other).waiting_count() > 0).max();
-        match worst {
-            Some(worst) => self.queue_of_level_mut(worst).pop_latest(),
-            None => self.queue_of_level_mut(standing).evict_for(owners),
+    fn evict(&mut self, owners: &[u64], level: FailureLevel) -> Option<Job<W>> {
+        let higher_levels = FailureLevel::ALL.into_iter().filter(|other| *other > level);
+        let highest = higher_levels.filter(|other| self.queue_of_level(*other).waiting_count() > 0).max();
+        match highest {
+            Some(highest) => self.queue_of_level_mut(highest).pop_latest(),
+            None => self.queue_of_level_mut(level).evict_for(owners),
         }
     }
 
-    fn subtract_counts(&mut self, asker: RequesterId) {
-        self.block_counts.subtract(asker.block_tag);
-        self.network_counts.subtract(asker.network_tag);
-        self.user_counts.subtract(asker.network_user_tag);
+    fn subtract_counts(&mut self, requester: RequesterId) {
+        self.block_counts.subtract(requester.block_tag);
+        self.network_counts.subtract(requester.network_tag);
+        self.user_counts.subtract(requester.network_user_tag);
     }
 
-    /// Takes the question whose turn it is out, to be answered.
-    pub(super) fn pop(&mut self, places: &QueueShares) -> Option<Job<W>> {
-        let may_fail = self.running_of_failing_blocks.len() < places.running_of_failing_blocks;
+    /// Removes and returns the job whose turn it is.
+    pub(super) fn pop(&mut self, shares: &QueueShares) -> Option<Job<W>> {
+        let can_run_failing = self.running_of_failing_blocks.len() < shares.running_of_failing_blocks;
         let mut order = FailureLevel::ALL;
         if self.turn_count % REVERSED_TURN_INTERVAL == REVERSED_TURN_INTERVAL - 1 {
             order.reverse();
         }
-        for standing in order.into_iter().filter(|standing| may_fail || *standing == FailureLevel::NoFailures)
-        {
-            let Some(job) = self.queue_of_level_mut(standing).pop() else { continue };
-            if standing != FailureLevel::NoFailures {
+        for level in order.into_iter().filter(|level| can_run_failing || *level == FailureLevel::NoFailures) {
+            let Some(job) = self.queue_of_level_mut(level).pop() else { continue };
+            if level != FailureLevel::NoFailures {
                 self.running_of_failing_blocks.push(job.requester);
             }
             self.turn_count = self.turn_count.wrapping_add(1);
@@ -267,62 +274,55 @@ impl<W> FairScheduler<W> {
         None
     }
 
-    /// Gives the place of a question back that was taken. `failed` says what came of it, where that counts;
-    /// what its network has waiting beyond the share that is left to it then is handed out.
+    /// Releases the share that a job used. `failed` is its result, or `None` if the result is not recorded.
+    ///
+    /// A failure can reduce the share of the network or the block. Returns the waiting jobs of the network above the
+    /// new share, which are removed.
     pub(super) fn release(
         &mut self,
-        asker: RequesterId,
+        requester: RequesterId,
         failed: Option<bool>,
-        places: &QueueShares,
+        shares: &QueueShares,
         now: Moment,
     ) -> Vec<Job<W>> {
-        self.subtract_counts(asker);
-        if let Some(at) = self.running_of_failing_blocks.iter().position(|other| *other == asker) {
-            self.running_of_failing_blocks.swap_remove(at);
+        self.subtract_counts(requester);
+        if let Some(index) = self.running_of_failing_blocks.iter().position(|other| *other == requester) {
+            self.running_of_failing_blocks.swap_remove(index);
         }
         let Some(failed) = failed else { return Vec::new() };
-        self.user_failures.record(asker.network_user_tag, failed, now);
-        self.network_failures.record(asker.network_tag, failed, now);
-        self.block_failures.record(asker.block_tag, failed, now);
-        self.requeue_block(asker.block_tag, now);
-        let mut beyond = Vec::new();
-        while failed && self.is_share_exceeded(asker, places, now) {
-            let standing = self.current_level(asker.block_tag, now);
-            let latest = |line: &mut BlockQueue<W>| line.pop_latest_of(asker.network_tag);
-            let Some(job) = self.queue_of_level_mut(standing).pop_from(asker.block_tag, latest) else {
+        self.user_failures.record(requester.network_user_tag, failed, now);
+        self.network_failures.record(requester.network_tag, failed, now);
+        self.block_failures.record(requester.block_tag, failed, now);
+        self.requeue_block(requester.block_tag, now);
+        let mut dropped = Vec::new();
+        while failed && self.compare_with_shares(requester, shares, now).is_gt() {
+            let level = self.current_level(requester.block_tag, now);
+            let pop_latest = |block: &mut BlockQueue<W>| block.pop_latest_of(requester.network_tag);
+            let Some(job) = self.queue_of_level_mut(level).pop_from(requester.block_tag, pop_latest) else {
                 break;
             };
             self.subtract_counts(job.requester);
-            beyond.push(job);
+            dropped.push(job);
         }
-        beyond
+        dropped
     }
 
-    fn is_share_exceeded(&self, asker: RequesterId, places: &QueueShares, now: Moment) -> bool {
-        let of_network = self.network_failures.count(asker.network_tag, now);
-        let of_block = self.block_failures.count(asker.block_tag, now);
-        self.network_counts.get(asker.network_tag)
-            > reduced_share(places.network, of_network, TOLERATED_NETWORK_FAILURES)
-            || self.block_counts.get(asker.block_tag)
-                > reduced_share(places.block, of_block, TOLERATED_BLOCK_FAILURES)
-    }
-
-    /// Has the questions of a block wait where it stands now.
+    /// Moves the waiting jobs of a block to the queue of its current failure level.
     fn requeue_block(&mut self, block: u64, now: Moment) {
-        let (was, is) = (self.current_level(block, now), self.block_failures.level(block, now));
-        if was != is
-            && let Some(line) = self.queue_of_level_mut(was).remove_owner(block)
+        let (old, new) = (self.current_level(block, now), self.block_failures.level(block, now));
+        if old != new
+            && let Some(queue) = self.queue_of_level_mut(old).remove_owner(block)
         {
-            self.queue_of_level_mut(is).insert_owner(block, line);
+            self.queue_of_level_mut(new).insert_owner(block, queue);
         }
     }
 
-    /// Takes everything out that waits, for good.
+    /// Closes the scheduler. Removes and returns all waiting jobs.
     pub(super) fn close(&mut self) -> Vec<Job<W>> {
         self.is_closed = true;
         let mut all = Vec::new();
-        for lane in &mut self.waiting_by_level {
-            all.extend(std::iter::from_fn(|| lane.pop()));
+        for queue in &mut self.waiting_by_level {
+            all.extend(std::iter::from_fn(|| queue.pop()));
         }
         all.iter().for_each(|job| self.subtract_counts(job.requester));
         all

@@ -1,4 +1,5 @@
-//! `doorward signing-key init`: a file of keys with its first one, and all that a registry needs to know of it.
+//! `doorward signing-key init`: creates a signing key file with one key, and the files that a registry needs to verify
+//! tokens.
 
 use std::fs;
 use std::path::Path;
@@ -6,108 +7,116 @@ use std::path::Path;
 use clap::ArgMatches;
 
 use super::{
-    BUNDLE_FILE, JWKS_FILE, PUBLIC_FILE_MODE, SECRET_FILE_MODE, check_file_name, given, key_line, make_key,
-    text, write_public_files,
+    BUNDLE_FILE, JWKS_FILE, PUBLIC_FILE_MODE, SECRET_FILE_MODE, check_file_name, key_line, make_key,
+    write_public_files,
 };
-use crate::cli::{open_for_update, print_line};
+use crate::cli::arguments::{error_message, option_value};
+use crate::cli::open_for_update;
+use crate::cli::output::print_line;
 use crate::config::value;
 use crate::identity::sanitize_for_display;
-use crate::token::signing_key::{SigningAlgorithm, SigningKeys};
+use crate::token::signing_key::SigningKeys;
+use crate::token::signing_key::key_pair::SigningAlgorithm;
 
-/// The part of a registry's configuration.
+/// The name of the file with the token section for the configuration of a registry.
 pub(super) const REGISTRY_CONFIG_FILE: &str = "registry-auth.yml";
 
-/// What stands there until somebody says what it is.
+/// The placeholder for `--service`.
 const EXAMPLE_SERVICE: &str = "registry.example.com";
 
-/// A text that is the same in YAML's and in a header's quotes, and that the settings take.
+/// Returns the value of a flag that is placed between quotes in YAML and in the `WWW-Authenticate` header. The setting
+/// of the same name has the same restrictions.
 fn challenge_parameter_option<'m>(matches: &'m ArgMatches, flag: &str) -> Result<Option<&'m str>, String> {
-    let Some(text) = given(matches, flag) else { return Ok(None) };
+    let Some(text) = option_value(matches, flag) else { return Ok(None) };
     value::parse_challenge_parameter(text)
-        .map_err(|what| format!("--{flag}: {}: {what}", sanitize_for_display(text.as_bytes())))?;
+        .map_err(|error| format!("--{flag}: {}: {error}", sanitize_for_display(text.as_bytes())))?;
     Ok(Some(text))
 }
 
 fn realm_option(matches: &ArgMatches) -> Result<Option<&str>, String> {
-    let Some(text) = given(matches, "realm") else { return Ok(None) };
-    value::parse_token_url(text).map_err(|what| format!("--realm: {what}"))?;
+    let Some(text) = option_value(matches, "realm") else { return Ok(None) };
+    value::parse_token_url(text).map_err(|error| format!("--realm: {error}"))?;
     Ok(Some(text))
 }
 
-/// The part of a registry's configuration, for version 2.8 and 3.
+/// Returns the token section for the configuration of a registry, version 2.8 or 3.
 fn registry_config(matches: &ArgMatches, folder: &Path) -> Result<String, String> {
     let (service, issuer, realm) = (
         challenge_parameter_option(matches, "service")?,
         challenge_parameter_option(matches, "issuer")?,
         realm_option(matches)?,
     );
-    // JSON's quotes are YAML's too.
-    let path = |file: &str| serde_json::to_string(&folder.join(file)).map_err(text);
-    let (bundle, jwks) = (path(BUNDLE_FILE)?, path(JWKS_FILE)?);
+    // A JSON string is also a YAML string.
+    let quoted_path = |file: &str| serde_json::to_string(&folder.join(file)).map_err(error_message);
+    let (bundle, jwks) = (quoted_path(BUNDLE_FILE)?, quoted_path(JWKS_FILE)?);
     let (service_or, example) =
         (service.unwrap_or(EXAMPLE_SERVICE), format!("https://{EXAMPLE_SERVICE}/token"));
     let (issuer, realm_or) = (issuer.unwrap_or("doorward"), realm.unwrap_or(&example));
-    let todo = |given: Option<&str>| if given.is_none() { "    # Put in what it is.\n" } else { "" };
+    let todo = |value: Option<&str>| if value.is_none() { "    # Replace this example.\n" } else { "" };
     let (todo_service, todo_realm) = (todo(service), todo(realm));
     let algorithms = SigningAlgorithm::ALL.map(|algorithm| format!("\"{algorithm}\"")).join(", ");
     Ok(format!(
-        "# The part of the registry's configuration about tokens; it is the same for registry 2.8 and 3.\n\
-         # realm, service and issuer are doorward's token.realm, token.service and token.issuer, letter by letter.\n\
+        "# The token section of the registry configuration, for registry 2.8 and 3.\n\
+         # realm, service and issuer must be equal to token.realm, token.service and token.issuer of doorward.\n\
          auth:\n\
          \u{20} token:\n\
          {todo_realm}    realm: \"{realm_or}\"\n\
          {todo_service}    service: \"{service_or}\"\n\
          \u{20}   issuer: \"{issuer}\"\n\
-         \u{20}   # The file as the registry sees it. It reads it when it starts, so start it again after each\n\
-         \u{20}   # doorward signing-key add and remove. It needs nothing else of that folder: never give it the keys.\n\
+         \u{20}   # The path at which the registry reads the file. The registry reads it only at its start, so restart\n\
+         \u{20}   # it after each doorward signing-key add and remove. Do not give the registry the signing key file.\n\
          \u{20}   rootcertbundle: {bundle}\n\
-         \u{20}   # Registry 3 takes no other algorithms then; 2.8 does not know the word, and passes it over.\n\
+         \u{20}   # Registry 3 accepts only these algorithms. Registry 2.8 ignores this line.\n\
          \u{20}   signingalgorithms: [{algorithms}]\n\
-         \u{20}   # Registry 3 can read this too. It need not: doorward's tokens bring the certificate along, and the\n\
-         \u{20}   # registry looks for that alone, in rootcertbundle.\n\
+         \u{20}   # Registry 3 can also read the public keys. This is not required: each token contains its certificate,\n\
+         \u{20}   # which the registry verifies with rootcertbundle.\n\
          \u{20}   # jwks: {jwks}\n"
     ))
 }
 
-/// Makes all of them, where none is.
+/// Creates the signing key file and the public files. None of them may exist.
 pub(super) fn init_signing_keys(path: &Path, matches: &ArgMatches) -> Result<(), String> {
-    let made = make_key(matches)?;
+    let key = make_key(matches)?;
     check_file_name(path)?;
-    let writer = open_for_update(path, true).map_err(text)?;
+    let writer = open_for_update(path, true).map_err(error_message)?;
     let folder = fs::canonicalize(writer.folder()).map_err(|error| format!("{}: {error}", path.display()))?;
     if !writer.is_new() {
         return Err(format!(
-            "{}: it is there already, and stays; doorward signing-key add makes a further key",
+            "{}: the file exists and was not changed; add a key with: doorward signing-key add",
             path.display()
         ));
     }
-    let beside = [BUNDLE_FILE, JWKS_FILE, REGISTRY_CONFIG_FILE].map(|file| folder.join(file));
-    if let Some(there) = beside.iter().find(|file| fs::symlink_metadata(file).is_ok()) {
+    let public_files = [BUNDLE_FILE, JWKS_FILE, REGISTRY_CONFIG_FILE].map(|file| folder.join(file));
+    if let Some(existing) = public_files.iter().find(|file| fs::symlink_metadata(file).is_ok()) {
         return Err(format!(
-            "{}: it is there already; each file of keys needs a folder of its own, or remove this if it is of no use",
-            there.display()
+            "{}: the file exists; use another folder for each signing key file, or remove this file if it is not used",
+            existing.display()
         ));
     }
-    let snippet = registry_config(matches, &folder)?;
-    let keys = SigningKeys::parse(made.pem.as_bytes()).map_err(text)?;
+    let registry_config = registry_config(matches, &folder)?;
+    let keys = SigningKeys::parse(key.pem.as_bytes()).map_err(error_message)?;
     let written = write_public_files(&writer, &keys)
         .and_then(|()| {
-            writer.write_sibling(REGISTRY_CONFIG_FILE, snippet.as_bytes(), PUBLIC_FILE_MODE).map_err(text)
+            writer
+                .write_sibling(REGISTRY_CONFIG_FILE, registry_config.as_bytes(), PUBLIC_FILE_MODE)
+                .map_err(error_message)
         })
-        .and_then(|()| writer.with_new_mode(SECRET_FILE_MODE).replace(made.pem.as_bytes()).map_err(text));
-    if let Err(fault) = written {
-        // Without the keys they are of no use, and in the way of the next try.
-        beside.iter().for_each(|file| drop(fs::remove_file(file)));
-        return Err(fault);
+        .and_then(|()| {
+            writer.with_new_mode(SECRET_FILE_MODE).replace(key.pem.as_bytes()).map_err(error_message)
+        });
+    if let Err(error) = written {
+        // Public files without a signing key file are useless, and would make the next attempt fail.
+        public_files.iter().for_each(|file| drop(fs::remove_file(file)));
+        return Err(error);
     }
-    print_line(&format!("signs: {}", key_line(&keys, &made.kid)));
-    print_line(&format!("{}: the keys; for doorward alone", path.display()));
-    for (file, what) in beside.iter().zip([
-        "for the registry, its rootcertbundle",
+    print_line(&format!("signs: {}", key_line(&keys, &key.kid)));
+    print_line(&format!("{}: the private keys, for doorward only", path.display()));
+    for (file, description) in public_files.iter().zip([
+        "the certificates, for rootcertbundle of the registry",
         "the public keys",
-        "for the registry's configuration",
+        "the token section for the registry configuration",
     ]) {
-        print_line(&format!("{}: {what}", file.display()));
+        print_line(&format!("{}: {description}", file.display()));
     }
     Ok(())
 }

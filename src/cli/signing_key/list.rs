@@ -1,4 +1,4 @@
-//! `doorward signing-key list`: the keys of a file; never their secrets.
+//! `doorward signing-key list`: the keys of a signing key file, without their secrets.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -7,55 +7,54 @@ use clap::ArgMatches;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::cli::{print_json, print_line};
+use crate::cli::output::{print_json, print_line};
 use crate::reload::SourceFile;
 use crate::token::signing_key::reload::FILE_BYTES_MAX;
 use crate::token::signing_key::{PublishedKey, SigningKeys};
 
-/// A key, as `--json` tells it.
+/// The output for one key.
 #[derive(Serialize)]
 struct SigningKeySummary<'k> {
     kid: &'k str,
     algorithm: &'static str,
-    /// Whether it is the one that signs.
+    /// The key signs new tokens. Other keys only verify tokens.
     signs: bool,
-    /// Until when its certificate counts.
+    /// The expiry of the certificate: RFC 3339, in UTC.
     expires: String,
     expired: bool,
 }
 
 impl<'k> SigningKeySummary<'k> {
     fn from_published(key: &PublishedKey<'k>) -> Self {
-        let end = SystemTime::UNIX_EPOCH + Duration::from_secs(key.certificate_not_after);
+        let expires = SystemTime::UNIX_EPOCH + Duration::from_secs(key.certificate_not_after);
         Self {
             kid: key.kid,
             algorithm: key.algorithm.name(),
             signs: key.is_active,
-            expires: humantime::format_rfc3339_seconds(end).to_string(),
-            expired: end < SystemTime::now(),
+            expires: humantime::format_rfc3339_seconds(expires).to_string(),
+            expired: expires < SystemTime::now(),
         }
     }
 }
 
-/// A key, for people.
+/// Formats a key as a line for a terminal, with fields separated by tabs.
 pub(super) fn key_summary_line(key: &PublishedKey<'_>) -> String {
-    let told = SigningKeySummary::from_published(key);
-    let state = if told.signs { "signs" } else { "published" };
-    let end = if told.expired { "EXPIRED" } else { "until" };
-    format!("{}\t{}\t{state}\t{end} {}", told.kid, told.algorithm, told.expires)
+    let summary = SigningKeySummary::from_published(key);
+    let state = if summary.signs { "signs" } else { "published" };
+    let expiry = if summary.expired { "EXPIRED" } else { "until" };
+    format!("{}\t{}\t{state}\t{expiry} {}", summary.kid, summary.algorithm, summary.expires)
 }
 
-/// Lists them, in their order.
+/// Lists the keys in the order of the file.
 pub(super) fn list_signing_keys(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     let source = SourceFile { path: path.to_owned(), max_bytes: FILE_BYTES_MAX };
-    let content = Zeroizing::new(source.read().map_err(|fault| fault.to_string())?);
-    let keys = SigningKeys::parse(&content).map_err(|fault| format!("{}: {fault}", path.display()))?;
+    let content = Zeroizing::new(source.read().map_err(|error| error.to_string())?);
+    let keys = SigningKeys::parse(&content).map_err(|error| format!("{}: {error}", path.display()))?;
     if matches.get_flag("json") {
-        let all: Vec<SigningKeySummary<'_>> =
+        let summaries: Vec<SigningKeySummary<'_>> =
             keys.published_keys().map(|key| SigningKeySummary::from_published(&key)).collect();
-        print_json(&all)?;
-    } else {
-        keys.published_keys().for_each(|key| print_line(&key_summary_line(&key)));
+        return print_json(&summaries);
     }
+    keys.published_keys().for_each(|key| print_line(&key_summary_line(&key)));
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! How many refusals are logged, and for whom: a budget for all, and within it one for each block of networks and
-//! one for each client network, so that a flood from one client hides nothing of another's.
+//! The budgets for log lines about denied requests. There is one for all lines, one for each block of networks and
+//! one for each client network. A flood from one client therefore cannot hide the requests of others.
 //!
-//! A refusal that is equal to one that was logged a short while ago is counted rather than logged, and so is what
-//! exceeds a budget. The counts are logged with the network's next line, or by [`Budget::report`].
+//! A request is only counted if an equal one was logged recently, or if a budget is exhausted. The counts are added
+//! to the next line of the network, or returned by [`LogBudget::take_report`].
 //!
-//! Everything here is bounded: the tables by their size, what is kept of a network by [`RECENT`], a report by
-//! [`REPORTED_MAX`]. What is evicted is counted.
+//! All memory is bounded: the tables by their size, the memory for a network by [`RECENT_DENIALS_MAX`], a report by
+//! [`REPORTED_NETWORKS_MAX`]. Counts of evicted networks are kept as a sum.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -13,35 +13,36 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::network::ClientNetwork;
 
-/// How many seconds' worth of lines may come at once.
+/// Size of a burst, in seconds of the budget.
 const BURST_SECONDS: f64 = 10.0;
 
-/// What one client network may have of the lines of all: a tenth, so that ten floods at once fill the log, and not one.
+/// Share of one client network in the total budget: ten concurrent floods can exhaust the log, but one cannot.
 const NETWORK_SHARE: f64 = 0.1;
 
-/// The same for a block (an IPv4 /24, an IPv6 /48), whose owner has many networks.
+/// Share of one block (an IPv4 /24, an IPv6 /48) in the total budget. The owner of a block has many networks.
 const BLOCK_SHARE: f64 = 0.5;
 
-/// What is kept back for the first line of a network that had none lately, however many others flood.
+/// Share of the total budget that is reserved for the first line of a network without a recent line, even during
+/// floods.
 const NEW_NETWORK_RESERVE: f64 = 0.25;
 
-/// Refusals of one network that are remembered, to recognise repetitions: more than a client with several wrong
-/// credentials has in turn.
+/// Maximum number of recent denials that are stored for one network, to recognize repetitions. A client that
+/// alternates between several wrong credentials needs fewer.
 const RECENT_DENIALS_MAX: usize = 8;
 
-/// After this time an equal refusal is logged again.
+/// Time after which an equal denial is logged again.
 const REPETITION_WINDOW: Duration = Duration::from_secs(60);
 
-/// Networks that are remembered: [`SETS`] times this.
+/// Number of entries of a set. The table has [`SET_COUNT`] sets.
 const SET_ENTRIES: usize = 8;
 
-/// With the above 4,096 networks, as many blocks, and about 1 MiB if all of them are refused something.
+/// Number of sets. Together with [`SET_ENTRIES`]: 4,096 networks and as many blocks, which take about 1 MiB.
 const SET_COUNT: usize = 512;
 
-/// Networks that a report names.
+/// Maximum number of networks that a report names.
 pub(super) const REPORTED_NETWORKS_MAX: usize = 20;
 
-/// Lines that may be written: as many as fit, refilled evenly.
+/// A token bucket of log lines, refilled evenly.
 #[derive(Clone, Copy, Debug)]
 struct LineBucket {
     lines: f64,
@@ -54,37 +55,37 @@ impl LineBucket {
     }
 
     fn refill(&mut self, per_second: f64, now: Moment) {
-        let fresh = now.since(self.refilled_at).as_secs_f64() * per_second;
-        self.lines = (self.lines + fresh).min(bucket_capacity(per_second));
+        let added = now.since(self.refilled_at).as_secs_f64() * per_second;
+        self.lines = (self.lines + added).min(bucket_capacity(per_second));
         self.refilled_at = now;
     }
 }
 
-/// How many lines a bucket holds; where there are any at all, at least one.
+/// Returns the capacity of a bucket: at least one line, unless the budget is zero.
 fn bucket_capacity(per_second: f64) -> f64 {
     if per_second > 0.0 { (per_second * BURST_SECONDS).max(1.0) } else { 0.0 }
 }
 
-/// One client network.
+/// The budget of one client network.
 #[derive(Debug)]
 struct NetworkBudget<T> {
     network: ClientNetwork,
     bucket: LineBucket,
-    /// Signatures of what was logged, and when; the oldest is replaced.
+    /// Signature and time of the last logged denials. The oldest is replaced.
     recent_denials: [Option<(u64, Moment)>; RECENT_DENIALS_MAX],
     oldest_index: usize,
     suppressed: SuppressedCounts,
-    /// The last refusal that was counted.
+    /// The last denial that was only counted.
     last_suppressed: Option<T>,
     last_used_at: Moment,
 }
 
-/// Refusals that were not logged.
+/// Numbers of denials that were not logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct SuppressedCounts {
-    /// Equal to one that was.
+    /// Denials that repeat a logged one.
     pub(super) repeated: u64,
-    /// Beyond a budget.
+    /// Denials that exceed a budget.
     pub(super) over_budget: u64,
 }
 
@@ -99,38 +100,38 @@ impl SuppressedCounts {
     }
 }
 
-/// What becomes of a refusal.
+/// The decision about one denial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LogDecision {
-    /// It is logged, with the number of this network's refusals that were not since its last line.
+    /// A line is written. The number counts the denials of this network that were not logged since its last line.
     Log(u64),
-    /// It is counted.
+    /// The denial is only counted.
     Suppress,
 }
 
-/// What was not logged, by network.
+/// The denials that were not logged, by network.
 #[derive(Debug)]
 pub(super) struct SuppressionReport<T> {
-    /// The networks with the most.
+    /// The networks with the highest counts.
     pub(super) networks: Vec<(ClientNetwork, SuppressedCounts, Option<T>)>,
-    /// How many other networks there are, and what is theirs.
+    /// Number and counts of all other networks.
     pub(super) others: (u64, SuppressedCounts),
 }
 
-/// See the top of this file. `T` is what is kept of the last refusal that was counted.
+/// The budgets of the log. `T` describes a denial that was only counted.
 #[derive(Debug)]
 pub(super) struct LogBudget<T> {
     per_second: f64,
     total: LineBucket,
     networks: Vec<Vec<NetworkBudget<T>>>,
     blocks: Vec<Vec<(u128, LineBucket)>>,
-    /// Of networks that were evicted with counts.
+    /// Number and counts of evicted networks.
     evicted_networks: (u64, SuppressedCounts),
     hasher: RandomState,
 }
 
 impl<T> LogBudget<T> {
-    /// With full buckets.
+    /// Creates budgets with full buckets.
     pub(super) fn new(per_second: u32, now: Moment) -> Self {
         let per_second = f64::from(per_second);
         Self {
@@ -143,56 +144,63 @@ impl<T> LogBudget<T> {
         }
     }
 
-    /// Whether anything is logged at all.
+    /// Changes how many lines are written in a second. A bucket that holds more than its new size is
+    /// reduced at its next refill.
+    pub(super) fn set_lines_per_second(&mut self, per_second: u32) {
+        self.per_second = f64::from(per_second);
+    }
+
+    /// Returns true if nothing is ever logged.
     pub(super) fn is_disabled(&self) -> bool {
         self.per_second <= 0.0
     }
 
-    /// Decides on one refusal of `network`'s. `signature` is equal for equal ones; `what` is kept if it is counted.
+    /// Decides on one denial of `network`. `signature` is equal for repetitions. `describe` is called and its result
+    /// is kept if the denial is only counted.
     pub(super) fn decide(
         &mut self,
         network: ClientNetwork,
         signature: u64,
         now: Moment,
-        what: impl FnOnce() -> T,
+        describe: impl FnOnce() -> T,
     ) -> LogDecision {
         let per_second = self.per_second;
         self.total.refill(per_second, now);
         let (set, is_new) = self.find_or_insert(network, now);
         let block = self.block_bucket(network, now);
         let block_lines = block.map_or(0.0, |bucket| bucket.lines);
-        let Some(one) = set.and_then(|set| self.networks.get_mut(set)?.first_mut()) else {
+        let Some(budget) = set.and_then(|set| self.networks.get_mut(set)?.first_mut()) else {
             return LogDecision::Suppress;
         };
-        one.last_used_at = now;
-        one.bucket.refill(per_second * NETWORK_SHARE, now);
-        let fresh = |at: &Moment| now.since(*at) < REPETITION_WINDOW;
-        if one.recent_denials.iter().flatten().any(|(known, at)| *known == signature && fresh(at)) {
-            one.suppressed.repeated = one.suppressed.repeated.saturating_add(1);
-            one.last_suppressed = Some(what());
+        budget.last_used_at = now;
+        budget.bucket.refill(per_second * NETWORK_SHARE, now);
+        let is_recent = |at: &Moment| now.since(*at) < REPETITION_WINDOW;
+        if budget.recent_denials.iter().flatten().any(|(known, at)| *known == signature && is_recent(at)) {
+            budget.suppressed.repeated = budget.suppressed.repeated.saturating_add(1);
+            budget.last_suppressed = Some(describe());
             return LogDecision::Suppress;
         }
-        let kept_back = if is_new { 0.0 } else { bucket_capacity(per_second) * NEW_NETWORK_RESERVE };
-        if one.bucket.lines < 1.0 || block_lines < 1.0 || self.total.lines < 1.0 + kept_back {
-            one.suppressed.over_budget = one.suppressed.over_budget.saturating_add(1);
-            one.last_suppressed = Some(what());
+        let reserve = if is_new { 0.0 } else { bucket_capacity(per_second) * NEW_NETWORK_RESERVE };
+        if budget.bucket.lines < 1.0 || block_lines < 1.0 || self.total.lines < 1.0 + reserve {
+            budget.suppressed.over_budget = budget.suppressed.over_budget.saturating_add(1);
+            budget.last_suppressed = Some(describe());
             return LogDecision::Suppress;
         }
-        one.bucket.lines -= 1.0;
+        budget.bucket.lines -= 1.0;
         self.total.lines -= 1.0;
-        if let Some(place) = one.recent_denials.get_mut(one.oldest_index) {
-            *place = Some((signature, now));
+        if let Some(slot) = budget.recent_denials.get_mut(budget.oldest_index) {
+            *slot = Some((signature, now));
         }
-        one.oldest_index = (one.oldest_index + 1) % RECENT_DENIALS_MAX;
-        one.last_suppressed = None;
-        let unlogged = std::mem::take(&mut one.suppressed).total();
+        budget.oldest_index = (budget.oldest_index + 1) % RECENT_DENIALS_MAX;
+        budget.last_suppressed = None;
+        let suppressed = std::mem::take(&mut budget.suppressed).total();
         if let Some(bucket) = self.block_bucket(network, now) {
             bucket.lines -= 1.0;
         }
-        LogDecision::Log(unlogged)
+        LogDecision::Log(suppressed)
     }
 
-    /// Takes a line that is nobody's; `false` if there is none left.
+    /// Takes a line that belongs to no network. Returns false if the budget is exhausted.
     pub(super) fn take_line(&mut self, now: Moment) -> bool {
         self.total.refill(self.per_second, now);
         let is_left = self.total.lines >= 1.0;
@@ -202,11 +210,11 @@ impl<T> LogBudget<T> {
         is_left
     }
 
-    /// Returns what was not logged since it was last told, and forgets it.
+    /// Returns the denials that were not logged since the last report, and resets the counts.
     pub(super) fn take_report(&mut self) -> SuppressionReport<T> {
         let mut all: Vec<(ClientNetwork, SuppressedCounts, Option<T>)> = Vec::new();
-        for one in self.networks.iter_mut().flatten().filter(|one| one.suppressed.total() > 0) {
-            all.push((one.network, std::mem::take(&mut one.suppressed), one.last_suppressed.take()));
+        for budget in self.networks.iter_mut().flatten().filter(|budget| budget.suppressed.total() > 0) {
+            all.push((budget.network, std::mem::take(&mut budget.suppressed), budget.last_suppressed.take()));
         }
         all.sort_by_key(|(_, counts, _)| std::cmp::Reverse(counts.total()));
         let mut others = std::mem::take(&mut self.evicted_networks);
@@ -217,23 +225,26 @@ impl<T> LogBudget<T> {
         SuppressionReport { networks: all, others }
     }
 
-    /// Moves the network to the front of its set, and makes it if it is not there; the one that was refused
-    /// least lately gives its place up. Returns the set, and whether the network is new.
+    /// Moves a network to the front of its set, and inserts it if it is missing. The least recently used network of a
+    /// full set is evicted. Returns the set, and true if the network is new.
     fn find_or_insert(&mut self, network: ClientNetwork, now: Moment) -> (Option<usize>, bool) {
         let index = self.set_index(network.id());
         let bucket = LineBucket::full(self.per_second * NETWORK_SHARE, now);
         let Some(set) = self.networks.get_mut(index) else { return (None, false) };
-        let known = set.iter().position(|one| one.network == network);
+        let known = set.iter().position(|budget| budget.network == network);
         match known {
             Some(at) => set.swap(0, at),
             None => {
                 if set.len() >= SET_ENTRIES {
-                    let oldest =
-                        set.iter().enumerate().min_by_key(|(_, one)| one.last_used_at).map(|(at, _)| at);
-                    let gone = set.swap_remove(oldest.unwrap_or_default());
-                    if gone.suppressed.total() > 0 {
+                    let oldest = set
+                        .iter()
+                        .enumerate()
+                        .min_by_key(|(_, budget)| budget.last_used_at)
+                        .map(|(at, _)| at);
+                    let evicted = set.swap_remove(oldest.unwrap_or_default());
+                    if evicted.suppressed.total() > 0 {
                         self.evicted_networks.0 = self.evicted_networks.0.saturating_add(1);
-                        self.evicted_networks.1.add(gone.suppressed);
+                        self.evicted_networks.1.add(evicted.suppressed);
                     }
                 }
                 let (recent, counts) = ([None; RECENT_DENIALS_MAX], SuppressedCounts::default());
@@ -253,7 +264,7 @@ impl<T> LogBudget<T> {
         (Some(index), known.is_none())
     }
 
-    /// The bucket of the network's block, refilled.
+    /// Returns the refilled bucket of the block of a network.
     fn block_bucket(&mut self, network: ClientNetwork, now: Moment) -> Option<&mut LineBucket> {
         let (key, per_second) = (network.block_id(), self.per_second * BLOCK_SHARE);
         let index = self.set_index(key);
@@ -276,7 +287,7 @@ impl<T> LogBudget<T> {
         Some(bucket)
     }
 
-    /// The set for a number; which numbers share one is beyond a client's power to choose.
+    /// Returns the set of a number. A client cannot predict which numbers share a set.
     fn set_index(&self, number: u128) -> usize {
         usize::try_from(self.hasher.hash_one(number) % SET_COUNT as u64).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! The log's budgets, with a clock that the test moves.
+//! The budgets of the log, with a manual clock.
 
 use super::*;
 use crate::clock::Clock;
@@ -12,10 +12,10 @@ fn v4(number: usize) -> ClientNetwork {
     network(&format!("10.{}.{}.{}", number >> 16, (number >> 8) & 255, number & 255))
 }
 
-/// How many of `count` different refusals of a network's are logged.
+/// Returns the number of `count` different denials of a network that are logged.
 fn logged_count(budget: &mut LogBudget<()>, network: ClientNetwork, count: u64, now: Moment) -> u64 {
-    let one = |n: &u64| matches!(budget.decide(network, *n, now, || ()), LogDecision::Log(_));
-    (0..count).filter(one).count() as u64
+    let is_logged = |n: &u64| matches!(budget.decide(network, *n, now, || ()), LogDecision::Log(_));
+    (0..count).filter(is_logged).count() as u64
 }
 
 #[test]
@@ -40,15 +40,15 @@ fn repeated_denial_is_logged_once_per_minute_with_count() {
     }
     let report = budget.take_report();
     assert_eq!(report.networks, [(home, SuppressedCounts { repeated: 500, over_budget: 0 }, Some("b"))]);
-    assert!(budget.take_report().networks.is_empty(), "what was told is not told again");
+    assert!(budget.take_report().networks.is_empty(), "reported counts are not reported again");
     clock.advance(REPETITION_WINDOW);
     assert_eq!(budget.decide(home, 1, clock.now(), || "c"), LogDecision::Log(0));
 }
 
 #[test]
 fn guesses_from_new_networks_are_logged_during_floods_field_r3() {
-    // From one network: by one wrong password, by as many as there are requests. From all networks of an IPv4
-    // /24, and of an IPv6 /48. From one network in each of a hundred blocks.
+    // Floods of one network with one wrong password, and with a new one in each request. Floods from all networks of
+    // an IPv4 /24 and of an IPv6 /48. A flood from one network in each of a hundred blocks.
     type FloodPattern = fn(usize) -> (ClientNetwork, u64);
     let floods: [(&str, FloodPattern); 5] = [
         ("one password", |_| (network("192.0.2.1"), 7)),
@@ -81,9 +81,9 @@ fn total_budget_holds_for_any_number_of_networks() {
     let total: u64 = (0..20_000).map(|n| logged_count(&mut budget, v4(n), 2, clock.now())).sum();
     assert_eq!(total, 100);
     let (networks, counts) = budget.take_report().others;
-    let told = 40_000 - 100;
+    let suppressed = 40_000 - 100;
     assert!(
-        networks > 3000 && counts.total() > told - 100 && counts.total() <= told,
+        networks > 3000 && counts.total() > suppressed - 100 && counts.total() <= suppressed,
         "{networks} {counts:?}"
     );
     assert!(budget.networks.iter().all(|set| set.len() <= SET_ENTRIES));

@@ -1,64 +1,53 @@
-//! The line about a token that was issued: what was requested, what was granted and what was denied.
+//! The log line of an issued token: the requested, granted and denied scopes.
 //!
-//! A registry that verifies tokens itself refuses what is not in one without telling doorward. So a token with less
-//! than a user requested is logged like a refusal, at level info and within the same budgets. Any other token is logged
-//! at level debug, or info with `log.allowed_requests`.
+//! A registry that verifies tokens itself denies requests without a call to doorward. If a user gets less than
+//! requested, the token is therefore logged at level info, and within the budgets of denied requests. Any other token
+//! is logged at level debug, or at level info with `log.allowed_requests`.
 
 use std::hash::BuildHasher;
 
 use super::VerdictLog;
-use super::line::{RequestLine, VerdictLogLine};
+use super::line::{RequestLine, VerdictLogLine, truncate_scopes};
 use crate::http::AppState;
 use crate::http::subrequest::ReceivedSubrequest;
 use crate::pipeline::verdict::Reason;
 
-/// Characters of a list of scopes that a line shows: those of a push with a few mounts.
-const SCOPES_SHOWN_MAX: usize = 400;
-
-/// What the log says of a token.
+/// The properties of an issued token that are logged.
 pub(in crate::http) struct IssuedTokenEntry<'t> {
-    /// The user's name; empty for a client without credentials.
+    /// The name of the user; empty for a client without credentials.
     pub(in crate::http) user: &'t [u8],
-    /// What was requested, as it was written.
+    /// The requested scopes, as they were sent.
     pub(in crate::http) requested: &'t str,
-    /// What was granted.
+    /// The granted scopes.
     pub(in crate::http) granted: &'t str,
-    /// What was not granted.
+    /// The denied scopes.
     pub(in crate::http) denied: &'t str,
-    /// The token's `jti`.
+    /// The `jti` of the token.
     pub(in crate::http) id: &'t str,
-    /// Whether it follows from the last answer of an authenticator that could not be asked.
+    /// True if the token is based on the last answer of an unavailable authenticator.
     pub(in crate::http) is_stale: bool,
 }
 
-/// As much of a list of scopes as a line shows.
-fn truncate_scopes(list: &str) -> String {
-    let mut shown: String = list.chars().take(SCOPES_SHOWN_MAX).collect();
-    if shown.len() < list.len() {
-        shown.push('…');
-    }
-    shown
-}
-
 impl VerdictLog {
-    /// Logs a token that was issued, if it is to be logged.
+    /// Logs an issued token, unless the configuration or a budget suppresses the line.
     pub(in crate::http) fn log_issued_token(
         &self,
-        front: &AppState,
+        state: &AppState,
         received: &ReceivedSubrequest<'_>,
-        seen: RequestLine<'_>,
+        request_line: RequestLine<'_>,
         token: &IssuedTokenEntry<'_>,
     ) {
-        let is_narrower = !token.denied.is_empty() && !token.user.is_empty();
-        let is_notable = is_narrower || token.is_stale;
-        if !is_notable && !front.log_allowed && !tracing::enabled!(tracing::Level::DEBUG) {
+        let is_reduced = !token.denied.is_empty() && !token.user.is_empty();
+        let is_notable = is_reduced || token.is_stale;
+        if !is_notable && !state.is_allowed_logged() && !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
-        let line = VerdictLogLine::new(front, received, Some(seen), Reason::Allowed, Some(token.user));
+        let line =
+            VerdictLogLine::new(state, received, Some(request_line), Reason::Allowed, Some(token.user));
         let suppressed = if is_notable {
-            let reason = if is_narrower { Reason::Policy } else { Reason::Allowed };
-            let says = (&line.client, &line.user, &line.host, token.requested, token.denied);
-            match self.decide(front, &line, reason, self.hasher.hash_one(says)) {
+            let reason = if is_reduced { Reason::Policy } else { Reason::Allowed };
+            let cause = (&line.client, &line.user, &line.host, token.requested, token.denied);
+            match self.decide(state, &line, reason, self.hasher.hash_one(cause)) {
                 Some(suppressed) => suppressed,
                 None => return,
             }
@@ -72,19 +61,27 @@ impl VerdictLog {
         let denied = Some(denied).filter(|denied| !denied.is_empty());
         let IssuedTokenEntry { id, is_stale: stale, .. } = token;
         macro_rules! log_line {
-            ($level:ident, $text:literal) => {
+            ($level:ident) => {
                 tracing::$level!(
-                    user, client, network, host, requested, granted, denied, id, stale, request_id,
-                    suppressed, $text
+                    user,
+                    client,
+                    network,
+                    host,
+                    requested,
+                    granted,
+                    denied,
+                    id,
+                    stale,
+                    request_id,
+                    suppressed,
+                    "token issued"
                 )
             };
         }
-        if is_narrower {
-            log_line!(info, "token issued without all that was requested");
-        } else if token.is_stale || front.log_allowed {
-            log_line!(info, "token issued");
+        if is_notable || state.is_allowed_logged() {
+            log_line!(info);
         } else {
-            log_line!(debug, "token issued");
+            log_line!(debug);
         }
     }
 }

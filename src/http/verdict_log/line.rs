@@ -1,4 +1,4 @@
-//! What a line about one verdict says.
+//! The fields of a log line about one verdict.
 
 use std::net::IpAddr;
 
@@ -9,10 +9,13 @@ use crate::network::ClientNetwork;
 use crate::pipeline::verdict::{Reason, Verdict};
 use crate::request::header::RequestHeader;
 
-/// Characters of a client's value that a line shows; escaped, each may become ten bytes.
+/// Maximum number of logged characters of a client value. An escaped character can take ten bytes.
 const VALUE_SHOWN_MAX: usize = 100;
 
-/// What was asked, where it is not what the proxy's headers say.
+/// Maximum number of logged characters of a list of scopes: enough for a push with a few mounts.
+const SCOPES_SHOWN_MAX: usize = 400;
+
+/// The method and path of a request that the headers of the proxy do not describe.
 #[derive(Clone, Copy)]
 pub(in crate::http) struct RequestLine<'s> {
     /// The method.
@@ -21,25 +24,27 @@ pub(in crate::http) struct RequestLine<'s> {
     pub(in crate::http) path: &'s str,
 }
 
-/// What became of a request, as the log has it.
+/// The result of a request, for the log.
 pub(in crate::http) struct VerdictLogEntry {
-    /// The verdict and its reason.
+    /// The reason, which also names the verdict.
     pub(super) reason: Reason,
-    /// What there is to say besides; empty for nothing.
+    /// The detail that is added to the reason; empty if there is none.
     pub(super) detail: String,
-    /// The user, if it is another than the one whom the credentials name.
+    /// The scope that the policy or the token does not permit, if the request is for a registry.
+    scope: Option<String>,
+    /// The name of the user, if it can differ from the name in the credentials.
     user: Option<Box<[u8]>>,
-    /// Whether it is allowed by the last answer of an authenticator that could not be asked.
+    /// True if the request is allowed by the last answer of an unavailable authenticator.
     is_stale: bool,
 }
 
 impl VerdictLogEntry {
-    /// Of a request to `/auth`.
+    /// Creates the entry of a request to `/auth`.
     pub(super) fn from_verdict(verdict: &Verdict) -> Self {
         let (user, is_stale) = match verdict {
-            Verdict::Allow(grant) => {
-                let user = grant.identity().map_or(&b""[..], |identity| identity.user.as_bytes());
-                (Some(user.into()), grant.is_stale())
+            Verdict::Allow(allowed) => {
+                let user = allowed.identity().map_or(&b""[..], |identity| identity.user.as_bytes());
+                (Some(user.into()), allowed.is_stale())
             }
             Verdict::Challenge(_)
             | Verdict::Forbid(_)
@@ -47,19 +52,19 @@ impl VerdictLogEntry {
             | Verdict::Unavailable(_)
             | Verdict::NoUpstreamCredentials(_) => (None, false),
         };
-        Self { reason: verdict.to_reason(), detail: verdict.detail(), user, is_stale }
+        Self { reason: verdict.to_reason(), detail: verdict.detail(), scope: verdict.scope(), user, is_stale }
     }
 
-    /// Of a request to `/token` that was answered without a token.
-    pub(super) fn from_token_error(fault: &TokenRequestError) -> Self {
-        Self { reason: fault.to_reason(), detail: fault.detail(), user: None, is_stale: false }
+    /// Creates the entry of a request to `/token` that got no token.
+    pub(super) fn from_token_error(error: &TokenRequestError) -> Self {
+        Self { reason: error.to_reason(), detail: error.detail(), scope: None, user: None, is_stale: false }
     }
 }
 
-/// Returns whether a request with this answer came from a proxy that may ask.
+/// Returns true if a request with this result came from a trusted proxy.
 pub(super) fn is_from_trusted_proxy(reason: Reason) -> bool {
     match reason {
-        Reason::UntrustedPeer | Reason::ProxySecret => false,
+        Reason::ProxySecret => false,
         Reason::Allowed
         | Reason::NoCredentials
         | Reason::MalformedCredentials
@@ -81,7 +86,7 @@ pub(super) fn is_from_trusted_proxy(reason: Reason) -> bool {
     }
 }
 
-/// What a line says. Values of the client's are cut here, and escaped once, where they are written.
+/// The fields of a log line. Values of the client are truncated here. The log format escapes them.
 pub(super) struct VerdictLogLine {
     pub(super) user: String,
     pub(super) client: String,
@@ -92,12 +97,21 @@ pub(super) struct VerdictLogLine {
     pub(super) request_id: String,
 }
 
-/// As much of a client's value as a line shows.
+/// Returns the logged part of a client value.
 fn truncate(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().take(VALUE_SHOWN_MAX).collect()
 }
 
-/// The same of a header; nothing of one that is not there once.
+/// Returns the logged part of a list of scopes.
+pub(super) fn truncate_scopes(list: &str) -> String {
+    let mut shown: String = list.chars().take(SCOPES_SHOWN_MAX).collect();
+    if shown.len() < list.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// Returns the logged part of a header; empty unless the header occurs exactly once.
 pub(in crate::http) fn header_for_log(header: RequestHeader<'_>) -> String {
     match header {
         RequestHeader::Once(value) => truncate(value),
@@ -111,28 +125,30 @@ pub(super) fn address_for_log(address: Option<IpAddr>) -> String {
 
 impl VerdictLogLine {
     pub(super) fn new(
-        front: &AppState,
+        state: &AppState,
         received: &ReceivedSubrequest<'_>,
-        seen: Option<RequestLine<'_>>,
+        request_line: Option<RequestLine<'_>>,
         reason: Reason,
         user: Option<&[u8]>,
     ) -> Self {
         let request = &received.subrequest;
-        // Of an untrusted peer's headers none is believed; the address is its own.
+        // The headers of an untrusted peer are ignored, so the client is the peer itself.
         let client = if is_from_trusted_proxy(reason) {
             request.client_address().ok().flatten()
         } else {
             request.peer
         };
-        let (method, path) = match seen {
-            Some(seen) => (truncate(seen.method.as_bytes()), truncate(seen.path.as_bytes())),
+        let (method, path) = match request_line {
+            Some(request_line) => {
+                (truncate(request_line.method.as_bytes()), truncate(request_line.path.as_bytes()))
+            }
             None => (header_for_log(request.method), header_for_log(without_query(request.uri))),
         };
         Self {
-            // Of a token the name stands in it, and not in a password.
+            // A token contains the user name; the credentials of the request do not.
             user: truncate(user.unwrap_or_else(|| request.user())),
             client: address_for_log(client),
-            network: ClientNetwork::from_address(client, front.prefixes),
+            network: ClientNetwork::from_address(client, state.prefixes),
             method,
             host: header_for_log(request.host),
             path,
@@ -140,20 +156,22 @@ impl VerdictLogLine {
         }
     }
 
-    /// The same for what became of a request.
+    /// Creates the line of a denied or allowed request.
     pub(super) fn for_entry(
-        front: &AppState,
+        state: &AppState,
         received: &ReceivedSubrequest<'_>,
-        seen: Option<RequestLine<'_>>,
+        request_line: Option<RequestLine<'_>>,
         entry: &VerdictLogEntry,
     ) -> Self {
-        Self::new(front, received, seen, entry.reason, entry.user.as_deref())
+        Self::new(state, received, request_line, entry.reason, entry.user.as_deref())
     }
 
     pub(super) fn write(&self, entry: &VerdictLogEntry, suppressed: u64) {
         let (name, reason) = (entry.reason.verdict_name(), entry.reason.name());
-        // Left out of the line where there is none.
-        let detail = Some(&*entry.detail).filter(|detail| !detail.is_empty());
+        // A field without a value is omitted, and so is a detail that only repeats the scope.
+        let detail = Some(&*entry.detail)
+            .filter(|detail| !detail.is_empty() && Some(*detail) != entry.scope.as_deref());
+        let scope = entry.scope.as_deref().map(truncate_scopes);
         let Self { user, client, network, method, host, path, request_id } = self;
         let network = network.to_string();
         macro_rules! log_line {
@@ -163,6 +181,7 @@ impl VerdictLogLine {
                     reason,
                     detail,
                     user,
+                    scope,
                     client,
                     network,
                     method,
@@ -175,11 +194,11 @@ impl VerdictLogLine {
             };
         }
         match entry.reason {
-            Reason::Allowed if entry.is_stale => log_line!(warn, "allowed by its last answer, stale=true"),
-            Reason::Allowed => log_line!(info, "allowed"),
-            Reason::NoCredentials => log_line!(debug, "refused"),
+            Reason::Allowed if entry.is_stale => log_line!(warn, "request allowed by stale answer"),
+            Reason::Allowed => log_line!(info, "request allowed"),
+            Reason::NoCredentials => log_line!(debug, "request denied"),
             Reason::AuthenticatorUnavailable | Reason::TokenSigning | Reason::UpstreamCredentials => {
-                log_line!(error, "refused")
+                log_line!(error, "request denied")
             }
             Reason::MalformedCredentials
             | Reason::UnsupportedScheme
@@ -190,17 +209,16 @@ impl VerdictLogLine {
             | Reason::Policy
             | Reason::MalformedReference
             | Reason::InvalidProxyHeaders
-            | Reason::UntrustedPeer
             | Reason::ProxySecret
             | Reason::Throttled
             | Reason::Busy
             | Reason::TokenRequest
-            | Reason::RefreshToken => log_line!(warn, "refused"),
+            | Reason::RefreshToken => log_line!(warn, "request denied"),
         }
     }
 }
 
-/// The URI without its query, which may hold a token.
+/// Removes the query of a URI, which can contain a token.
 fn without_query(uri: RequestHeader<'_>) -> RequestHeader<'_> {
     match uri {
         RequestHeader::Once(uri) => RequestHeader::Once(uri.split(|b| *b == b'?').next().unwrap_or_default()),

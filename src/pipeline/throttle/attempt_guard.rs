@@ -1,60 +1,55 @@
-//! One question that was let through: what becomes of it decides whether it stays counted as a failure.
+//! The guard of one attempt. Its result decides whether the attempt stays counted as a failure.
 
 use std::sync::Arc;
 
 use super::{TIER_COUNT, Throttle, ThrottleKeys};
 
-/// Dropping it leaves the failure counted; [`Ticket::succeed`] takes it back.
-#[must_use = "dropping a ticket counts a failure"]
+/// An attempt that was counted as a failure when it started. Dropping the guard leaves it counted.
+/// [`AttemptGuard::record_success`] undoes the failure.
+#[must_use = "dropping the guard counts a failure"]
 pub struct AttemptGuard {
     throttle: Arc<Throttle>,
     throttle_keys: ThrottleKeys,
     attempt_id: u64,
-    /// In which tiers the question was new.
+    /// The tiers in which the start of the attempt counted a new failure.
     newly_counted: [bool; TIER_COUNT],
     result: AttemptResult,
 }
 
-/// What became of a question.
+/// The result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AttemptResult {
-    /// Nothing good, as far as is known.
+    /// The credentials were not accepted, or the result is not known.
     Failed,
-    /// A good answer.
+    /// The credentials were accepted.
     Succeeded,
-    /// Nobody could be asked.
+    /// No authenticator was available.
     BackendError,
-    /// An authenticator gave it no answer, and answered others meanwhile.
+    /// The authenticator did not respond to this attempt, and responded to others meanwhile.
     NoResponse,
 }
 
 impl AttemptGuard {
     pub(super) fn new(
         throttle: Arc<Throttle>,
-        tags: ThrottleKeys,
-        question: u64,
-        counted: [bool; TIER_COUNT],
+        throttle_keys: ThrottleKeys,
+        attempt_id: u64,
+        newly_counted: [bool; TIER_COUNT],
     ) -> Self {
-        Self {
-            throttle,
-            throttle_keys: tags,
-            attempt_id: question,
-            newly_counted: counted,
-            result: AttemptResult::Failed,
-        }
+        Self { throttle, throttle_keys, attempt_id, newly_counted, result: AttemptResult::Failed }
     }
 
-    /// The answer was good.
+    /// Records that the credentials were accepted.
     pub fn record_success(mut self) {
         self.result = AttemptResult::Succeeded;
     }
 
-    /// Nobody could be asked.
+    /// Records that no authenticator was available.
     pub fn record_backend_error(mut self) {
         self.result = AttemptResult::BackendError;
     }
 
-    /// An authenticator gave it no answer, and answered others meanwhile.
+    /// Records that the authenticator did not respond to this attempt, and responded to others meanwhile.
     pub fn record_no_response(mut self) {
         self.result = AttemptResult::NoResponse;
     }
@@ -62,14 +57,17 @@ impl AttemptGuard {
 
 impl Drop for AttemptGuard {
     fn drop(&mut self) {
-        let Self { throttle, throttle_keys: tags, attempt_id: question, newly_counted: counted, result: end } =
-            self;
-        match end {
-            AttemptResult::Succeeded => throttle.undo_failure(tags, *question),
-            AttemptResult::Failed => throttle.record_failure(tags, *question, *counted),
-            AttemptResult::BackendError => throttle.record_backend_error(tags, *question, *counted),
-            AttemptResult::NoResponse => throttle.record_no_response(tags, *question, *counted),
+        let Self { throttle, throttle_keys, attempt_id, newly_counted, result } = self;
+        match result {
+            AttemptResult::Succeeded => throttle.undo_failure(throttle_keys, *attempt_id),
+            AttemptResult::Failed => throttle.record_failure(throttle_keys, *attempt_id, *newly_counted),
+            AttemptResult::BackendError => {
+                throttle.record_backend_error(throttle_keys, *attempt_id, *newly_counted)
+            }
+            AttemptResult::NoResponse => {
+                throttle.record_no_response(throttle_keys, *attempt_id, *newly_counted)
+            }
         }
-        throttle.end_attempt(tags, *question);
+        throttle.end_attempt(throttle_keys, *attempt_id);
     }
 }

@@ -1,34 +1,35 @@
-//! A table of leaking counts in constant memory: buckets of a few places, found by a keyed hash.
-//! A full bucket gives up the record with the least in it, so that a flood of harmless records
-//! can't wash out the one that matters.
+//! A table of leaking failure counts in constant memory. A keyed hash selects a bucket with a fixed number of
+//! records. A full bucket evicts the record with the lowest count, so that a flood of records with few failures
+//! does not evict one with many.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Moment;
 
-/// Places in a bucket: enough that by chance alone a bucket rarely fills before the table has.
+/// The number of records in a bucket. With 16, a bucket rarely fills by chance before the table does.
 const BUCKET_RECORDS: usize = 16;
 
-/// Wrong passwords remembered for each user and network, to tell a repeated one from a new one.
+/// The number of recent attempts stored for each user and network, to distinguish a repeated wrong password from a
+/// new one.
 const RECENT_ATTEMPTS_MAX: usize = 8;
 
-/// Below this a count has leaked away.
+/// A level below this counts as zero.
 const LEVEL_EPSILON: f64 = 1e-9;
 
-/// How many failures are borne, and how fast they leak away.
+/// The maximum number of failures, and how fast they leak.
 #[derive(Clone, Copy, Debug)]
-pub struct FailureLimit {
+struct FailureLimit {
     failures_max: f64,
     leak_per_milli: f64,
 }
 
 impl FailureLimit {
-    /// `limit` failures in a `window`, at least one of each.
-    pub fn new(limit: u32, window: Duration) -> Self {
-        let limit = f64::from(limit.max(1));
-        Self { failures_max: limit, leak_per_milli: limit / (window.as_secs_f64() * 1000.0).max(1.0) }
+    /// Creates a limit of `failures` within a `window`. At least one failure and one millisecond are used.
+    fn new(failures: u32, window: Duration) -> Self {
+        let failures_max = f64::from(failures.max(1));
+        Self { failures_max, leak_per_milli: failures_max / (window.as_secs_f64() * 1000.0).max(1.0) }
     }
 
     fn level_at(&self, record: &FailureRecord, now: Moment) -> f64 {
@@ -37,17 +38,22 @@ impl FailureLimit {
     }
 }
 
-/// A question that was counted.
+/// Packs a limit into one number, so that a change at run time is atomic.
+fn pack_limit(failures: u32, window: Duration) -> u64 {
+    (u64::from(failures) << 32) | u64::from(u32::try_from(window.as_millis()).unwrap_or(u32::MAX))
+}
+
+/// An attempt that was counted.
 #[derive(Clone, Copy, Debug)]
 struct RecentAttempt {
     attempt_id: u64,
-    /// Requests that wait for its answer now.
+    /// Requests that wait for its result.
     waiting_count: u32,
-    /// Whether the total of the record's owner counts it too; see [`Table::charge`].
+    /// True if the failure is also counted in the total of its tier, see [`FailureTable::mark_in_total`].
     is_in_total: bool,
-    /// Until when its rejection is given without a check.
+    /// The moment until which its rejection is repeated without a check.
     rejected_until: Moment,
-    /// In which epoch that was noted; another one makes it worthless.
+    /// The epoch of that rejection. In another epoch the rejection is void.
     rejection_epoch: u64,
 }
 
@@ -55,60 +61,75 @@ struct RecentAttempt {
 struct FailureRecord {
     tag: u64,
     level: f64,
-    /// When `level` was true.
+    /// The moment at which `level` was computed.
     updated_at: Moment,
-    /// The oldest first; empty in tables that count without questions.
+    /// The oldest attempt first. Empty in tables of totals.
     recent_attempts: Vec<RecentAttempt>,
 }
 
 impl FailureRecord {
-    fn find_attempt(&mut self, question: u64) -> Option<&mut RecentAttempt> {
-        self.recent_attempts.iter_mut().find(|known| known.attempt_id == question)
+    fn find_attempt(&mut self, attempt_id: u64) -> Option<&mut RecentAttempt> {
+        self.recent_attempts.iter_mut().find(|attempt| attempt.attempt_id == attempt_id)
     }
 
-    /// Remembers a new question, in the place of the oldest one that is not being asked.
-    fn add_attempt(&mut self, question: u64) {
+    /// Stores a new attempt. If the list is full, it replaces the oldest attempt that no request waits for.
+    fn add_attempt(&mut self, attempt_id: u64) {
         if self.recent_attempts.len() >= RECENT_ATTEMPTS_MAX {
-            let oldest =
-                self.recent_attempts.iter().position(|known| known.waiting_count == 0).unwrap_or_default();
+            let oldest = self
+                .recent_attempts
+                .iter()
+                .position(|attempt| attempt.waiting_count == 0)
+                .unwrap_or_default();
             self.recent_attempts.remove(oldest);
         }
-        let rejected_until = Moment::default();
         self.recent_attempts.push(RecentAttempt {
-            attempt_id: question,
+            attempt_id,
             waiting_count: 0,
             is_in_total: false,
-            rejected_until,
+            rejected_until: Moment::default(),
             rejection_epoch: 0,
         });
     }
 }
 
-/// See the top of this file.
+/// A table of failure counts by tag.
 #[derive(Debug)]
 pub struct FailureTable {
     buckets: Box<[Mutex<Vec<FailureRecord>>]>,
-    failure_limit: FailureLimit,
+    /// The number of failures in the upper half and the window in milliseconds in the lower half, so that a change at
+    /// run time is atomic.
+    limit: AtomicU64,
     record_count: AtomicUsize,
 }
 
 impl FailureTable {
-    /// Room for at least `entries` records.
-    pub fn new(entries: usize, rate: FailureLimit) -> Self {
-        let buckets = entries.div_ceil(BUCKET_RECORDS).max(1);
+    /// Creates a table for at least `entries` records, with a limit of `failures` within a `window`.
+    pub fn new(entries: usize, failures: u32, window: Duration) -> Self {
+        let bucket_count = entries.div_ceil(BUCKET_RECORDS).max(1);
         Self {
-            buckets: (0..buckets).map(|_| Mutex::default()).collect(),
-            failure_limit: rate,
+            buckets: (0..bucket_count).map(|_| Mutex::default()).collect(),
+            limit: AtomicU64::new(pack_limit(failures, window)),
             record_count: AtomicUsize::new(0),
         }
     }
 
-    /// Records in use.
+    /// Sets the limit. Failures that were counted remain and decrease at the new rate.
+    pub fn set_limit(&self, failures: u32, window: Duration) {
+        self.limit.store(pack_limit(failures, window), Ordering::Relaxed);
+    }
+
+    fn limit(&self) -> FailureLimit {
+        let packed = self.limit.load(Ordering::Relaxed);
+        let (failures, window) = (packed >> 32, packed & u64::from(u32::MAX));
+        FailureLimit::new(u32::try_from(failures).unwrap_or(u32::MAX), Duration::from_millis(window))
+    }
+
+    /// Returns the number of records.
     pub fn len(&self) -> usize {
         self.record_count.load(Ordering::Acquire)
     }
 
-    /// Whether there is none.
+    /// Returns true if there is no record.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -119,22 +140,22 @@ impl FailureTable {
         Some(bucket.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// How long until there is room for one more failure under `tag`; `None` if there is now. A `question`
-    /// that is being asked has its place already.
-    pub fn retry_after(&self, tag: u64, question: Option<u64>, now: Moment) -> Option<Duration> {
-        self.retry_after_at_limit(self.failure_limit.failures_max, tag, question, now)
+    /// Returns the time until one more failure of `tag` fits under the limit; `None` if it does now. The failure of
+    /// an attempt in progress is already counted and does not throttle the attempt itself.
+    pub fn retry_after(&self, tag: u64, attempt_id: Option<u64>, now: Moment) -> Option<Duration> {
+        self.retry_after_at_fraction_of_limit(1.0, tag, attempt_id, now)
     }
 
-    /// The same under a part of the limit.
-    pub fn retry_after_at_fraction(&self, part: f64, tag: u64, now: Moment) -> Option<Duration> {
-        self.retry_after_at_limit(part * self.failure_limit.failures_max, tag, None, now)
+    /// Returns the time until one more failure of `tag` fits under a fraction of the limit.
+    pub fn retry_after_at_fraction(&self, fraction: f64, tag: u64, now: Moment) -> Option<Duration> {
+        self.retry_after_at_fraction_of_limit(fraction, tag, None, now)
     }
 
-    fn retry_after_at_limit(
+    fn retry_after_at_fraction_of_limit(
         &self,
-        limit: f64,
+        fraction: f64,
         tag: u64,
-        question: Option<u64>,
+        attempt_id: Option<u64>,
         now: Moment,
     ) -> Option<Duration> {
         if self.is_empty() {
@@ -142,50 +163,55 @@ impl FailureTable {
         }
         let bucket = self.bucket(tag)?;
         let record = bucket.iter().find(|record| record.tag == tag)?;
-        let excess = self.failure_limit.level_at(record, now) + 1.0 - limit;
-        // What is left of a failure after its last millisecond is an error of the arithmetic.
-        if excess <= self.failure_limit.leak_per_milli {
+        let limit = self.limit();
+        let excess = limit.level_at(record, now) + 1.0 - fraction * limit.failures_max;
+        // An excess of less than one millisecond is a rounding error.
+        if excess <= limit.leak_per_milli {
             return None;
         }
-        let open = |known: &RecentAttempt| Some(known.attempt_id) == question && known.waiting_count > 0;
-        if excess <= 1.0 + self.failure_limit.leak_per_milli && record.recent_attempts.iter().any(open) {
+        let is_in_progress =
+            |attempt: &RecentAttempt| Some(attempt.attempt_id) == attempt_id && attempt.waiting_count > 0;
+        if excess <= 1.0 + limit.leak_per_milli && record.recent_attempts.iter().any(is_in_progress) {
             return None;
         }
-        Some(Duration::from_millis((excess / self.failure_limit.leak_per_milli).ceil() as u64))
+        Some(Duration::from_millis((excess / limit.leak_per_milli).ceil() as u64))
     }
 
-    /// Counts a failure under `tag`, unless it is one of the last ones again. Says whether it did.
-    pub fn count_failure(&self, tag: u64, question: Option<u64>, now: Moment) -> bool {
+    /// Counts a failure of `tag`. Returns false if the attempt is one of the recent attempts and was not counted
+    /// again.
+    pub fn count_failure(&self, tag: u64, attempt_id: Option<u64>, now: Moment) -> bool {
         let Some(mut bucket) = self.bucket(tag) else { return true };
         let Some(record) = self.get_or_insert(&mut bucket, tag, now) else { return true };
-        if let Some(question) = question {
-            if record.find_attempt(question).is_some() {
+        if let Some(attempt_id) = attempt_id {
+            if record.find_attempt(attempt_id).is_some() {
                 return false;
             }
-            record.add_attempt(question);
+            record.add_attempt(attempt_id);
         }
-        // Not cut at the limit: checks that were under way when it was reached are paid for too. Who
-        // is throttled adds nothing, so they are all that there can be beyond it.
-        record.level = self.failure_limit.level_at(record, now) + 1.0;
+        // The level can exceed the limit by the attempts that were in progress when the limit was reached. A
+        // throttled client adds nothing.
+        record.level = self.limit().level_at(record, now) + 1.0;
         record.updated_at = now;
         true
     }
 
-    /// Counts a failure as [`Table::count`] does, of a question that is being asked until
-    /// [`Table::close`]: whatever is asked meanwhile finds it counted.
-    pub fn start_attempt(&self, tag: u64, question: u64, now: Moment) -> bool {
-        let counted = self.count_failure(tag, Some(question), now);
-        self.with_attempt(tag, question, |known| known.waiting_count += 1);
-        counted
+    /// Counts a failure as [`FailureTable::count_failure`] does, and marks the attempt as in progress until
+    /// [`FailureTable::end_attempt`].
+    pub fn start_attempt(&self, tag: u64, attempt_id: u64, now: Moment) -> bool {
+        let is_new = self.count_failure(tag, Some(attempt_id), now);
+        self.with_attempt(tag, attempt_id, |attempt| attempt.waiting_count += 1);
+        is_new
     }
 
-    /// A request has stopped waiting for the answer.
-    pub fn end_attempt(&self, tag: u64, question: u64) {
-        self.with_attempt(tag, question, |known| known.waiting_count = known.waiting_count.saturating_sub(1));
+    /// Records that one request no longer waits for the result of the attempt.
+    pub fn end_attempt(&self, tag: u64, attempt_id: u64) {
+        self.with_attempt(tag, attempt_id, |attempt| {
+            attempt.waiting_count = attempt.waiting_count.saturating_sub(1)
+        });
     }
 
-    /// Whether the total of the owner of `tag` counts a failure of it. One that has leaked away counts no more, nor
-    /// one that was forgotten for later ones.
+    /// Returns true if a failure of `tag` is also counted in the total of its tier. A failure that has leaked, or
+    /// that was replaced by later attempts, no longer counts.
     pub fn has_failure_in_total(&self, tag: u64, now: Moment) -> bool {
         if self.is_empty() {
             return false;
@@ -193,88 +219,89 @@ impl FailureTable {
         let Some(bucket) = self.bucket(tag) else { return true };
         let record = bucket.iter().find(|record| record.tag == tag);
         record.is_some_and(|record| {
-            self.failure_limit.level_at(record, now) > LEVEL_EPSILON
-                && record.recent_attempts.iter().any(|known| known.is_in_total)
+            self.limit().level_at(record, now) > LEVEL_EPSILON
+                && record.recent_attempts.iter().any(|attempt| attempt.is_in_total)
         })
     }
 
-    /// Notes that the total of the record's owner counts `question`.
-    pub fn mark_in_total(&self, tag: u64, question: u64) {
-        self.with_attempt(tag, question, |known| known.is_in_total = true);
+    /// Records that the attempt is also counted in the total of its tier.
+    pub fn mark_in_total(&self, tag: u64, attempt_id: u64) {
+        self.with_attempt(tag, attempt_id, |attempt| attempt.is_in_total = true);
     }
 
-    /// Notes that the answer to `question` is no, until then and in this epoch. If the question is
-    /// forgotten, so is its answer.
-    pub fn record_rejection(&self, tag: u64, question: u64, until: Moment, epoch: u64) {
-        self.with_attempt(tag, question, |known| {
-            (known.rejected_until, known.rejection_epoch) = (until, epoch)
+    /// Stores that the attempt was rejected, until `expires_at` and in this epoch. The rejection is removed with its
+    /// attempt.
+    pub fn record_rejection(&self, tag: u64, attempt_id: u64, expires_at: Moment, epoch: u64) {
+        self.with_attempt(tag, attempt_id, |attempt| {
+            (attempt.rejected_until, attempt.rejection_epoch) = (expires_at, epoch)
         });
     }
 
-    /// Whether that is noted.
-    pub fn is_rejected(&self, tag: u64, question: u64, now: Moment, epoch: u64) -> bool {
-        let noted = self.with_attempt(tag, question, |known| {
-            known.rejection_epoch == epoch && now < known.rejected_until
+    /// Returns true if a rejection of the attempt is stored and valid.
+    pub fn is_rejected(&self, tag: u64, attempt_id: u64, now: Moment, epoch: u64) -> bool {
+        let is_rejected = self.with_attempt(tag, attempt_id, |attempt| {
+            attempt.rejection_epoch == epoch && now < attempt.rejected_until
         });
-        noted.unwrap_or_default()
+        is_rejected.unwrap_or_default()
     }
 
-    /// Takes a failure back that turned out not to be one. `None` if it was not counted; otherwise whether
-    /// the owner's total counts it too.
-    pub fn undo_failure(&self, tag: u64, question: Option<u64>, now: Moment) -> Option<bool> {
+    /// Undoes a failure. Returns `None` if the failure was not counted, and otherwise whether it is also counted in
+    /// the total of its tier.
+    pub fn undo_failure(&self, tag: u64, attempt_id: Option<u64>, now: Moment) -> Option<bool> {
         if self.is_empty() {
             return None;
         }
         let mut bucket = self.bucket(tag)?;
         let index = bucket.iter().position(|record| record.tag == tag)?;
         let record = bucket.get_mut(index)?;
-        let mut charged = false;
-        if let Some(question) = question {
-            let place = record.recent_attempts.iter().position(|known| known.attempt_id == question)?;
-            charged = record.recent_attempts.remove(place).is_in_total;
+        let mut is_in_total = false;
+        if let Some(attempt_id) = attempt_id {
+            let place = record.recent_attempts.iter().position(|attempt| attempt.attempt_id == attempt_id)?;
+            is_in_total = record.recent_attempts.remove(place).is_in_total;
         }
-        record.level = (self.failure_limit.level_at(record, now) - 1.0).max(0.0);
+        record.level = (self.limit().level_at(record, now) - 1.0).max(0.0);
         record.updated_at = now;
-        // A success leaves nothing behind.
+        // An empty record is removed.
         if record.level < LEVEL_EPSILON && record.recent_attempts.is_empty() {
             bucket.swap_remove(index);
             self.record_count.fetch_sub(1, Ordering::AcqRel);
         }
-        Some(charged)
+        Some(is_in_total)
     }
 
     fn with_attempt<T>(
         &self,
         tag: u64,
-        question: u64,
+        attempt_id: u64,
         act: impl FnOnce(&mut RecentAttempt) -> T,
     ) -> Option<T> {
         if self.is_empty() {
             return None;
         }
         let mut bucket = self.bucket(tag)?;
-        bucket.iter_mut().find(|record| record.tag == tag)?.find_attempt(question).map(act)
+        bucket.iter_mut().find(|record| record.tag == tag)?.find_attempt(attempt_id).map(act)
     }
 
-    /// The record of `tag`, made if it is not there, in the place of the one with the least in it if need be.
+    /// Returns the record of `tag`. If it does not exist it is created, and if the bucket is full it replaces the
+    /// record with the lowest level.
     fn get_or_insert<'b>(
         &self,
         bucket: &'b mut Vec<FailureRecord>,
         tag: u64,
         now: Moment,
     ) -> Option<&'b mut FailureRecord> {
-        let fresh = || FailureRecord { tag, level: 0.0, updated_at: now, recent_attempts: Vec::new() };
+        let new_record = || FailureRecord { tag, level: 0.0, updated_at: now, recent_attempts: Vec::new() };
         let index = match bucket.iter().position(|record| record.tag == tag) {
             Some(index) => index,
             None if bucket.len() < BUCKET_RECORDS => {
-                bucket.push(fresh());
+                bucket.push(new_record());
                 self.record_count.fetch_add(1, Ordering::AcqRel);
                 bucket.len() - 1
             }
             None => {
                 let index = self.lowest_level_index(bucket, now);
                 if let Some(place) = bucket.get_mut(index) {
-                    *place = fresh();
+                    *place = new_record();
                 }
                 index
             }
@@ -282,9 +309,11 @@ impl FailureTable {
         bucket.get_mut(index)
     }
 
+    /// Returns the index of the record with the lowest level; the oldest of them if there are several.
     fn lowest_level_index(&self, bucket: &[FailureRecord], now: Moment) -> usize {
+        let limit = self.limit();
         let by_level = |(_, a): &(usize, &FailureRecord), (_, b): &(usize, &FailureRecord)| {
-            let levels = self.failure_limit.level_at(a, now).total_cmp(&self.failure_limit.level_at(b, now));
+            let levels = limit.level_at(a, now).total_cmp(&limit.level_at(b, now));
             levels.then(a.updated_at.cmp(&b.updated_at))
         };
         bucket.iter().enumerate().min_by(by_level).map_or(0, |(index, _)| index)

@@ -1,4 +1,4 @@
-//! Changing the text of a file of keys, key by key: comments stay, and the lines right above a key go with it.
+//! Edits the text of a key file. Comments are kept, and the comment directly above a key moves with the key.
 
 use std::ops::Range;
 
@@ -7,40 +7,40 @@ use zeroize::Zeroizing;
 use super::generate::NewSigningKey;
 use super::{SigningKeyFileError, SigningKeys, pem};
 
-/// Why a text was not changed.
+/// The reason why a text was not edited.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SigningKeyEditError {
-    /// It is no file of keys.
+    /// The text is not a valid key file.
     #[error(transparent)]
     InvalidFile(#[from] SigningKeyFileError),
-    /// No key has this id.
-    #[error("there is no key of this id in it; doorward signing-key list shows them")]
+    /// No key has this ID.
+    #[error("it contains no key with this ID; doorward signing-key list shows the IDs")]
     UnknownKeyId,
-    /// It is the one that signs.
+    /// The key is the one that signs.
     #[error(
-        "this key signs; put another one first with doorward signing-key use, and wait until its last token is over"
+        "this key signs tokens; select another one with doorward signing-key use, and wait until the last token of this key has expired"
     )]
     KeyIsActive,
 }
 
-/// A key's id, and its bytes in the text: its comment, the key, and its certificate.
+/// The ID of a key, and the range of its comment, its key block and its certificate in the text.
 type KeyTextRange<'k> = (&'k str, Range<usize>);
 
 fn locate_keys<'k>(text: &str, keys: &'k SigningKeys) -> Result<Vec<KeyTextRange<'k>>, SigningKeyFileError> {
     let blocks = pem::parse_blocks(text)
-        .map_err(|broken| SigningKeyFileError::InvalidPem(broken.line, broken.message))?;
-    let mut places = Vec::new();
-    let mut free = 0;
-    // They are as many as the keys, or the text would not have been read.
+        .map_err(|error| SigningKeyFileError::InvalidPem(error.line, error.message))?;
+    let mut ranges = Vec::new();
+    let mut previous_end = 0;
+    // A valid file has exactly two blocks for each key.
     for pair in blocks.chunks_exact(2) {
-        let [secret, certificate] = pair else { continue };
-        let above = text.get(free..secret.byte_range.start).unwrap_or_default();
+        let [private_key, certificate] = pair else { continue };
+        let above = text.get(previous_end..private_key.byte_range.start).unwrap_or_default();
         let comment: usize =
             above.split_inclusive('\n').rev().take_while(|line| !line.trim().is_empty()).map(str::len).sum();
-        places.push(secret.byte_range.start - comment..certificate.byte_range.end);
-        free = certificate.byte_range.end;
+        ranges.push(private_key.byte_range.start - comment..certificate.byte_range.end);
+        previous_end = certificate.byte_range.end;
     }
-    Ok(keys.kids().zip(places).collect())
+    Ok(keys.kids().zip(ranges).collect())
 }
 
 fn parse_keys(text: &[u8]) -> Result<(&str, SigningKeys), SigningKeyFileError> {
@@ -48,9 +48,9 @@ fn parse_keys(text: &[u8]) -> Result<(&str, SigningKeys), SigningKeyFileError> {
     Ok((std::str::from_utf8(text).map_err(|_| SigningKeyFileError::NotUtf8)?, keys))
 }
 
-/// The text of these pieces, which is one that is cleared.
+/// Joins pieces of text in a buffer that is cleared when it is dropped.
 fn join_pieces<'t>(pieces: impl Iterator<Item = &'t str> + Clone) -> Zeroizing<String> {
-    // With room for a line's end behind each: a text that grows leaves copies of itself behind.
+    // The capacity includes a line break for each piece, because a buffer that grows leaves copies of secrets in memory.
     let mut text = Zeroizing::new(String::with_capacity(pieces.clone().map(|piece| piece.len() + 1).sum()));
     for piece in pieces {
         text.push_str(piece);
@@ -61,59 +61,59 @@ fn join_pieces<'t>(pieces: impl Iterator<Item = &'t str> + Clone) -> Zeroizing<S
     text
 }
 
-/// The text with a further key at its end, and what can be read of it then.
+/// Appends a key to the text. Returns the new text and its keys.
 ///
 /// # Errors
-/// It is no file of keys, or the key is in it already.
+/// Returns an error if the text is not a valid key file, or contains the key already.
 pub fn add_key(
     text: &[u8],
-    made: &NewSigningKey,
+    new_key: &NewSigningKey,
 ) -> Result<(Zeroizing<String>, SigningKeys), SigningKeyEditError> {
     let (text, _) = parse_keys(text)?;
-    let apart = if text.ends_with("\n\n") { "" } else { "\n" };
-    check_edited_text(join_pieces([text, apart, &made.pem].into_iter()))
+    let separator = if text.ends_with("\n\n") { "" } else { "\n" };
+    check_edited_text(join_pieces([text, separator, &new_key.pem].into_iter()))
 }
 
-/// The text with a key first, so that it signs.
+/// Moves a key to the first place, so that it signs.
 ///
 /// # Errors
-/// It is no file of keys, or has none of this id.
+/// Returns an error if the text is not a valid key file, or contains no key with this ID.
 pub fn move_key_first(
     text: &[u8],
     kid: &str,
 ) -> Result<(Zeroizing<String>, SigningKeys), SigningKeyEditError> {
     let (text, keys) = parse_keys(text)?;
     let mut entries = locate_keys(text, &keys)?;
-    let places: Vec<Range<usize>> = entries.iter().map(|(_, place)| place.clone()).collect();
+    let ranges: Vec<Range<usize>> = entries.iter().map(|(_, range)| range.clone()).collect();
     let at = entries.iter().position(|(id, _)| *id == kid).ok_or(SigningKeyEditError::UnknownKeyId)?;
     if let Some(upper) = entries.get_mut(..=at) {
         upper.rotate_right(1);
     }
-    // What stands between two keys stays where it is.
+    // Text between two keys stays at its place.
     let mut pieces = Vec::new();
     let mut from = 0;
-    for (place, (_, moved)) in places.iter().zip(&entries) {
-        pieces.extend([text.get(from..place.start), text.get(moved.clone())].into_iter().flatten());
-        from = place.end;
+    for (range, (_, source)) in ranges.iter().zip(&entries) {
+        pieces.extend([text.get(from..range.start), text.get(source.clone())].into_iter().flatten());
+        from = range.end;
     }
     pieces.extend(text.get(from..));
     check_edited_text(join_pieces(pieces.into_iter()))
 }
 
-/// The text without a key.
+/// Removes a key from the text.
 ///
 /// # Errors
-/// It is no file of keys, has none of this id, or this is the one that signs.
+/// Returns an error if the text is not a valid key file, contains no key with this ID, or if the key signs.
 pub fn remove_key(text: &[u8], kid: &str) -> Result<(Zeroizing<String>, SigningKeys), SigningKeyEditError> {
     let (text, keys) = parse_keys(text)?;
     let entries = locate_keys(text, &keys)?;
     let at = entries.iter().position(|(id, _)| *id == kid).ok_or(SigningKeyEditError::UnknownKeyId)?;
-    let (_, place) = entries.get(at).filter(|_| at > 0).ok_or(SigningKeyEditError::KeyIsActive)?;
-    let pieces = [text.get(..place.start), text.get(place.end..)];
+    let (_, range) = entries.get(at).filter(|_| at > 0).ok_or(SigningKeyEditError::KeyIsActive)?;
+    let pieces = [text.get(..range.start), text.get(range.end..)];
     check_edited_text(join_pieces(pieces.into_iter().flatten()))
 }
 
-/// What is written can be read.
+/// Checks that the edited text is a valid key file.
 fn check_edited_text(
     text: Zeroizing<String>,
 ) -> Result<(Zeroizing<String>, SigningKeys), SigningKeyEditError> {
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
     use crate::token::signing_key::generate::generate_key;
 
-    fn made() -> NewSigningKey {
+    fn new_key() -> NewSigningKey {
         generate_key(SystemTime::now()).unwrap()
     }
 
@@ -138,8 +138,8 @@ mod tests {
 
     #[test]
     fn adding_moving_and_removing_keys_keeps_the_other_text() {
-        let [one, two, three] = [made(), made(), made()];
-        // The last line has no end, as some editors leave it.
+        let [one, two, three] = [new_key(), new_key(), new_key()];
+        // Some editors write no line break at the end of a file.
         let text = format!("# head\n\n{}\nbetween\n\n{}", &*one.pem, two.pem.trim_end());
         let (text, keys) = add_key(text.as_bytes(), &three).unwrap();
         assert_eq!(kids(&keys), [&*one.kid, &two.kid, &three.kid]);
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn impossible_edit_is_rejected_with_reason() {
-        let [one, two] = [made(), made()];
+        let [one, two] = [new_key(), new_key()];
         let (text, _) = add_key(one.pem.as_bytes(), &two).unwrap();
         let text = text.as_bytes();
         assert_eq!(remove_key(text, &one.kid).unwrap_err(), SigningKeyEditError::KeyIsActive);

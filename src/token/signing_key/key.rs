@@ -1,4 +1,4 @@
-//! One key with its certificate, and what is written of the two again and again.
+//! One key with its certificate, and its serialized public parts.
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
@@ -10,19 +10,19 @@ use super::certificate::Certificate;
 use super::key_pair::{Jwk, SigningKeyPair};
 use super::pem::PemBlock;
 
-/// See the top of this file.
+/// A key, its certificate, and the texts that are the same in all tokens and responses.
 pub(super) struct SigningKey {
     pub(super) key_pair: SigningKeyPair,
     pub(super) kid: String,
     pub(super) certificate: Certificate,
     /// The header of its tokens, as base64url.
     pub(super) encoded_header: String,
-    /// It as one of a set (JSON).
+    /// The key as a member of a key set (JSON).
     pub(super) jwk_json: String,
 }
 
-/// The header of a token (RFC 7515 section 4.1). Registries look at `x5c` first, and find its certificate in
-/// their bundle; registry 2.8 knows keys by other ids than RFC 7638's, and would take no `kid` alone.
+/// The header of a token (RFC 7515 section 4.1). Registries read `x5c` first, and search their bundle for the
+/// certificate. Registry 2.8 computes key IDs in another way than RFC 7638, so `kid` alone would not be sufficient.
 #[derive(Serialize)]
 struct JwsHeader<'k> {
     alg: &'static str,
@@ -31,7 +31,7 @@ struct JwsHeader<'k> {
     x5c: &'k [String; 1],
 }
 
-/// What `typ` is.
+/// The value of `typ`.
 pub(super) const JWT_TYPE: &str = "JWT";
 
 /// A key of the set (RFC 7517 section 4).
@@ -47,51 +47,52 @@ struct JwkSetMember<'k> {
 }
 
 impl SigningKey {
-    /// Of the two blocks of a key.
+    /// Parses the two blocks of a key.
     pub(super) fn parse(
-        secret: &PemBlock<'_>,
+        private_key: &PemBlock<'_>,
         certificate: &PemBlock<'_>,
-        random: &SystemRandom,
+        rng: &SystemRandom,
     ) -> Result<Self, (KeyBlock, &'static str)> {
-        let unread = "what stands in it is no base64; copy it again, whole";
-        let content = secret.content.as_ref().ok_or((KeyBlock::PrivateKey, unread))?;
-        let pair = SigningKeyPair::parse(content, random).map_err(|what| (KeyBlock::PrivateKey, what))?;
-        let content = certificate.content.as_ref().ok_or((KeyBlock::Certificate, unread))?;
+        let not_base64 = "its content is not base64; copy the whole block again";
+        let content = private_key.content.as_ref().ok_or((KeyBlock::PrivateKey, not_base64))?;
+        let key_pair =
+            SigningKeyPair::parse(content, rng).map_err(|message| (KeyBlock::PrivateKey, message))?;
+        let content = certificate.content.as_ref().ok_or((KeyBlock::Certificate, not_base64))?;
         let certificate = Certificate::parse(content)
-            .ok_or((KeyBlock::Certificate, "it can't be read as a certificate; copy it again, whole"))?;
-        if certificate.public_key_info != pair.subject_public_key_info() {
-            let what = "it is not the certificate of the key before it; each key is followed by its own";
-            return Err((KeyBlock::Certificate, what));
+            .ok_or((KeyBlock::Certificate, "it is not a valid certificate; copy the whole block again"))?;
+        if certificate.public_key_info != key_pair.subject_public_key_info() {
+            let message = "it is not the certificate of the key before it; each key must be followed by its own certificate";
+            return Err((KeyBlock::Certificate, message));
         }
-        let (kid, header, jwk) = serialize_public_parts(&pair, &certificate)
-            .map_err(|_| (KeyBlock::PrivateKey, "its names can't be written"))?;
-        Ok(Self { key_pair: pair, kid, certificate, encoded_header: header, jwk_json: jwk })
+        let (kid, encoded_header, jwk_json) = serialize_public_parts(&key_pair, &certificate)
+            .map_err(|_| (KeyBlock::PrivateKey, "its public parts cannot be serialized"))?;
+        Ok(Self { key_pair, kid, certificate, encoded_header, jwk_json })
     }
 }
 
-/// What is written of a key again and again: its id, the header of its tokens, and it as one of a set.
+/// Returns the key ID, the encoded header of tokens, and the JSON of the key.
 ///
 /// # Errors
-/// None that can happen: texts can be written.
+/// Returns an error of the serializer, which does not occur for these types.
 fn serialize_public_parts(
-    pair: &SigningKeyPair,
+    key_pair: &SigningKeyPair,
     certificate: &Certificate,
 ) -> Result<(String, String, String), serde_json::Error> {
-    let alg = pair.algorithm().name();
-    let kid = pair.jwk().thumbprint()?;
+    let alg = key_pair.algorithm().name();
+    let kid = key_pair.jwk().thumbprint()?;
     let x5c = [BASE64_STANDARD.encode(&certificate.der)];
     let header = serde_json::to_vec(&JwsHeader { alg, typ: JWT_TYPE, kid: &kid, x5c: &x5c })?;
-    let jwk = serde_json::to_string(&JwkSetMember {
-        public_key: pair.jwk(),
+    let jwk_json = serde_json::to_string(&JwkSetMember {
+        public_key: key_pair.jwk(),
         kid: &kid,
         alg,
         key_use: "sig",
         x5c: &x5c,
     })?;
-    Ok((kid, BASE64_URL_SAFE_NO_PAD.encode(header), jwk))
+    Ok((kid, BASE64_URL_SAFE_NO_PAD.encode(header), jwk_json))
 }
 
-/// Which block of a key a fault is about.
+/// The block that an error refers to.
 #[derive(Clone, Copy)]
 pub(super) enum KeyBlock {
     PrivateKey,

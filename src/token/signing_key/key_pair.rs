@@ -1,4 +1,4 @@
-//! A key and its public half: what it signs with, how it is checked, and what others are told of it.
+//! A private key with its public key: signing, verification of signatures, and the JWK.
 
 use std::fmt;
 
@@ -15,8 +15,8 @@ use ring::signature::{
 };
 use serde::Serialize;
 
-/// How a key signs (RFC 7518 section 3.1). Both are read by registry 2.8 and 3; of what registry 2.8 reads,
-/// no other is of use.
+/// The algorithm of a signature (RFC 7518 section 3.1). Registry 2.8 and 3 support both. The other algorithms of
+/// registry 2.8 have no advantage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SigningAlgorithm {
     /// ECDSA with P-256 and SHA-256.
@@ -26,10 +26,10 @@ pub enum SigningAlgorithm {
 }
 
 impl SigningAlgorithm {
-    /// All.
+    /// All algorithms.
     pub const ALL: [Self; 2] = [Self::Es256, Self::Rs256];
 
-    /// Its name, as in a token's header.
+    /// Returns the name in the header of a token.
     pub fn name(self) -> &'static str {
         match self {
             Self::Es256 => "ES256",
@@ -44,8 +44,8 @@ impl fmt::Display for SigningAlgorithm {
     }
 }
 
-/// A public key as a JWK has it (RFC 7518 sections 6.2 and 6.3): the members that make its thumbprint and no
-/// others, in the order of their names, which RFC 7638 section 3.2 wants.
+/// A public key in the form of a JWK (RFC 7518 sections 6.2 and 6.3). It has only the members of the thumbprint, in
+/// alphabetical order, as RFC 7638 section 3.2 requires.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Jwk {
@@ -54,47 +54,50 @@ pub(super) enum Jwk {
 }
 
 impl Jwk {
-    /// The thumbprint (RFC 7638), which is the key's id.
+    /// Returns the thumbprint (RFC 7638), which is the key ID.
     pub(super) fn thumbprint(&self) -> Result<String, serde_json::Error> {
         let digest = digest::digest(&digest::SHA256, &serde_json::to_vec(self)?);
         Ok(BASE64_URL_SAFE_NO_PAD.encode(digest))
     }
 }
 
-/// See the top of this file. ring clears no keys; in a box, at least, none is left behind where it moved from.
+/// A private key with its public key. ring does not clear keys; the box prevents copies in memory when the value is
+/// moved.
 pub(super) enum SigningKeyPair {
     P256(Box<EcdsaKeyPair>),
     Rsa(Box<RsaKeyPair>),
 }
 
 impl SigningKeyPair {
-    /// Reads a key (PKCS#8).
+    /// Parses a private key (PKCS#8).
     ///
     /// # Errors
-    /// What is wrong with it, and what to do.
-    pub(super) fn parse(pkcs8: &[u8], random: &SystemRandom) -> Result<Self, &'static str> {
-        // ring says what it means by the words of an error alone.
-        let other = |rejected: &ring::error::KeyRejected| rejected.to_string() == "WrongAlgorithm";
-        match EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, random) {
+    /// Returns the problem and the remedy.
+    pub(super) fn parse(pkcs8: &[u8], rng: &SystemRandom) -> Result<Self, &'static str> {
+        // ring reports the reason only in the text of the error.
+        let is_other_algorithm = |error: &ring::error::KeyRejected| error.to_string() == "WrongAlgorithm";
+        match EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, rng) {
             Ok(pair) => return Ok(Self::P256(Box::new(pair))),
-            Err(rejected) if !other(&rejected) => {
+            Err(error) if !is_other_algorithm(&error) => {
                 return Err(
-                    "it can't be read as PKCS#8 with its public key, as openssl genpkey writes it; make another one",
+                    "it is not PKCS#8 with a public key, the format of openssl genpkey; create a new key",
                 );
             }
             Err(_) => {}
         }
-        let rejected = match RsaKeyPair::from_pkcs8(pkcs8) {
+        let error = match RsaKeyPair::from_pkcs8(pkcs8) {
             Ok(pair) if pair.public().modulus_len() < 256 => "TooSmall".to_owned(),
             Ok(pair) => return Ok(Self::Rsa(Box::new(pair))),
-            Err(rejected) => rejected.to_string(),
+            Err(error) => error.to_string(),
         };
-        Err(match &rejected[..] {
-            "WrongAlgorithm" => "it is neither a P-256 key nor an RSA key; registries read no others of use",
-            "TooSmall" => "it is an RSA key of fewer than 2048 bits; make one of 3072",
-            "TooLarge" => "it is an RSA key of more than 4096 bits; make one of 3072",
+        Err(match &error[..] {
+            "WrongAlgorithm" => {
+                "it is neither a P-256 key nor an RSA key; registries support no other suitable type"
+            }
+            "TooSmall" => "it is an RSA key of fewer than 2048 bits; create one of 3072",
+            "TooLarge" => "it is an RSA key of more than 4096 bits; create one of 3072",
             _ => {
-                "it is an RSA key that is damaged or made in an unusual way; make another one with openssl genpkey"
+                "it is an RSA key that is damaged or has unusual parameters; create a new one with openssl genpkey"
             }
         })
     }
@@ -106,7 +109,7 @@ impl SigningKeyPair {
         }
     }
 
-    /// The public half, in the form in which ring and certificates have it.
+    /// Returns the public key in the encoding of ring and of certificates.
     fn public_key(&self) -> &[u8] {
         match self {
             Self::P256(pair) => pair.public_key().as_ref(),
@@ -114,19 +117,21 @@ impl SigningKeyPair {
         }
     }
 
-    /// `r` and `s` of ECDSA, each in 32 bytes, as RFC 7518 section 3.4 wants it; or that of PKCS#1.
-    pub(super) fn sign(&self, text: &[u8], random: &SystemRandom) -> Result<Vec<u8>, Unspecified> {
+    /// Signs a text. The signature is `r` and `s` of ECDSA in 32 bytes each (RFC 7518 section 3.4), or that of
+    /// PKCS#1.
+    pub(super) fn sign(&self, text: &[u8], rng: &SystemRandom) -> Result<Vec<u8>, Unspecified> {
         match self {
-            Self::P256(pair) => Ok(pair.sign(random, text)?.as_ref().to_vec()),
+            Self::P256(pair) => Ok(pair.sign(rng, text)?.as_ref().to_vec()),
             Self::Rsa(pair) => {
                 let mut signature = vec![0; pair.public().modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, random, text, &mut signature)?;
+                pair.sign(&RSA_PKCS1_SHA256, rng, text, &mut signature)?;
                 Ok(signature)
             }
         }
     }
 
-    /// Whether a signature is this key's, by its own algorithm; there is no way to ask for another.
+    /// Returns true if the signature was made with this key and its algorithm. The caller cannot choose another
+    /// algorithm.
     pub(super) fn is_valid_signature(&self, text: &[u8], signature: &[u8]) -> bool {
         let algorithm: &'static dyn ring::signature::VerificationAlgorithm = match self {
             Self::P256(_) => &ECDSA_P256_SHA256_FIXED,
@@ -135,16 +140,17 @@ impl SigningKeyPair {
         UnparsedPublicKey::new(algorithm, self.public_key()).verify(text, signature).is_ok()
     }
 
-    /// The two coordinates, or none of an RSA key.
+    /// Returns the two coordinates; `None` for an RSA key.
     fn coordinates(&self) -> Option<(&[u8], &[u8])> {
         match self {
-            // Uncompressed: a 4, and 32 bytes for each (SEC 1 section 2.3.3).
+            // The uncompressed form: one byte with the value 4, and 32 bytes for each coordinate (SEC 1 section
+            // 2.3.3).
             Self::P256(_) => self.public_key().split_first()?.1.split_at_checked(32),
             Self::Rsa(_) => None,
         }
     }
 
-    /// Whether a coordinate begins with a zero byte, of which registry 3's own thumbprint loses sight.
+    /// Returns true if a coordinate starts with a zero byte, which the thumbprint of registry 3 omits.
     pub(super) fn has_leading_zero(&self) -> bool {
         self.coordinates().is_some_and(|(x, y)| [x, y].iter().any(|c| c.first() == Some(&0)))
     }
@@ -164,7 +170,7 @@ impl SigningKeyPair {
     }
 }
 
-/// What a certificate has of it, as `subject_public_key_info` writes it.
+/// The public key in a certificate, as `subject_public_key_info` encodes it.
 impl PublicKeyData for SigningKeyPair {
     fn der_bytes(&self) -> &[u8] {
         self.public_key()

@@ -1,4 +1,4 @@
-//! The file of signing keys as one that is kept in force: see [`crate::reload::reloader`].
+//! The reload of the signing key file; see [`crate::reload`].
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,53 +13,55 @@ use super::{SigningKeyFileError, SigningKeys};
 use crate::clock::Moment;
 use crate::reload::{FileReloader, ReadError, Reloadable, SourceFile, UnstableFileMode};
 
-/// The largest file that is read: a key of RSA-4096 has 6 KiB with its certificate, and a file has two or three.
+/// Maximum size of the file, in bytes. An RSA-4096 key with its certificate has 6 KiB, and a file has two or three
+/// keys.
 pub const FILE_BYTES_MAX: u64 = 256 << 10;
 
-/// A key that is missing refuses its tokens, and one that is cut in two can't be read.
-const UNSETTLED: UnstableFileMode = UnstableFileMode::UseWholeLines;
+/// A missing key only rejects its tokens, and a truncated key is invalid, so whole lines of a changing file are safe
+/// to use.
+const UNSTABLE_MODE: UnstableFileMode = UnstableFileMode::UseWholeLines;
 
-/// What `/readyz` says of a file that can't be used.
-const READINESS_MESSAGE: &str = "the file of token.signing_keys can't be used";
+/// The message of `/readyz` if the file is invalid.
+const READINESS_MESSAGE: &str = "the signing key file (token.signing_keys) cannot be used";
 
-/// Why a file can't be used.
+/// The reason why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeyLoadError {
-    /// It can't be read.
+    /// The file cannot be read.
     #[error(transparent)]
     Unreadable(#[from] ReadError),
-    /// What stands in it is no good.
+    /// The content is invalid.
     #[error("{0}: {1}")]
     Invalid(String, SigningKeyFileError),
 }
 
-/// What is in force.
+/// The keys in force.
 #[derive(Debug)]
 pub struct CurrentSigningKeys(ArcSwap<SigningKeys>);
 
 impl CurrentSigningKeys {
-    /// As it is now.
+    /// Returns the current keys.
     pub fn load(&self) -> Arc<SigningKeys> {
         self.0.load_full()
     }
 }
 
-/// The file of signing keys.
+/// The reload target of the signing key file.
 pub struct SigningKeyFile {
     current_keys: Arc<CurrentSigningKeys>,
 }
 
 impl SigningKeyFile {
-    /// What this keeps fresh.
+    /// Returns the keys that this target keeps up to date.
     pub fn current_keys(&self) -> Arc<CurrentSigningKeys> {
         Arc::clone(&self.current_keys)
     }
 }
 
-/// Reads the file at `path` for the first time, and keeps it in force.
+/// Reads the file at `path` for the first time, and creates its reloader.
 ///
 /// # Errors
-/// Why it can't be used: at the start there is no last good one.
+/// Returns the reason why the file cannot be used. At the start, there is no earlier version of it.
 pub fn start(path: PathBuf, now: Moment) -> Result<FileReloader<SigningKeyFile>, SigningKeyLoadError> {
     let source = SourceFile { path, max_bytes: FILE_BYTES_MAX };
     let make = |source: &SourceFile, text: &mut Zeroizing<Vec<u8>>| {
@@ -67,11 +69,11 @@ pub fn start(path: PathBuf, now: Moment) -> Result<FileReloader<SigningKeyFile>,
         warn_about_keys(&source.path, &keys);
         Ok(SigningKeyFile { current_keys: Arc::new(CurrentSigningKeys(ArcSwap::from_pointee(keys))) })
     };
-    FileReloader::start_with(source, b"", UNSETTLED, make, now)
+    FileReloader::start_with(source, b"", UNSTABLE_MODE, make, now)
 }
 
 fn parse_keys(source: &SourceFile, text: &[u8]) -> Result<SigningKeys, SigningKeyLoadError> {
-    SigningKeys::parse(text).map_err(|fault| SigningKeyLoadError::Invalid(source.display_path(), fault))
+    SigningKeys::parse(text).map_err(|error| SigningKeyLoadError::Invalid(source.display_path(), error))
 }
 
 impl Reloadable for SigningKeyFile {
@@ -79,11 +81,11 @@ impl Reloadable for SigningKeyFile {
     type Error = SigningKeyLoadError;
 
     fn label(&self) -> &'static str {
-        "file of token.signing_keys"
+        "signing key file"
     }
 
     fn unstable_mode(&self) -> UnstableFileMode {
-        UNSETTLED
+        UNSTABLE_MODE
     }
 
     fn parse(
@@ -94,18 +96,18 @@ impl Reloadable for SigningKeyFile {
         parse_keys(source, text)
     }
 
-    fn activate(&mut self, keys: SigningKeys, source: &SourceFile, first: bool) {
-        if !first {
-            let signs = keys.kids().next().unwrap_or_default();
+    fn activate(&mut self, keys: SigningKeys, source: &SourceFile, is_first: bool) {
+        if !is_first {
+            let active_key = keys.kids().next().unwrap_or_default();
             let count = keys.kids().count();
-            tracing::info!(file = %source.path.display(), keys = count, signs, "file of token.signing_keys reloaded");
+            tracing::info!(file = %source.path.display(), keys = count, active_key, "signing key file reloaded");
         }
         warn_about_keys(&source.path, &keys);
         self.current_keys.0.store(Arc::new(keys));
     }
 
-    fn error_lines(&self, fault: &SigningKeyLoadError) -> Vec<String> {
-        vec![fault.to_string()]
+    fn error_lines(&self, error: &SigningKeyLoadError) -> Vec<String> {
+        vec![error.to_string()]
     }
 
     fn readiness_message(&self, _: &SigningKeyLoadError) -> &'static str {
@@ -113,21 +115,28 @@ impl Reloadable for SigningKeyFile {
     }
 }
 
-/// Whether others on the machine can read the file, or its group change it, and so give themselves any right.
+/// Returns true if other users of the machine can read the file, or if its group can write it. They could then grant
+/// themselves any access.
 pub fn has_unsafe_permissions(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o027 != 0)
 }
 
-/// Says what is not wrong with the file, and makes tokens worthless or anybody's.
+/// Logs problems of a valid file that make tokens worthless or insecure.
 fn warn_about_keys(path: &Path, keys: &SigningKeys) {
     if has_unsafe_permissions(path) {
-        tracing::warn!(file = %path.display(), "others on this machine can read or change the keys that sign tokens; chmod 600");
+        tracing::warn!(
+            file = %path.display(),
+            remedy = "chmod 600",
+            "signing keys readable or writable by other users of this machine"
+        );
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     if let Some(key) = keys.published_keys().find(|key| key.is_active && key.certificate_not_after <= now) {
         tracing::error!(
             kid = key.kid,
-            "the certificate of the key that signs has ended, and registries take no token of its: doorward signing-key add, and use"
+            effect = "registries reject all new tokens",
+            remedy = "doorward signing-key add, then doorward signing-key use",
+            "certificate of active signing key expired"
         );
     }
 }

@@ -1,7 +1,8 @@
-//! Whether a token is one of ours: signed by one of the keys, by that key's own algorithm, and not over.
+//! Verification of tokens: a token must be signed by one of the keys, with the algorithm of that key, and must not
+//! have expired.
 //!
-//! What a token says of its algorithm is compared and never followed, and the only key that it can name is one
-//! of ours by its id; keys and certificates that it brings along are not looked at.
+//! The algorithm in the token is only compared with the algorithm of the key. A token can select a key only by the ID
+//! of a known key. Keys and certificates in the token are ignored.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -11,56 +12,59 @@ use super::SigningKeys;
 use super::key::JWT_TYPE;
 use crate::token::claims::Claims;
 
-/// The longest token, in bytes: nginx takes 8 KiB for a header's line, `Authorization: Bearer ` included, and so do
-/// other servers. That of a push with some twenty mounts has 2,000.
+/// Maximum length of a token, in bytes. nginx and other servers accept 8 KiB for a header line, including
+/// `Authorization: Bearer `. The token of a push with some twenty mounts has 2,000.
 pub const TOKEN_BYTES_MAX: usize = 8000;
 
-/// How far the clock of whoever signed may be from ours, in seconds: as far as registries let it
+/// Maximum difference between the clocks of the issuer and of this machine, in seconds. Registries use the same value
 /// (distribution's registry/auth/token/token.go).
 pub const CLOCK_LEEWAY_SECS: u64 = 60;
 
-/// Why a token is not taken.
+/// The reason why a token is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenVerifyError {
-    /// More than [`TOKEN_MAX`].
+    /// The token has more than [`TOKEN_BYTES_MAX`] bytes.
     #[error("it has more than {TOKEN_BYTES_MAX} bytes")]
     TooLong,
-    /// Not three parts of base64url without padding.
-    #[error("it is not of a token's form")]
+    /// The token does not consist of three parts of base64url without padding.
+    #[error("it does not have the form of a token")]
     Malformed,
-    /// The header is not as we write it: another `typ`, an extension (`crit`), a key of its own.
-    #[error("its header is not one of ours")]
+    /// The header differs from the headers that doorward writes: another `typ`, an extension (`crit`), or an embedded
+    /// key.
+    #[error("its header was not written by doorward")]
     InvalidHeader,
-    /// None of the keys has this id, or no longer.
-    #[error("it names a key that is none of ours")]
+    /// No current key has this ID.
+    #[error("its key ID is not in the key file")]
     UnknownKey,
-    /// Another algorithm than the key's own, `none` included.
-    #[error("it names another algorithm than its key's")]
+    /// The algorithm is not the algorithm of the key; `none` is one such value.
+    #[error("its algorithm is not the algorithm of its key")]
     AlgorithmMismatch,
-    /// Somebody else signed it, or it was changed.
-    #[error("its signature is wrong")]
+    /// The token was signed with another key, or was modified.
+    #[error("its signature is invalid")]
     InvalidSignature,
-    /// Signed by us, and not to be read.
-    #[error("its claims can't be read")]
+    /// The signature is valid, but the claims cannot be parsed.
+    #[error("its claims cannot be parsed")]
     InvalidClaims,
-    /// Another issuer than `token.issuer`.
+    /// The issuer is not `token.issuer`.
     #[error("its issuer is not token.issuer")]
     WrongIssuer,
-    /// Another audience than `token.service`.
+    /// The audience is not `token.service`.
     #[error("its audience is not token.service")]
     WrongAudience,
-    /// A user name that no user can have.
-    #[error("its user name cannot be one")]
+    /// The user name is not allowed for any user.
+    #[error("its user name is not allowed")]
     InvalidUser,
-    /// It is over.
+    /// The token has expired.
     #[error("it has expired")]
     Expired,
-    /// It counts only later.
-    #[error("it is not valid yet: the clock of the machine that issued it is ahead of this one's")]
+    /// The token is not valid yet.
+    #[error(
+        "it is not valid yet: the clock of the machine that issued it is ahead of the clock of this machine"
+    )]
     NotYetValid,
 }
 
-/// What a header may hold; `x5c` is there for registries.
+/// The fields that a header can contain. `x5c` is for registries, and is ignored here.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ParsedJwsHeader {
@@ -71,27 +75,27 @@ struct ParsedJwsHeader {
     _x5c: serde::de::IgnoredAny,
 }
 
-/// Strict: no padding, no blanks, and no bits left over, so that a token has one spelling.
+/// Decodes base64url strictly: without padding, blanks or unused bits, so that a token has exactly one encoding.
 fn decode_part(part: &str) -> Result<Vec<u8>, TokenVerifyError> {
     BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenVerifyError::Malformed)
 }
 
 impl SigningKeys {
-    /// Checks a token at `now` (seconds since 1970), and tells its claims. Issuer, audience and access are for
-    /// the caller to compare.
+    /// Verifies a token at `now`, in seconds since 1970, and returns its claims. The caller must check issuer,
+    /// audience and access.
     ///
     /// # Errors
-    /// Why it is not to be taken.
+    /// Returns the reason why the token is rejected.
     pub fn verify(&self, token: &str, now: u64) -> Result<Claims, TokenVerifyError> {
         let claims = self.verify_signature(token)?;
         check_validity_period(&claims, now)?;
         Ok(claims)
     }
 
-    /// The same at any time: see [`check_time`].
+    /// Verifies a token without its validity period; see [`check_validity_period`].
     ///
     /// # Errors
-    /// Why it is not to be taken.
+    /// Returns the reason why the token is rejected.
     pub fn verify_signature(&self, token: &str) -> Result<Claims, TokenVerifyError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenVerifyError::TooLong);
@@ -116,10 +120,10 @@ impl SigningKeys {
     }
 }
 
-/// Checks that a token counts at `now` (seconds since 1970).
+/// Checks that a token is valid at `now`, in seconds since 1970.
 ///
 /// # Errors
-/// That it has expired, or is not valid yet.
+/// Returns an error if the token has expired, or is not valid yet.
 pub fn check_validity_period(claims: &Claims, now: u64) -> Result<(), TokenVerifyError> {
     if now > claims.exp.saturating_add(CLOCK_LEEWAY_SECS) {
         return Err(TokenVerifyError::Expired);

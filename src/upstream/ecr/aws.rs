@@ -1,8 +1,9 @@
-//! ECR's authorization token, as AWS gives it: who we are to AWS, the one signed call, and its answer.
+//! Fetches the authorization token of ECR: finds the AWS credentials, makes the one signed call, and parses the
+//! response.
 //!
-//! Nothing is kept from one token to the next but how far AWS's clock is from ours. A token is fetched every
-//! few hours, so the credentials are looked up anew each time: an edited profile, a renewed key and a
-//! rotated web identity token count at once, and none that AWS calls expired is used twice.
+//! Only the difference to the AWS clock is kept between two tokens. A token is fetched every few hours, so the
+//! credentials are looked up each time. An edited profile, a renewed key or a rotated web identity token is used
+//! immediately, and expired credentials are never used twice.
 
 pub mod clock_skew;
 pub mod credentials;
@@ -17,91 +18,96 @@ use std::time::Duration;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-pub use self::error::EcrError;
+use self::error::EcrError;
 use self::http_client::AwsHttpClient;
+use self::response::{EcrToken, parse_response};
 use crate::upstream::secret_header::VALUE_BYTES_MAX;
 
-/// What stands before a token.
+/// The prefix of a token in the header value.
 const SCHEME: &str = "Basic ";
 
-/// For a connection, TLS included: AWS's own tools wait 3.1 s, and a packet that got lost is sent again after
-/// 1 s.
+/// Timeout of a connection, including TLS. The tools of AWS wait 3.1 s, and a lost packet is sent again after 1 s.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// For one call with its answer: AWS answers in well under a second, and the caller's schedule has the next
-/// one.
+/// Timeout of one call with its response. AWS answers in well under a second, and the schedule repeats a failed
+/// fetch.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// For a whole token: the region, the credentials (up to four calls), the call, and once more if the clock
-/// was wrong. Nobody waits for it but the schedule.
+/// Timeout of a whole fetch: the region, the credentials (up to four calls), the call, and a second attempt if the
+/// clock was wrong. Only the schedule waits for it.
 pub const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The most bytes of an answer's body: a token is 2 to 4 KiB, credentials 1 to 2.
+/// Maximum size of a response body, in bytes. A token has 2 to 4 KiB, credentials 1 to 2.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// The most bytes of a token as it stands behind `Basic `: what nginx's buffers for it take. ECR's have 2 to
+/// Maximum length of a token without `Basic `, in bytes. The buffers of nginx set this limit; tokens of ECR have 2 to
 /// 4 KiB.
 pub const TOKEN_BYTES_MAX: usize = VALUE_BYTES_MAX - SCHEME.len();
 
-/// The longest that a token is trusted: AWS's say 12 h. A later date does no harm if it is not waited for,
-/// so it is cut, not refused.
+/// Maximum lifetime of a token; AWS documents 12 h. A later expiry is reduced to this value, which does no harm
+/// because the token is renewed earlier.
 pub const LIFETIME_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// Whose token; two tables with the same one share a token.
+/// The account and the way to its credentials. Tables with equal values share a token.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AwsAccount {
-    /// The registry's region, as in `eu-central-1`. Missing: AWS_REGION, the profile's, the instance's.
+    /// The region of the registry, such as `eu-central-1`. Default: AWS_REGION, the region of the profile, or the
+    /// region of the instance.
     pub region: Option<String>,
-    /// The profile of `~/.aws/config` and `~/.aws/credentials` whose credentials are used, and no others.
-    /// Missing: the chain of AWS's tools.
+    /// The profile in `~/.aws/config` and `~/.aws/credentials`. If it is set, no other credentials are used. Default:
+    /// the credential chain of the AWS tools.
     pub profile: Option<String>,
-    /// The role (its ARN) that is assumed with those credentials.
+    /// The ARN of a role to assume with those credentials.
     pub role_arn: Option<String>,
-    /// What the role's trust policy asks for as `sts:ExternalId`.
+    /// The `sts:ExternalId` that the trust policy of the role requires.
     pub external_id: Option<String>,
-    /// The URL of ECR's API, for a VPC endpoint. Missing: AWS_ENDPOINT_URL_ECR, AWS_ENDPOINT_URL, the
-    /// profile's, else the region's.
+    /// The URL of the ECR API, for a VPC endpoint. Default: AWS_ENDPOINT_URL_ECR, AWS_ENDPOINT_URL, the endpoint of
+    /// the profile, or the endpoint of the region.
     pub endpoint: Option<String>,
 }
 
-/// Fetches tokens for one account. Debug shows no secret: there is none in it.
+/// Fetches tokens for one account. It contains no secret, so `Debug` shows none.
 #[derive(Debug)]
 pub struct EcrTokenClient {
     account: AwsAccount,
     http_client: AwsHttpClient,
 }
 
-/// A token, fresh from AWS.
+/// A new token.
 pub struct FetchedToken {
-    /// What stands behind `Basic ` in the registry's Authorization: base64, 1 to [`TOKEN_MAX`] bytes.
+    /// The token in the form that follows `Basic ` in `Authorization`: base64, 1 to [`TOKEN_BYTES_MAX`] bytes.
     pub token: Zeroizing<String>,
-    /// How long it will be good: more than zero, at most [`LIFE_MAX`]. By AWS's clock, not ours.
+    /// Remaining lifetime by the AWS clock: more than zero, at most [`LIFETIME_MAX`].
     pub lifetime: Duration,
-    /// How long the credentials that signed the call will be good, if they end.
+    /// Remaining lifetime of the credentials that signed the call, if they expire.
     pub credentials_lifetime: Option<Duration>,
 }
 
 impl std::fmt::Debug for FetchedToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fetched")
-            .field("life", &self.lifetime)
-            .field("session", &self.credentials_lifetime)
+        f.debug_struct("FetchedToken")
+            .field("lifetime", &self.lifetime)
+            .field("credentials_lifetime", &self.credentials_lifetime)
             .finish_non_exhaustive()
     }
 }
 
 impl EcrTokenClient {
-    /// For this account. Fails with [`Fault::Settings`] if a setting can't be, and with [`Fault::Ca`] if there
-    /// are no certificates of authorities to trust; asks nobody.
+    /// Creates a client for an account, without calling AWS.
+    ///
+    /// # Errors
+    /// Returns [`EcrError::InvalidSetting`] if a setting is invalid, and [`EcrError::TlsSetupFailed`] if there are no
+    /// CA certificates.
     pub fn new(account: AwsAccount) -> Result<Self, EcrError> {
         endpoint::check_account(&account)?;
-        let plain = account.endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
-        Ok(Self { http_client: AwsHttpClient::new(plain)?, account })
+        let is_without_tls = account.endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
+        Ok(Self { http_client: AwsHttpClient::new(is_without_tls)?, account })
     }
 
-    /// A new token, within [`WHOLE`]. Needs tokio's timers and network. Calls AWS once, and once more at once
-    /// where it was refused for the time it was signed with and AWS's clock has been learnt from that answer;
-    /// else nothing is tried twice, but what the SDK's sources of credentials themselves repeat.
+    /// Fetches a token within [`FETCH_TIMEOUT`]. Requires the timers and the network of tokio.
+    ///
+    /// AWS is called once. If it rejects the time of the signature and its response shows another time, it is called
+    /// a second time. Nothing else is retried, except by the credential sources of the SDK.
     pub async fn fetch_token(&self) -> Result<FetchedToken, EcrError> {
         timeout(FETCH_TIMEOUT, self.fetch_with_clock_correction())
             .await
@@ -109,11 +115,11 @@ impl EcrTokenClient {
     }
 
     async fn fetch_with_clock_correction(&self) -> Result<FetchedToken, EcrError> {
-        let before = self.http_client.clock_skew().compute_offset_secs();
+        let offset_before = self.http_client.clock_skew().compute_offset_secs();
         match self.fetch_once().await {
-            Err(fault)
-                if fault.is_possibly_clock_skew()
-                    && self.http_client.clock_skew().has_changed_since(before) =>
+            Err(error)
+                if error.is_possibly_clock_skew()
+                    && self.http_client.clock_skew().has_changed_since(offset_before) =>
             {
                 self.fetch_once().await
             }
@@ -122,11 +128,14 @@ impl EcrTokenClient {
     }
 
     async fn fetch_once(&self) -> Result<FetchedToken, EcrError> {
-        let signer = credentials::resolve_signing_context(&self.account, &self.http_client).await?;
-        let reply = get_authorization_token::get_authorization_token(&signer, &self.http_client).await?;
-        let response::EcrToken { token, lifetime: life } = response::parse_response(&reply.body, reply.date)?;
-        let session = signer.expires_at().map(|end| end.duration_since(reply.date).unwrap_or_default());
-        Ok(FetchedToken { token, lifetime: life, credentials_lifetime: session })
+        let signing_context = credentials::resolve_signing_context(&self.account, &self.http_client).await?;
+        let response =
+            get_authorization_token::get_authorization_token(&signing_context, &self.http_client).await?;
+        let EcrToken { token, lifetime } = parse_response(&response.body, response.date)?;
+        let credentials_lifetime = signing_context
+            .expires_at()
+            .map(|expiry| expiry.duration_since(response.date).unwrap_or_default());
+        Ok(FetchedToken { token, lifetime, credentials_lifetime })
     }
 }
 

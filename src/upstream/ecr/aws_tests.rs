@@ -1,5 +1,5 @@
-//! Tests of the token from AWS: what its answers are taken for, and what a fault tells. Credentials, signature
-//! and clock need an environment of their own: `tests/ecr/aws.rs` has them.
+//! Responses of ECR, error texts and settings. Credentials, signatures and the clock need an environment of their
+//! own; they are tested in `tests/ecr/aws.rs`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,11 +9,11 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::error::{AwsService, EcrResponseError, parse_error_code, single_line};
+use super::error::{AwsService, EcrError, EcrResponseError, parse_error_code, single_line};
 use super::http_client::{AwsResponse, response_error};
 use super::response::parse_response;
-use super::{AwsAccount, EcrError, EcrTokenClient, FetchedToken, LIFETIME_MAX, TOKEN_BYTES_MAX};
-use crate::authn::http::error::CallError as Http;
+use super::{AwsAccount, EcrTokenClient, FetchedToken, LIFETIME_MAX, TOKEN_BYTES_MAX};
+use crate::authn::remote::error::CallError as Http;
 
 const NOW: u64 = 1_700_000_000;
 
@@ -25,11 +25,11 @@ fn token(password: &str) -> String {
     STANDARD.encode(format!("AWS:{password}"))
 }
 
-fn entry(password: &str, left: f64) -> Value {
-    json!({ "authorizationToken": token(password), "expiresAt": NOW as f64 + left, "proxyEndpoint": "https://r" })
+fn entry(password: &str, remaining: f64) -> Value {
+    json!({ "authorizationToken": token(password), "expiresAt": NOW as f64 + remaining, "proxyEndpoint": "https://r" })
 }
 
-fn of(json: &Value) -> Result<(String, Duration), EcrResponseError> {
+fn parse(json: &Value) -> Result<(String, Duration), EcrResponseError> {
     match parse_response(json.to_string().as_bytes(), now()) {
         Ok(token) => Ok((token.token.to_string(), token.lifetime)),
         Err(EcrError::InvalidResponse(bad)) => Err(bad),
@@ -37,24 +37,24 @@ fn of(json: &Value) -> Result<(String, Duration), EcrResponseError> {
     }
 }
 
-fn one(entry: Value) -> Result<(String, Duration), EcrResponseError> {
-    of(&json!({ "authorizationData": [entry] }))
+fn parse_entry(entry: Value) -> Result<(String, Duration), EcrResponseError> {
+    parse(&json!({ "authorizationData": [entry] }))
 }
 
 #[test]
 fn ecr_response_is_parsed() {
-    let (got, life) = one(entry("secret", 43_199.5)).unwrap();
+    let (got, lifetime) = parse_entry(entry("secret", 43_199.5)).unwrap();
     assert_eq!(got, token("secret"));
-    assert_eq!(life.as_secs(), 43_199);
-    // Whole seconds, as other services that speak the same protocol have them.
+    assert_eq!(lifetime.as_secs(), 43_199);
+    // Other implementations of the protocol return whole seconds.
     let whole = json!({ "authorizationToken": token("a"), "expiresAt": NOW + 60 });
-    assert_eq!(one(whole).unwrap().1, Duration::from_secs(60));
+    assert_eq!(parse_entry(whole).unwrap().1, Duration::from_secs(60));
 }
 
 #[test]
 fn far_expiry_is_capped() {
-    for left in [43_200.0, 43_201.0, 36.0 * 3600.0, 1e9] {
-        assert_eq!(one(entry("a", left)).unwrap().1, LIFETIME_MAX, "{left}");
+    for remaining in [43_200.0, 43_201.0, 36.0 * 3600.0, 1e9] {
+        assert_eq!(parse_entry(entry("a", remaining)).unwrap().1, LIFETIME_MAX, "{remaining}");
     }
 }
 
@@ -63,7 +63,7 @@ fn each_invalid_response_has_its_own_error() {
     let with = |name: &str, value: Value| {
         let mut entry = entry("a", 60.0);
         entry[name] = value;
-        one(entry).unwrap_err()
+        parse_entry(entry).unwrap_err()
     };
     let read = |body: &[u8]| parse_response(body, now()).map(|_| ()).unwrap_err();
     for body in [
@@ -77,19 +77,19 @@ fn each_invalid_response_has_its_own_error() {
     ] {
         assert_eq!(read(body), EcrError::InvalidResponse(EcrResponseError::NotJson), "{body:?}");
     }
-    for none in [
+    for missing in [
         json!({}),
         json!({ "authorizationData": [] }),
         json!({ "authorizationData": {} }),
         json!({ "authorizationData": null }),
     ] {
-        assert_eq!(of(&none).unwrap_err(), EcrResponseError::MissingData, "{none}");
+        assert_eq!(parse(&missing).unwrap_err(), EcrResponseError::MissingData, "{missing}");
     }
-    for nothing in [json!(null), json!(1), json!(1.5), json!([])] {
-        assert_eq!(one(nothing).unwrap_err(), EcrResponseError::MissingToken);
+    for invalid_entry in [json!(null), json!(1), json!(1.5), json!([])] {
+        assert_eq!(parse_entry(invalid_entry).unwrap_err(), EcrResponseError::MissingToken);
     }
-    for none in [json!(null), json!(""), json!(1), json!(["a"])] {
-        assert_eq!(with("authorizationToken", none), EcrResponseError::MissingToken);
+    for missing in [json!(null), json!(""), json!(1), json!(["a"])] {
+        assert_eq!(with("authorizationToken", missing), EcrResponseError::MissingToken);
     }
     let large = STANDARD.encode("AWS:".to_owned() + &"a".repeat(TOKEN_BYTES_MAX));
     assert_eq!(with("authorizationToken", json!(large)), EcrResponseError::TokenTooLarge);
@@ -126,15 +126,15 @@ fn each_invalid_response_has_its_own_error() {
 fn largest_token_is_accepted() {
     // 12,288 bytes are 16,384 in base64.
     let password = "a".repeat(TOKEN_BYTES_MAX / 4 * 3 - 4);
-    assert_eq!(one(entry(&password, 60.0)).unwrap().0.len(), TOKEN_BYTES_MAX / 4 * 4);
+    assert_eq!(parse_entry(entry(&password, 60.0)).unwrap().0.len(), TOKEN_BYTES_MAX / 4 * 4);
 }
 
 #[test]
 fn first_valid_entry_is_used() {
     let several = json!({ "authorizationData": [entry("a", -1.0), {}, entry("b", 60.0), entry("c", 90.0)] });
-    assert_eq!(of(&several).unwrap().0, token("b"));
+    assert_eq!(parse(&several).unwrap().0, token("b"));
     assert_eq!(
-        of(&json!({ "authorizationData": [entry("a", -1.0), {}] })).unwrap_err(),
+        parse(&json!({ "authorizationData": [entry("a", -1.0), {}] })).unwrap_err(),
         EcrResponseError::AlreadyExpired
     );
 }
@@ -150,7 +150,7 @@ fn reply(status: u16, headers: &[(&str, &str)], body: &str) -> AwsResponse {
 #[test]
 fn aws_error_code_is_found_in_header_json_and_xml() {
     let code_of = |reply: &AwsResponse| match response_error(AwsService::Ecr, reply) {
-        EcrError::Refused { code, .. } => code,
+        EcrError::Rejected { code, .. } => code,
         other => panic!("{other:?}"),
     };
     assert_eq!(
@@ -165,7 +165,7 @@ fn aws_error_code_is_found_in_header_json_and_xml() {
     assert_eq!(code_of(&reply(400, &header, "{}")), "InvalidParameterException");
     let xml = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code></Error></ErrorResponse>";
     assert_eq!(code_of(&reply(403, &[], xml)), "AccessDenied");
-    for none in [
+    for missing in [
         "",
         "<html>",
         "{}",
@@ -175,7 +175,7 @@ fn aws_error_code_is_found_in_header_json_and_xml() {
         "<Code>a b</Code>",
         "<Code>\u{1b}[31m</Code>",
     ] {
-        assert_eq!(code_of(&reply(400, &[], none)), "", "{none}");
+        assert_eq!(code_of(&reply(400, &[], missing)), "", "{missing}");
     }
     assert_eq!(parse_error_code(&"A".repeat(500)).len(), 64);
 }
@@ -183,57 +183,60 @@ fn aws_error_code_is_found_in_header_json_and_xml() {
 #[test]
 fn throttling_is_detected_by_code_or_status_with_retry_after() {
     let json = |code: &str| format!(r#"{{"__type":"{code}"}}"#);
-    let waits = |status, headers: &[(&str, &str)], code: &str| match response_error(
+    let retry_after_of = |status, headers: &[(&str, &str)], code: &str| match response_error(
         AwsService::Ecr,
         &reply(status, headers, &json(code)),
     ) {
         EcrError::RetryLater { retry_after: after, .. } => after,
         other => panic!("{other:?}"),
     };
-    assert_eq!(waits(400, &[], "ThrottlingException"), None);
-    assert_eq!(waits(429, &[("retry-after", "7")], ""), Some(Duration::from_secs(7)));
+    assert_eq!(retry_after_of(400, &[], "ThrottlingException"), None);
+    assert_eq!(retry_after_of(429, &[("retry-after", "7")], ""), Some(Duration::from_secs(7)));
     assert_eq!(
-        waits(503, &[("retry-after", "Tue, 14 Nov 2023 22:14:20 GMT")], ""),
+        retry_after_of(503, &[("retry-after", "Tue, 14 Nov 2023 22:14:20 GMT")], ""),
         Some(Duration::from_secs(60))
     );
-    assert_eq!(waits(503, &[("retry-after", "Tue, 14 Nov 2023 22:00:00 GMT")], ""), Some(Duration::ZERO));
-    assert_eq!(waits(429, &[("retry-after", "99999999")], ""), Some(Duration::from_secs(3600)));
-    assert_eq!(waits(429, &[("retry-after", "soon")], ""), None);
+    assert_eq!(
+        retry_after_of(503, &[("retry-after", "Tue, 14 Nov 2023 22:00:00 GMT")], ""),
+        Some(Duration::ZERO)
+    );
+    assert_eq!(retry_after_of(429, &[("retry-after", "99999999")], ""), Some(Duration::from_secs(3600)));
+    assert_eq!(retry_after_of(429, &[("retry-after", "soon")], ""), None);
     assert!(matches!(
         response_error(AwsService::Ecr, &reply(500, &[], "")),
         EcrError::Failed { status: 500, .. }
     ));
     assert!(matches!(
         response_error(AwsService::Ecr, &reply(302, &[], "")),
-        EcrError::Refused { status: 302, .. }
+        EcrError::Rejected { status: 302, .. }
     ));
 }
 
 #[test]
 fn error_message_is_one_bounded_line_with_a_remedy() {
-    let refused = |who, status, code: &str| EcrError::Refused { service: who, status, code: code.into() };
+    let refused = |who, status, code: &str| EcrError::Rejected { service: who, status, code: code.into() };
     let text = refused(AwsService::Ecr, 400, "AccessDeniedException").to_string();
     assert!(text.starts_with(
-        "ECR refused: 400 AccessDeniedException; allow the IAM action ecr:GetAuthorizationToken"
+        "ECR rejected the call: 400 AccessDeniedException; allow the IAM action ecr:GetAuthorizationToken"
     ));
     assert!(refused(AwsService::Ecr, 403, "").to_string().contains("ecr:GetAuthorizationToken"));
     assert!(refused(AwsService::Sts, 403, "AccessDenied").to_string().contains("allow sts:AssumeRole"));
     assert!(refused(AwsService::Ecr, 400, "InvalidSignatureException").to_string().contains("clock"));
-    assert!(refused(AwsService::Ecr, 404, "").to_string().contains("not the registry's (dkr.ecr)"));
+    assert!(refused(AwsService::Ecr, 404, "").to_string().contains("not the registry (dkr.ecr)"));
     assert!(
         refused(AwsService::Ecr, 400, "UnrecognizedClientException")
             .to_string()
-            .contains("no such access key")
+            .contains("the access key does not exist")
     );
     assert!(refused(AwsService::Ecr, 400, "ExpiredTokenException").to_string().contains("have expired"));
     let name = EcrError::CallFailed(AwsService::Ecr, Http::NameNotResolved("no such host".into()));
     assert_eq!(
         name.to_string(),
-        "ECR: the name can't be resolved: no such host; see the region's name, and the resolver"
+        "ECR: the host name cannot be resolved: no such host; see the region's name, and the resolver"
     );
     assert!(EcrError::TimedOut(super::FETCH_TIMEOUT).to_string().contains("within 20s"));
-    let told = single_line(&format!("a\nb\t\u{1b}{}", "é".repeat(1000)));
-    assert!(told.starts_with("a b  é") && told.chars().count() == 200);
+    let text = single_line(&format!("a\nb\t\u{1b}{}", "é".repeat(1000)));
+    assert!(text.starts_with("a b  é") && text.chars().count() == 200);
     assert!(EcrError::UnknownRegion.to_string().contains("AWS_REGION"));
 }
 
@@ -244,18 +247,18 @@ fn fetched_token_debug_shows_no_secret() {
         lifetime: Duration::from_secs(1),
         credentials_lifetime: None,
     };
-    assert_eq!(format!("{fetched:?}"), "Fetched { life: 1s, session: None, .. }");
+    assert_eq!(format!("{fetched:?}"), "FetchedToken { lifetime: 1s, credentials_lifetime: None, .. }");
 }
 
 #[test]
 fn invalid_account_is_rejected_without_a_call() {
     let account = AwsAccount { endpoint: Some("registry.example".into()), ..AwsAccount::default() };
-    assert_eq!(EcrTokenClient::new(account).unwrap_err().kind(), "settings");
+    assert!(matches!(EcrTokenClient::new(account).unwrap_err(), EcrError::InvalidSetting(_)));
     let account = AwsAccount { region: Some("eu-central-1.evil.example/".into()), ..AwsAccount::default() };
-    assert_eq!(EcrTokenClient::new(account).unwrap_err().kind(), "settings");
+    assert!(matches!(EcrTokenClient::new(account).unwrap_err(), EcrError::InvalidSetting(_)));
     let account = AwsAccount { endpoint: Some("http://127.0.0.1:9".into()), ..AwsAccount::default() };
     let aws = EcrTokenClient::new(account).unwrap();
-    // It may be asked from any thread.
+    // The future must be usable on any thread.
     fn assert_send(_: impl Send) {}
     assert_send(aws.fetch_token());
 }

@@ -1,4 +1,4 @@
-//! The token in force, as requests look at it.
+//! The current token of ECR, as requests read it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,58 +14,57 @@ use crate::clock::{Clock, Moment};
 use crate::metrics::{Metrics, TokenFetchLabel, UpstreamLabel};
 use crate::upstream::secret_header::SecretHeaderValue;
 
-/// How long before its end a token is no longer given out: what a request may take to reach ECR behind nginx,
-/// which looks at it when the request begins.
+/// Time before the expiry after which a token is no longer used. nginx reads the token at the start of a request,
+/// which must reach ECR within this time.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
 
-/// The least time between two tokens that are fetched because ECR refused one: it refuses for other reasons
-/// too, which a new token does not mend. Any client can bring that about, by a repository that ECR refuses.
+/// Minimum time between two fetches that are caused by rejections. ECR also rejects requests for reasons that a new
+/// token does not change, and any client can cause them with a repository that ECR denies.
 const REFUSAL_FETCH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The longest time until the refusals of one network block have a token fetched again. It doubles each time, since
-/// the token of before did not mend them; refusals of other blocks are not affected.
+/// Maximum delay until rejections of one network block cause another fetch. The delay doubles each time, because the
+/// last fetch did not help. Rejections of other blocks are not affected.
 const REFUSAL_BACKOFF_MAX: Duration = Duration::from_secs(12 * 3600);
 
-/// The network blocks whose refusals are remembered; with more, the oldest is forgotten.
+/// Maximum number of stored network blocks. If there are more, the oldest is evicted.
 const REFUSAL_BLOCKS_MAX: usize = 256;
 
 struct HeldToken {
     authorization: SecretHeaderValue,
     fetched_at: Moment,
-    /// By the time since the machine was started: a date that is set, forward or back, is no reason to
-    /// withhold a token, nor to give one out for longer.
+    /// The end of use, by the monotonic clock. A changed date must not withhold a token or extend its use.
     held_until: Moment,
 }
 
-/// See the top of this file.
+/// The current token, the last error, and the limits of fetches after rejections.
 pub struct Lease {
     name: Arc<str>,
     current: ArcSwapOption<HeldToken>,
-    /// Why the last fetch failed; empty where it did not.
+    /// The error of the last fetch; empty if it succeeded.
     last_error: ArcSwap<String>,
     has_been_tried: watch::Sender<bool>,
-    /// Has the token fetched now.
+    /// Requests an immediate fetch.
     fetch_request: Notify,
     refusals: Mutex<RefusalBackoff>,
     clock: Clock,
     metrics: LeaseMetrics,
 }
 
-/// The refusals that had a token fetched.
+/// The fetches that were caused by rejections.
 #[derive(Debug, Default)]
 struct RefusalBackoff {
     last_fetch_at: Option<Moment>,
-    /// By network block: when its refusals had a token fetched last, and how long they do not after that.
+    /// The time of the last fetch that a network block caused, and the delay until the next.
     blocks: HashMap<u128, (Moment, Duration)>,
 }
 
 impl RefusalBackoff {
-    /// Whether a refusal to a client of `block` has a token fetched now.
+    /// Returns true if a rejection for a client of `block` must cause a fetch now.
     fn should_fetch(&mut self, block: u128, now: Moment) -> bool {
         let known = self.blocks.get(&block).copied();
-        let since = |at: Moment, span: Duration| now.since(at) >= span;
-        if self.last_fetch_at.is_some_and(|last| !since(last, REFUSAL_FETCH_INTERVAL))
-            || known.is_some_and(|(at, span)| !since(at, span))
+        let has_elapsed = |at: Moment, span: Duration| now.since(at) >= span;
+        if self.last_fetch_at.is_some_and(|last| !has_elapsed(last, REFUSAL_FETCH_INTERVAL))
+            || known.is_some_and(|(at, span)| !has_elapsed(at, span))
         {
             return false;
         }
@@ -74,8 +73,8 @@ impl RefusalBackoff {
             oldest.and_then(|oldest| self.blocks.remove(&oldest));
         }
         let span = match known {
-            // Long after the last time it is another matter.
-            Some((at, span)) if !since(at, REFUSAL_BACKOFF_MAX) => {
+            // A rejection long after the last one has another cause.
+            Some((at, span)) if !has_elapsed(at, REFUSAL_BACKOFF_MAX) => {
                 span.saturating_mul(2).min(REFUSAL_BACKOFF_MAX)
             }
             Some(_) | None => REFUSAL_FETCH_INTERVAL,
@@ -98,23 +97,23 @@ impl fmt::Debug for Lease {
     }
 }
 
-/// How a lease stands, for `/readyz`.
+/// The state of a lease, for `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseState {
-    /// There has been no token yet.
+    /// No token has been fetched yet.
     NoTokenYet(String),
-    /// The last fetch failed, or what there was has expired.
+    /// The last fetch failed, or the token has expired.
     Degraded(String),
-    /// All is well.
+    /// The token is valid, and the last fetch succeeded.
     Healthy(String),
 }
 
 impl Lease {
-    /// Without a token so far. `name` is the table's.
+    /// Creates a lease without a token. `name` is the name of the table.
     pub fn new(name: Arc<str>, clock: Clock, metrics: Arc<Metrics>) -> Self {
         let label = UpstreamLabel { upstream: name.to_string() };
         let age = metrics.upstream_token_age.get_or_create(&label).clone();
-        let life = metrics.upstream_token_remaining.get_or_create(&label).clone();
+        let remaining = metrics.upstream_token_remaining.get_or_create(&label).clone();
         for result in ["fetched", "failed"] {
             drop(
                 metrics
@@ -130,69 +129,72 @@ impl Lease {
             fetch_request: Notify::new(),
             refusals: Mutex::default(),
             clock,
-            metrics: LeaseMetrics { metrics, age, remaining: life },
+            metrics: LeaseMetrics { metrics, age, remaining },
         }
     }
 
-    /// The table's name.
+    /// Returns the name of the table.
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// The time by both clocks.
+    /// Returns the time of both clocks.
     pub fn now(&self) -> ClockReading {
         ClockReading { monotonic: self.clock.now(), unix_seconds: self.clock.unix_seconds() }
     }
 
-    /// The value for the upstream.
+    /// Returns the header value for the upstream.
     ///
     /// # Errors
-    /// Why there is none that is good.
+    /// Returns the reason why no token is valid.
     pub fn authorization(&self) -> Result<SecretHeaderValue, String> {
         match self.current.load().as_deref() {
             Some(held) if self.clock.now() < held.held_until => Ok(held.authorization.clone()),
-            Some(_) => Err(format!("its token has expired, and there is no new one{}", self.error_suffix())),
-            None => Err(format!("there has been no token yet{}", self.error_suffix())),
+            Some(_) => {
+                Err(format!("the token has expired, and no new one was fetched{}", self.error_suffix()))
+            }
+            None => Err(format!("no token was fetched yet{}", self.error_suffix())),
         }
     }
 
-    /// Whether there is a token that is good.
+    /// Returns true if there is a valid token.
     pub fn has_valid_token(&self) -> bool {
         self.current.load().as_deref().is_some_and(|held| self.clock.now() < held.held_until)
     }
 
     fn error_suffix(&self) -> String {
-        let fault = self.last_error.load();
-        if fault.is_empty() { String::new() } else { format!(": {fault}") }
+        let error = self.last_error.load();
+        if error.is_empty() { String::new() } else { format!(": {error}") }
     }
 
-    /// Puts a token in force, which is good for `life` from when it was asked for.
-    pub fn store_token(&self, authorization: SecretHeaderValue, life: Duration, asked: Moment) {
-        let until = asked.plus(life.saturating_sub(EXPIRY_MARGIN));
-        self.current.store(Some(Arc::new(HeldToken { authorization, fetched_at: asked, held_until: until })));
+    /// Stores a token. Its `lifetime` starts at the time of the request.
+    pub fn store_token(&self, authorization: SecretHeaderValue, lifetime: Duration, requested_at: Moment) {
+        let held_until = requested_at.plus(lifetime.saturating_sub(EXPIRY_MARGIN));
+        self.current.store(Some(Arc::new(HeldToken { authorization, fetched_at: requested_at, held_until })));
         self.last_error.store(Arc::default());
         self.count_fetch("fetched");
-        let good_for = format_duration(life);
-        tracing::info!(upstream = &*self.name, good_for, "upstream token fetched");
+        let lifetime = format_duration(lifetime);
+        tracing::info!(upstream = &*self.name, lifetime, "upstream token fetched");
         self.has_been_tried.send_replace(true);
     }
 
-    /// No token could be fetched; the one in force stays.
-    pub fn record_failure(&self, fault: &str) {
-        self.last_error.store(Arc::new(fault.to_owned()));
+    /// Records a failed fetch. The current token remains in use.
+    pub fn record_failure(&self, error: &str) {
+        self.last_error.store(Arc::new(error.to_owned()));
         self.count_fetch("failed");
-        let left = self.remaining_lifetime();
-        match left {
-            Some(left) => tracing::warn!(
+        let remaining = self.remaining_lifetime();
+        match remaining {
+            Some(remaining) => tracing::warn!(
                 upstream = &*self.name,
-                fault,
-                good_for = format_duration(left),
-                "upstream token not renewed, the last one goes on"
+                error,
+                remaining = format_duration(remaining),
+                "upstream token not renewed"
             ),
             None => tracing::error!(
                 upstream = &*self.name,
-                fault,
-                "there is no upstream token: requests are answered 503"
+                error,
+                effect = "requests get status 503",
+                "upstream token missing"
             ),
         }
         self.has_been_tried.send_replace(true);
@@ -203,14 +205,14 @@ impl Lease {
         self.metrics.metrics.upstream_token_fetches.get_or_create(&label).inc();
     }
 
-    /// For how long the token in force is good; `None` where it is not.
+    /// Returns the remaining lifetime of the current token; `None` if it is not valid.
     fn remaining_lifetime(&self) -> Option<Duration> {
         let (held, now) = (self.current.load(), self.clock.now());
         held.as_deref().filter(|held| now < held.held_until).map(|held| held.held_until.since(now))
     }
 
-    /// The upstream refused the token to a client of this network block: another one is fetched, but not all the
-    /// time.
+    /// Reports that the upstream rejected the token for a client of this network block. A new token is fetched,
+    /// within the limits of [`RefusalBackoff`].
     pub fn report_refusal(&self, block: u128) {
         let now = self.clock.now();
         if self.refusals.lock().unwrap_or_else(PoisonError::into_inner).should_fetch(block, now) {
@@ -218,30 +220,30 @@ impl Lease {
         }
     }
 
-    /// No token could be fetched in place of one that is good, but was refused. That is nothing which any client's
-    /// refusal may turn into a fault of the token in force: it stays, and so does its schedule.
-    pub fn record_failure_after_refusal(&self, fault: &str) {
+    /// Records a failed fetch after a rejection, while the current token is valid. Any client can cause this, so
+    /// neither the state of the lease nor its schedule changes.
+    pub fn record_failure_after_refusal(&self, error: &str) {
         self.count_fetch("failed");
-        tracing::warn!(upstream = &*self.name, fault, "upstream token not fetched after a refusal");
+        tracing::warn!(upstream = &*self.name, error, "upstream token not fetched after rejection");
     }
 
-    /// Waits until a token is wanted out of turn.
+    /// Waits for a request of an immediate fetch.
     pub async fn wait_for_fetch_request(&self) {
         self.fetch_request.notified().await;
     }
 
-    /// Waits until a token was asked for once, whatever came of it.
+    /// Waits until the first fetch has succeeded or failed.
     pub async fn wait_for_first_attempt(&self) {
-        // The sender lives as long as this does.
+        // An error is impossible: the sender is a field of this lease.
         let _ = self.has_been_tried.subscribe().wait_for(|tried| *tried).await;
     }
 
-    /// For `/readyz`.
+    /// Returns the state for `/readyz`.
     pub fn state(&self) -> LeaseState {
         let (name, held) = (&self.name, self.current.load());
         let Some(held) = held.as_deref() else {
             return LeaseState::NoTokenYet(format!(
-                "upstream {name} has had no token yet{}",
+                "upstream {name} has no token yet{}",
                 self.error_suffix()
             ));
         };
@@ -251,19 +253,19 @@ impl Lease {
                 "the token of upstream {name} has expired, {age} after it was fetched{}",
                 self.error_suffix()
             )),
-            (Some(left), false) => LeaseState::Degraded(format!(
-                "the token of upstream {name} is {age} old and good for {}, and was not renewed{}",
-                format_duration(left),
+            (Some(remaining), false) => LeaseState::Degraded(format!(
+                "the token of upstream {name} is {age} old and valid for {}, but was not renewed{}",
+                format_duration(remaining),
                 self.error_suffix()
             )),
-            (Some(left), true) => LeaseState::Healthy(format!(
-                "upstream {name}: its token is {age} old, and good for {}",
-                format_duration(left)
+            (Some(remaining), true) => LeaseState::Healthy(format!(
+                "upstream {name}: the token is {age} old, and valid for {}",
+                format_duration(remaining)
             )),
         }
     }
 
-    /// Brings the gauges up to date: seconds, 0 of what is not there.
+    /// Updates the gauges: seconds, or 0 without a token.
     pub fn update_metrics(&self) {
         let held = self.current.load();
         let age = held.as_deref().map_or(Duration::ZERO, |held| self.clock.now().since(held.fetched_at));
@@ -273,15 +275,15 @@ impl Lease {
     }
 }
 
-/// A span for people: its two largest units.
+/// Formats a duration with its two largest units.
 fn format_duration(span: Duration) -> String {
     let seconds = span.as_secs();
-    let whole = match seconds {
+    let rounded = match seconds {
         0..3600 => seconds,
         3600..86_400 => seconds / 60 * 60,
         _ => seconds / 3600 * 3600,
     };
-    humantime::format_duration(Duration::from_secs(whole)).to_string()
+    humantime::format_duration(Duration::from_secs(rounded)).to_string()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a lease gives out over the life of its token.
+//! The state of a lease during the lifetime of its token.
 
 use super::*;
 
@@ -14,13 +14,13 @@ fn token(text: &str) -> SecretHeaderValue {
 }
 
 fn header_value(lease: &Lease) -> Result<String, String> {
-    lease.authorization().map(|one| String::from_utf8(one.as_bytes().to_vec()).unwrap())
+    lease.authorization().map(|value| String::from_utf8(value.as_bytes().to_vec()).unwrap())
 }
 
 #[test]
 fn token_is_served_until_just_before_its_expiry() {
     let (lease, clock) = lease();
-    assert!(header_value(&lease).unwrap_err().contains("no token yet"));
+    assert!(header_value(&lease).unwrap_err().contains("no token was fetched yet"));
     lease.store_token(token("one"), 12 * HOUR, clock.now());
     lease.record_failure("no connection");
     clock.advance(12 * HOUR - EXPIRY_MARGIN - Duration::from_secs(1));
@@ -41,11 +41,11 @@ fn lease_state_reports_token_age_and_last_error() {
     clock.advance(2 * HOUR);
     assert_eq!(
         lease.state(),
-        LeaseState::Healthy("upstream vendor: its token is 2h old, and good for 9h 59m".into())
+        LeaseState::Healthy("upstream vendor: the token is 2h old, and valid for 9h 59m".into())
     );
     lease.record_failure("AWS says no");
     assert!(
-        matches!(lease.state(), LeaseState::Degraded(why) if why.contains("good for 9h") && why.contains("AWS says no"))
+        matches!(lease.state(), LeaseState::Degraded(why) if why.contains("valid for 9h") && why.contains("AWS says no"))
     );
     clock.advance(10 * HOUR);
     assert!(matches!(lease.state(), LeaseState::Degraded(why) if why.contains("has expired")));
@@ -54,40 +54,40 @@ fn lease_state_reports_token_age_and_last_error() {
 #[tokio::test]
 async fn refused_token_is_refetched_at_most_once_a_minute() {
     let (lease, clock) = lease();
-    let wanted = || tokio::time::timeout(Duration::ZERO, lease.wait_for_fetch_request());
-    assert!(wanted().await.is_err());
+    let is_requested = || tokio::time::timeout(Duration::ZERO, lease.wait_for_fetch_request());
+    assert!(is_requested().await.is_err());
     lease.report_refusal(1);
     lease.report_refusal(1);
     lease.report_refusal(2);
-    assert!(wanted().await.is_ok());
-    assert!(wanted().await.is_err());
+    assert!(is_requested().await.is_ok());
+    assert!(is_requested().await.is_err());
     clock.advance(REFUSAL_FETCH_INTERVAL);
     lease.report_refusal(2);
-    assert!(wanted().await.is_ok());
+    assert!(is_requested().await.is_ok());
 }
 
 #[test]
 fn refusals_of_one_block_back_off_and_do_not_delay_other_blocks() {
-    let (mut refused, mut fetched) = (RefusalBackoff::default(), Vec::new());
+    let (mut backoff, mut fetched) = (RefusalBackoff::default(), Vec::new());
     for second in 0..24 * 3600 {
-        if refused.should_fetch(1, Moment::from_millis(second * 1000)) {
+        if backoff.should_fetch(1, Moment::from_millis(second * 1000)) {
             fetched.push(second / 60);
         }
     }
     assert_eq!(fetched, [0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 1023]);
-    assert!(refused.should_fetch(2, Moment::from_millis(24 * 3_600_000)));
-    // Another matter, much later.
+    assert!(backoff.should_fetch(2, Moment::from_millis(24 * 3_600_000)));
+    // Much later, the delay starts again.
     let later = Moment::from_millis(60 * 3_600_000);
-    assert!(refused.should_fetch(1, later) && !refused.should_fetch(1, later));
-    assert!(refused.should_fetch(1, later.plus(REFUSAL_FETCH_INTERVAL)));
+    assert!(backoff.should_fetch(1, later) && !backoff.should_fetch(1, later));
+    assert!(backoff.should_fetch(1, later.plus(REFUSAL_FETCH_INTERVAL)));
 }
 
 #[test]
 fn remembered_refusal_blocks_are_bounded() {
-    let mut refused = RefusalBackoff::default();
+    let mut backoff = RefusalBackoff::default();
     let fetched =
-        (0..1000).filter(|n| refused.should_fetch(u128::from(*n), Moment::from_millis(n * 60_000))).count();
-    assert_eq!((fetched, refused.blocks.len()), (1000, REFUSAL_BLOCKS_MAX));
+        (0..1000).filter(|n| backoff.should_fetch(u128::from(*n), Moment::from_millis(n * 60_000))).count();
+    assert_eq!((fetched, backoff.blocks.len()), (1000, REFUSAL_BLOCKS_MAX));
 }
 
 #[test]

@@ -1,24 +1,28 @@
-//! Keeps a lease: fetches a token when its schedule says so, or when somebody wants one.
+//! Keeps a lease up to date: fetches a token if the schedule requires it, or if the upstream rejected the current
+//! one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::aws::error::EcrResponseError;
+use super::FetchToken;
+use super::aws::FetchedToken;
+use super::aws::error::{EcrError, EcrResponseError};
 use super::lease::Lease;
 use super::schedule::{ClockReading, FetchSchedule};
-use super::{EcrError, FetchToken, FetchedToken};
 use crate::upstream::secret_header::SecretHeaderValue;
 
-/// How often the schedule is looked at: a machine that slept, or whose date was set, finds out by this.
+/// Interval between two checks of the schedule. After a suspend or a change of the date, a due fetch is delayed by at
+/// most this time.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A token with less left is of no use: it would have expired before a request has reached ECR with it.
+/// Minimum lifetime of a usable token. A shorter one could expire before a request reaches ECR.
 const LIFETIME_MIN: Duration = Duration::from_secs(15);
 
-/// From 0 to 1; what makes two doorwards differ.
+/// A function that returns a random number from 0 to 1. It prevents that several doorward processes fetch at the same
+/// time.
 pub type RandomFraction = fn() -> f64;
 
-/// See the top of this file.
+/// A lease, its schedule and its source of tokens.
 pub struct LeaseRefresher<F> {
     lease: Arc<Lease>,
     schedule: FetchSchedule,
@@ -27,62 +31,69 @@ pub struct LeaseRefresher<F> {
 }
 
 impl<F: FetchToken> LeaseRefresher<F> {
-    /// Keeps `lease` by what `fetch` gives.
-    pub fn new(lease: Arc<Lease>, fetch: F, chance: RandomFraction) -> Self {
-        Self { lease, schedule: FetchSchedule::default(), fetcher: Arc::new(fetch), random: chance }
+    /// Creates a refresher of `lease` that gets tokens from `fetcher`.
+    pub fn new(lease: Arc<Lease>, fetcher: F, random: RandomFraction) -> Self {
+        Self { lease, schedule: FetchSchedule::default(), fetcher: Arc::new(fetcher), random }
     }
 
-    /// Fetches a token if it is time.
+    /// Fetches a token if the schedule requires it.
     pub async fn fetch_if_due(&mut self) {
         if self.schedule.is_due(self.lease.now(), self.lease.has_valid_token()) {
             self.fetch_now().await;
         }
     }
 
-    /// Fetches one now.
+    /// Fetches a token now.
     pub async fn fetch_now(&mut self) {
-        if let Err(fault) = self.fetch_and_store().await {
-            self.schedule.record_failure(self.lease.now(), fault.retry_after(), (self.random)());
-            self.lease.record_failure(&fault.to_string());
+        if let Err(error) = self.fetch_and_store().await {
+            self.schedule.record_failure(self.lease.now(), error.retry_after(), (self.random)());
+            self.lease.record_failure(&error.to_string());
         }
     }
 
-    /// Fetches one because the upstream refused the one in force to a client, unless AWS gives none. If it fails while
-    /// that one is good, nothing changes: any client can have this happen.
+    /// Fetches a token because the upstream rejected the current one for a client. While AWS returns no tokens, the
+    /// schedule decides instead. If the fetch fails but the current token is still valid, no state changes, because
+    /// any client can cause this.
     pub async fn fetch_after_refusal(&mut self) {
-        let is_good = self.lease.has_valid_token();
-        if !self.schedule.is_fetch_allowed(self.lease.now(), is_good) {
+        let is_valid = self.lease.has_valid_token();
+        if !self.schedule.is_fetch_allowed(self.lease.now(), is_valid) {
             return;
         }
-        if !is_good {
+        if !is_valid {
             return self.fetch_now().await;
         }
-        if let Err(fault) = self.fetch_and_store().await {
-            self.lease.record_failure_after_refusal(&fault.to_string());
+        if let Err(error) = self.fetch_and_store().await {
+            self.lease.record_failure_after_refusal(&error.to_string());
         }
     }
 
     async fn fetch_and_store(&mut self) -> Result<(), EcrError> {
-        let asked = self.lease.now();
-        // A task of its own: were there a panic in it, the next try would still come.
-        let fetch = Arc::clone(&self.fetcher);
-        let fetched =
-            tokio::spawn(async move { fetch.fetch_token().await }).await.unwrap_or(Err(EcrError::TaskFailed));
-        fetched.and_then(|fetched| self.store_token(&fetched, asked))
+        let requested_at = self.lease.now();
+        // A separate task, so that a panic in it does not prevent the next attempt.
+        let fetcher = Arc::clone(&self.fetcher);
+        let fetched = tokio::spawn(async move { fetcher.fetch_token().await })
+            .await
+            .unwrap_or(Err(EcrError::TaskFailed));
+        fetched.and_then(|fetched| self.store_token(&fetched, requested_at))
     }
 
-    fn store_token(&mut self, fetched: &FetchedToken, asked: ClockReading) -> Result<(), EcrError> {
+    fn store_token(&mut self, fetched: &FetchedToken, requested_at: ClockReading) -> Result<(), EcrError> {
         if fetched.lifetime <= LIFETIME_MIN {
             return Err(EcrError::InvalidResponse(EcrResponseError::AlreadyExpired));
         }
         let authorization = SecretHeaderValue::with_scheme("Basic", fetched.token.as_bytes())
             .map_err(|_| EcrError::InvalidResponse(EcrResponseError::InvalidToken))?;
-        self.schedule.record_fetch(asked, fetched.lifetime, fetched.credentials_lifetime, (self.random)());
-        self.lease.store_token(authorization, fetched.lifetime, asked.monotonic);
+        self.schedule.record_fetch(
+            requested_at,
+            fetched.lifetime,
+            fetched.credentials_lifetime,
+            (self.random)(),
+        );
+        self.lease.store_token(authorization, fetched.lifetime, requested_at.monotonic);
         Ok(())
     }
 
-    /// Does so for ever.
+    /// Runs the schedule forever.
     pub async fn run(mut self) {
         loop {
             self.fetch_if_due().await;
@@ -94,7 +105,7 @@ impl<F: FetchToken> LeaseRefresher<F> {
     }
 }
 
-/// A random number from 0 to 1; a half where the system gives none.
+/// Returns a random number from 0 to 1, or 0.5 if the system returns none.
 pub fn random_fraction() -> f64 {
     getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
 }

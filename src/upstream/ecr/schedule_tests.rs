@@ -1,4 +1,4 @@
-//! When the next fetch is due, by a clock and a chance that the test sets.
+//! The times of fetches, with manual time and given random numbers.
 
 use super::*;
 
@@ -8,9 +8,9 @@ fn at(seconds: u64) -> ClockReading {
     ClockReading { monotonic: Moment::from_millis(seconds * 1000), unix_seconds: 1_700_000_000 + seconds }
 }
 
-/// The first second at which it is due.
-fn due(schedule: &FetchSchedule, from: u64, is_good: bool) -> u64 {
-    (from..from + 100_000).find(|second| schedule.is_due(at(*second), is_good)).unwrap()
+/// Returns the first second at which a fetch is due.
+fn due(schedule: &FetchSchedule, from: u64, has_valid_token: bool) -> u64 {
+    (from..from + 100_000).find(|second| schedule.is_due(at(*second), has_valid_token)).unwrap()
 }
 
 #[test]
@@ -20,9 +20,9 @@ fn first_fetch_is_due_at_once() {
 
 #[test]
 fn token_is_renewed_before_half_its_lifetime_with_jitter() {
-    let renewed = |chance| {
+    let renewed = |random| {
         let mut schedule = FetchSchedule::default();
-        schedule.record_fetch(at(0), 12 * HOUR, None, chance);
+        schedule.record_fetch(at(0), 12 * HOUR, None, random);
         due(&schedule, 0, true)
     };
     assert_eq!(renewed(0.0), 12 * 3600 * 35 / 100);
@@ -41,12 +41,12 @@ fn shorter_credentials_lifetime_limits_the_renewal_interval() {
 
 #[test]
 fn retry_delay_doubles_and_has_a_lower_cap_without_a_token() {
-    let waits = |is_good| {
+    let waits = |has_valid_token| {
         let (mut schedule, mut now) = (FetchSchedule::default(), 0);
         let mut waits = Vec::new();
         for _ in 0..12 {
             schedule.record_failure(at(now), None, 1.0);
-            let next = due(&schedule, now, is_good);
+            let next = due(&schedule, now, has_valid_token);
             waits.push(next - now);
             now = next;
         }
@@ -58,10 +58,10 @@ fn retry_delay_doubles_and_has_a_lower_cap_without_a_token() {
 
 #[test]
 fn retry_after_is_honored_up_to_a_maximum() {
-    let waits = |asked, is_good| {
+    let waits = |requested, has_valid_token| {
         let mut schedule = FetchSchedule::default();
-        schedule.record_failure(at(0), Some(Duration::from_secs(asked)), 0.0);
-        due(&schedule, 0, is_good)
+        schedule.record_failure(at(0), Some(Duration::from_secs(requested)), 0.0);
+        due(&schedule, 0, has_valid_token)
     };
     assert_eq!((waits(0, false), waits(20, false), waits(86_400, false)), (1, 20, 30));
     assert_eq!((waits(60, true), waits(86_400, true)), (60, 300));

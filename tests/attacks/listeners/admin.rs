@@ -135,7 +135,7 @@ fn admin_command_over_tcp_without_the_right_token_is_challenged() {
         assert_eq!(doorward.admin(&Request::get(path).host("localhost")).status, 200, "{path}");
     }
     let log = eventually("it is logged", || {
-        Some(doorward.log()).filter(|log| log.contains("admin request refused"))
+        Some(doorward.log()).filter(|log| log.contains("admin request denied"))
     });
     assert!(!log.contains(TOKEN) && !log.contains("wonderland"), "{log}");
 }

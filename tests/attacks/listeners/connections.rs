@@ -97,13 +97,13 @@ fn too_few(flags: &[&str], limit: u64) -> String {
 /// The number behind `before` in a complaint.
 fn number(line: &str, before: &str) -> u64 {
     let rest = line.split(before).nth(1).unwrap_or_else(|| panic!("no {before} in {line}"));
-    rest.split([' ', ':', ',']).next().unwrap().parse().unwrap_or_else(|error| panic!("{error}: {line}"))
+    rest.split([' ', '.', ':', ',']).next().unwrap().parse().unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
 #[test]
 fn too_few_descriptors_are_reported_at_start_with_both_numbers_and_the_remedy() {
     let line = too_few(&["--limits-max-connections", "128"], 300);
-    let needed = number(&line, "raise it to ");
+    let needed = number(&line, "Raise it to ");
     assert_eq!((number(&line, "limits.max_connections = "), number(&line, "the limit is ")), (128, 300));
     assert!(line.contains("LimitNOFILE") && needed > 128 + 64, "{line}");
     let fewer = number(&line, "set limits.max_connections to ").to_string();
@@ -112,7 +112,7 @@ fn too_few_descriptors_are_reported_at_start_with_both_numbers_and_the_remedy() 
     let public = "--public-listen";
     // The connections of the public listener, which the tests' own flags add, and of a service are counted too.
     let line = too_few(&["--limits-max-connections", "128", public, "127.0.0.1:0"], needed);
-    start(&["--limits-max-connections", "128"], number(&line, "raise it to "));
+    start(&["--limits-max-connections", "128"], number(&line, "Raise it to "));
     let at_most = too_few(&["--limits-max-connections", "128", public, "127.0.0.1:0"], 800);
     start(
         &["--limits-max-connections", &number(&at_most, "set limits.max_connections to ").to_string()],
@@ -130,7 +130,7 @@ fn removed_user_is_refused_within_2_s_while_every_connection_is_held_field_harde
     let flags = ["--trusted-peers", "127.0.0.1", "--limits-max-connections", &connections];
     // Not one descriptor more than doorward asks for.
     let line = too_few(&[&flags[..], &["--public-listen", "127.0.0.1:0"]].concat(), 200);
-    let limit = number(&line, "raise it to ");
+    let limit = number(&line, "Raise it to ");
     let doorward = Doorward::start_limited(&users::two(), &flags, limit);
     let address = tcp(&doorward.address);
     let mut client = doorward.client();

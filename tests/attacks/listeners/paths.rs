@@ -194,7 +194,7 @@ fn pipelined_response_does_not_wait_for_an_acknowledgement_field_m4() {
 #[test]
 fn unknown_dialect_is_refused_and_the_nginx_dialect_has_two_paths() {
     let output = doorward(&["check", "--dialects", "nginx,traefik"]);
-    assert!(output.stderr.contains("it is not a dialect; known are: nginx"), "{output:?}");
+    assert!(output.stderr.contains("unknown dialect; known dialects: nginx"), "{output:?}");
     let doorward = Doorward::start(&users::alice(), &["--dialects", "nginx"]);
     for path in ["/auth", "/auth/nginx", "/auth?x=1", "/auth/nginx?x=1"] {
         assert_eq!(doorward.ask(&Request::get(path).basic("alice", "wonderland")).status, 200, "{path}");

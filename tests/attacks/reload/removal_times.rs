@@ -341,7 +341,7 @@ impl RemovalSetup {
                 return RemovalResult::Refused(age);
             }
             if told.is_none() && removal.get().is_some() {
-                let is_told = self.doorward.ready().text().contains("is being written all the time");
+                let is_told = self.doorward.ready().text().contains("keeps changing");
                 told = is_told.then_some(age);
             }
             // What is told may yet come into force in time.
@@ -488,7 +488,7 @@ fn removal_from_a_large_file_under_constant_replacement_takes_effect_in_time_or_
             while client.ask(&request).status == 200 {
                 let age = removal.get().map(Instant::elapsed);
                 assert!(age.is_none_or(|age| age < PATIENCE), "{}", doorward.log());
-                if told.is_none() && doorward.ready().text().contains("the last good one is in force") {
+                if told.is_none() && doorward.ready().text().contains("the last valid content is active") {
                     told = age;
                 }
                 thread::sleep(Duration::from_millis(5));

@@ -4,8 +4,8 @@ use super::{line, start};
 use crate::support::client::{Address, Client, OF_DOORWARD, Request, ask, unix};
 use crate::support::doorward::Doorward;
 
-const NAMELESS: &str = "the proxy sends no X-Real-IP";
-const OWN: &str = "X-Real-IP has been the proxy's own address so far";
+const NAMELESS: &str = "X-Real-IP missing in requests from the proxy";
+const OWN: &str = "X-Real-IP always equal to the address of the proxy";
 
 fn count(doorward: &Doorward, text: &str) -> usize {
     doorward.log().lines().filter(|line| line.contains(text)).count()

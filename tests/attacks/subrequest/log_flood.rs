@@ -52,7 +52,7 @@ fn logged(doorward: &Doorward) -> usize {
     let log = doorward.log();
     let is_there = |number: &usize| {
         let network = format!("network=\"198.51.{number}.7/32\"");
-        log.lines().any(|line| line.contains("refused") && line.contains(&network))
+        log.lines().any(|line| line.contains("request denied") && line.contains(&network))
     };
     (0..40).filter(is_there).count()
 }
@@ -94,14 +94,19 @@ fn flood_is_logged_as_one_line_and_a_count_with_the_client_address_field_r3() {
     }
     let lines = || {
         let log = doorward.log();
-        log.lines().filter(|line| line.contains("refused") && line.contains("192.0.2.1")).count()
+        log.lines().filter(|line| line.contains("request denied") && line.contains("192.0.2.1")).count()
     };
     line(
         &doorward,
         &["reason=\"wrong_credentials\"", "client=\"192.0.2.1\"", "user=\"alice\"", "suppressed=0"],
     );
-    let told = line(&doorward, &["not logged one by one", "network=192.0.2.1/32", "repeated=499", "over=0"]);
-    for part in ["client=\"192.0.2.1\"", "user=\"alice\"", "reason=\"wrong_credentials\"", "WARN"] {
+    let told = line(
+        &doorward,
+        &["denied requests not logged", "network=192.0.2.1/32", "repeated=499", "over_budget=0"],
+    );
+    for part in
+        ["last_client=\"192.0.2.1\"", "last_user=\"alice\"", "last_reason=\"wrong_credentials\"", "WARN"]
+    {
         assert!(told.contains(part), "{part} is not in {told}");
     }
     assert_eq!(lines(), 1);
@@ -127,8 +132,8 @@ fn every_refusal_is_logged_once_as_a_line_or_in_a_count() {
         let told: usize = log
             .lines()
             .map(|line| match line {
-                _ if line.contains("not logged one by one") => field(line, "repeated") + field(line, "over"),
-                _ if line.contains("refused") => 1 + field(line, "suppressed"),
+                _ if line.contains("not logged") => field(line, "repeated") + field(line, "over_budget"),
+                _ if line.contains("request denied") => 1 + field(line, "suppressed"),
                 _ => 0,
             })
             .sum();

@@ -51,7 +51,7 @@ fn scoped_api_key_without_a_policy_works_without_x_auth_rewrite_field_c10_zot_52
         assert_eq!(answer.header("x-auth-scope"), scope, "{method} {uri}");
     }
     let line = line(&doorward, &["path=\"/index.html\""]);
-    assert!(line.contains("detail=\"the request is beyond the scope; key dwk_"), "{line}");
+    assert!(line.contains("detail=\"the request is beyond the API key's scope; key dwk_"), "{line}");
     assert!(!doorward.log().contains("detail=\" ") && !doorward.log().contains("detail=\";"));
     // By half of the headers it is judged by none.
     let bare = with(Request::auth().from("192.0.2.1"), &key);
@@ -113,7 +113,7 @@ fn explain_and_auth_agree_on_scoped_api_keys_behind_every_proxy_field_c10() {
     for (name, key) in names.iter().zip(&keys) {
         for (method, uri) in requests {
             for rewrite in ["yes", "no", "-"] {
-                let files = ["explain", "--htpasswd", &htpasswd, "--api-keys", &file, "--key", name];
+                let files = ["explain", "--htpasswd", &htpasswd, "--api-keys", &file, "--api-key", name];
                 let told =
                     doorward(&[&files[..], &["--auth-rewrite", rewrite, "alice", method, uri]].concat());
                 let request = with(question(method, uri), key);

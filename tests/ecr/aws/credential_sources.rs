@@ -87,7 +87,7 @@ fn named_profile_has_priority_over_the_environment_and_has_no_fallback() {
     let told = fetcher.clone().set("profile", "empty").fetch();
     assert_eq!(told, "credentials: no AWS credentials: the profile empty has none");
     let told = fetcher.set("profile", "nobody").fetch();
-    assert!(told.starts_with("credentials: the AWS credentials can't be had: the profile: "), "{told}");
+    assert!(told.starts_with("credentials: the AWS credentials cannot be obtained: the profile: "), "{told}");
     assert!(told.contains("`nobody` was not defined"), "{told}");
 }
 
@@ -200,7 +200,7 @@ fn missing_credentials_are_an_error_that_lists_the_sources() {
     for fetcher in [fetcher.clone(), fetcher.clone().set("role_arn", ROLE)] {
         let told = fetcher.fetch();
         assert!(told.starts_with("credentials: no AWS credentials: none in the environment"), "{told}");
-        assert!(told.contains("is not asked for (AWS_EC2_METADATA_DISABLED)"), "{told}");
+        assert!(told.contains("is disabled (AWS_EC2_METADATA_DISABLED)"), "{told}");
     }
     assert_eq!(aws.requests(), 0);
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -208,7 +208,7 @@ fn missing_credentials_are_an_error_that_lists_the_sources() {
         .without("AWS_EC2_METADATA_DISABLED")
         .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("http://{closed}"))
         .fetch();
-    assert!(told.contains("the instance's metadata service: can't connect"), "{told}");
+    assert!(told.contains("the instance's metadata service: cannot connect"), "{told}");
     assert!(told.contains("hop limit of 2"), "{told}");
 }
 
@@ -237,7 +237,8 @@ fn renewed_access_key_is_used_for_the_next_token() {
         profiles(of(&aws, Fetcher::new()), dir.path(), "", &format!("[default]\n{}", key("AKIDOLD")));
     let told = fetcher.fetch_times(2);
     assert!(
-        told[0].starts_with("refused: ECR refused: 400 ExpiredTokenException; the credentials have"),
+        told[0]
+            .starts_with("rejected: ECR rejected the call: 400 ExpiredTokenException; the credentials have"),
         "{told:?}"
     );
     assert_token(&told[1], "AKIDNEW");

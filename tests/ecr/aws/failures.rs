@@ -26,25 +26,25 @@ fn assert_told(told: &str, kind: &str, words: &str) {
 fn ecr_refusal_is_reported_with_its_remedy() {
     for (code, words) in [
         ("AccessDeniedException", "allow the IAM action ecr:GetAuthorizationToken"),
-        ("UnrecognizedClientException", "AWS knows no such access key"),
+        ("UnrecognizedClientException", "the access key does not exist"),
         ("ExpiredTokenException", "the credentials have expired"),
         ("InvalidSignatureException", "the secret key is wrong"),
-        ("UnknownOperationException", "is the endpoint that of ECR's API"),
+        ("UnknownOperationException", "check that the endpoint is the ECR API"),
     ] {
-        assert_told(&told(refused(code, 0)), "refused", &format!("ECR refused: 400 {code}; "));
-        assert_told(&told(refused(code, 0)), "refused", words);
+        assert_told(&told(refused(code, 0)), "rejected", &format!("ECR rejected the call: 400 {code}; "));
+        assert_told(&told(refused(code, 0)), "rejected", words);
     }
     let redirect = Reply::with("302 Found", "Location: http://127.0.0.1:1/\r\n", "");
-    assert_told(&told(redirect), "refused", "ECR refused: 302");
-    assert_told(&told(Reply::status(403)), "refused", "ecr:GetAuthorizationToken");
+    assert_told(&told(redirect), "rejected", "ECR rejected the call: 302");
+    assert_told(&told(Reply::status(403)), "rejected", "ecr:GetAuthorizationToken");
     assert_told(&told(Reply::status(500)), "failed", "ECR failed: 500");
     // A registry in place of the API.
-    assert_told(&told(Reply::status(404)), "refused", "not the registry's (dkr.ecr)");
+    assert_told(&told(Reply::status(404)), "rejected", "not the registry (dkr.ecr)");
 }
 
 #[test]
 fn throttling_is_reported_with_retry_after() {
-    assert_told(&told(refused("ThrottlingException", 0)), "throttled", "wants fewer calls: 400");
+    assert_told(&told(refused("ThrottlingException", 0)), "throttled", "throttles calls: 400");
     let later = |status: &str| Reply::with(status, "Retry-After: 30\r\n", "");
     assert!(told(later("429 Too Many Requests")).starts_with("throttled (30 s): "));
     assert!(told(later("503 Service Unavailable")).starts_with("throttled (30 s): "));
@@ -72,14 +72,14 @@ fn unusable_ecr_response_is_an_error_with_the_cause() {
 fn slow_ecr_response_times_out() {
     let begun = Instant::now();
     let slow = Reply::json("{}").held();
-    assert_told(&told(slow), "timeout", "no answer within 10s");
+    assert_told(&told(slow), "timeout", "no response within 10s");
     let took = begun.elapsed();
     assert!(took >= Duration::from_secs(10) && took < Duration::from_secs(18), "{took:?}");
 }
 
 #[test]
 fn dripping_ecr_response_times_out() {
-    assert_told(&told(token("x", 0).drip(Duration::from_millis(200))), "timeout", "no answer within 10s");
+    assert_told(&told(token("x", 0).drip(Duration::from_millis(200))), "timeout", "no response within 10s");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn fetch_with_several_sts_retries_has_a_total_timeout() {
     let begun = Instant::now();
     let told = fetcher.fetch();
     assert!(
-        told.starts_with("timeout: STS: no answer within ")
+        told.starts_with("timeout: STS: no response within ")
             || told.starts_with("timeout: no token within 20s"),
         "{told}"
     );
@@ -110,12 +110,16 @@ fn sts_refusal_is_reported_with_its_remedy() {
         (told, aws.requests())
     };
     let (told, asked) = says("403 Forbidden", "AccessDenied");
-    assert_told(&told, "refused", "STS refused: 403 AccessDenied; allow sts:AssumeRole");
+    assert_told(&told, "rejected", "STS rejected the call: 403 AccessDenied; allow sts:AssumeRole");
     assert_eq!(asked, 1);
-    assert_told(&says("403 Forbidden", "InvalidClientTokenId").0, "refused", "knows no such access key");
-    assert_told(&says("403 Forbidden", "ExpiredToken").0, "refused", "have expired");
+    assert_told(
+        &says("403 Forbidden", "InvalidClientTokenId").0,
+        "rejected",
+        "the access key does not exist",
+    );
+    assert_told(&says("403 Forbidden", "ExpiredToken").0, "rejected", "have expired");
     let (told, asked) = says("400 Bad Request", "Throttling");
-    assert_told(&told, "throttled", "STS wants fewer calls");
+    assert_told(&told, "throttled", "STS throttles calls");
     assert_eq!(asked, 1);
 }
 
@@ -123,10 +127,10 @@ fn sts_refusal_is_reported_with_its_remedy() {
 fn unreachable_or_unresolvable_endpoint_is_a_connect_error() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let fetcher = Fetcher::with_key().set("endpoint", format!("http://{closed}"));
-    assert_told(&fetcher.fetch(), "connect", "can't connect");
+    assert_told(&fetcher.fetch(), "connect", "cannot connect");
     let fetcher = fetcher.set("endpoint", "http://registry.invalid");
     let told = fetcher.fetch();
-    assert_told(&told, "connect", "ECR: the name can't be resolved");
+    assert_told(&told, "connect", "ECR: the host name cannot be resolved");
     assert_told(&told, "connect", "; see the region's name, and the resolver");
 }
 
@@ -141,7 +145,7 @@ fn endpoint_with_an_untrusted_certificate_is_a_tls_error() {
     let trusting = fetcher.clone().env("AWS_CA_BUNDLE", authority.file(dir.path()).to_str().unwrap());
     assert_token(&trusting.fetch(), "x");
     let told = fetcher.env("AWS_CA_BUNDLE", "/nonexistent/ca.pem").fetch();
-    assert_told(&told, "tls", "the file of AWS_CA_BUNDLE can't be read");
+    assert_told(&told, "tls", "the file of AWS_CA_BUNDLE cannot be read");
 }
 
 #[test]
@@ -156,13 +160,13 @@ fn proxy_is_used_for_https_only_and_not_for_no_proxy_hosts() {
     let url = format!("http://{}", proxy.address);
     let fetcher =
         Fetcher::with_key().env("HTTPS_PROXY", &url).env("HTTP_PROXY", &url).env("http_proxy", &url);
-    assert_told(&fetcher.fetch(), "connect", "ECR: can't connect");
+    assert_told(&fetcher.fetch(), "connect", "ECR: cannot connect");
     assert_eq!(proxy.requests(), 1);
     let aws = Backend::start(everything);
     assert_token(&of(&aws, fetcher.clone()).fetch(), "AKIDENV");
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let direct = fetcher.env("NO_PROXY", "127.0.0.1").set("endpoint", format!("https://{closed}"));
-    assert_told(&direct.fetch(), "connect", "can't connect");
+    assert_told(&direct.fetch(), "connect", "cannot connect");
     assert_eq!(proxy.requests(), 1);
 }
 
@@ -179,14 +183,14 @@ fn instance_without_a_role_or_with_refused_metadata_is_a_credentials_error() {
     });
     assert_told(&fetcher(&aws).fetch(), "credentials", "the instance has no role");
     let aws = Backend::saying(Reply::status(403));
-    assert_told(&fetcher(&aws).fetch(), "refused", "the instance's metadata service refused: 403");
+    assert_told(&fetcher(&aws).fetch(), "rejected", "the instance's metadata service rejected the call: 403");
     let aws = Backend::saying(Reply::with("200 OK", &format!("Date: {}\r\n", date(0)), "not JSON"));
     let container =
         Fetcher::new().env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("http://{}/", aws.address));
     assert_told(
         &of(&aws, container).fetch(),
         "credentials",
-        "what the container's credential service answers is of no use",
+        "the response of the container's credential service is invalid",
     );
     let aws = Backend::saying(Reply::status(500));
     let container =

@@ -69,7 +69,7 @@ fn persistent_signature_refusal_is_retried_once_only_with_clock_skew() {
     for (offset, calls) in [(DAY, 2), (0, 1)] {
         let aws = Backend::start(move |_| refused("InvalidSignatureException", offset));
         let told = of(&aws, Fetcher::with_key()).fetch();
-        assert!(told.contains("the secret key is wrong, or this machine's clock is"), "{told}");
+        assert!(told.contains("the secret key is wrong, or the clock of this machine is"), "{told}");
         assert_eq!(aws.requests(), calls);
     }
 }
@@ -103,5 +103,5 @@ fn response_without_a_date_uses_the_local_clock() {
     // With one it is AWS's: by that the token has ended.
     let aws = Backend::saying(Reply::with("200 OK", &format!("Date: {}\r\n", date(601)), &body));
     let told = of(&aws, Fetcher::with_key()).fetch();
-    assert!(told.contains("had expired when it came"), "{told}");
+    assert!(told.contains("had expired when it was received"), "{told}");
 }

@@ -137,7 +137,7 @@ fn refusal_reasons_map_to_distinct_responses() {
     let throttled = says("403 No", "X-Auth-Reason: throttled\r\nRetry-After: 7");
     assert_json(&throttled, 429, "TOOMANYREQUESTS");
     assert_eq!(throttled.header("retry-after"), Some("7"));
-    assert_json(&says("403 No", "X-Auth-Reason: untrusted_peer"), 403, "DENIED");
+    assert_json(&says("403 No", "X-Auth-Reason: invalid_proxy_headers"), 403, "DENIED");
     let upstream = says("503 No", "X-Auth-Reason: upstream_credentials");
     assert_json(&upstream, 503, "UNAVAILABLE");
     assert!(upstream.text().contains("the registry's credentials are unavailable"), "{upstream:?}");

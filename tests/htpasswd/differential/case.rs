@@ -1,36 +1,36 @@
-//! One question to everybody: a file, a user, a password.
+//! One check: a file, a user and a password.
 
-/// Where the text of a case stands.
+/// Position of the lines of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinePosition {
-    /// In a file with others.
+    /// The lines share a file with other cases.
     Among,
-    /// At the top of a file of its own.
+    /// The lines are at the top of their own file.
     Top,
-    /// At the end of a file of its own.
+    /// The lines are at the end of their own file.
     End,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
-    /// Which hash, which line, which password, in words.
+    /// Description of the hash, the line and the password.
     pub(crate) what: String,
     /// The shape of the line.
     pub(crate) shape: &'static str,
     pub(crate) place: LinePosition,
-    /// The line, or the lines that belong together.
+    /// One line, or several lines that belong together.
     pub(crate) text: Vec<u8>,
-    /// The hash that was put into it.
+    /// The hash in the line.
     pub(crate) hash: Vec<u8>,
     pub(crate) user: Vec<u8>,
     pub(crate) password: Vec<u8>,
-    /// The password that `hash` was made of.
+    /// The password from which `hash` was made.
     pub(crate) made_of: Vec<u8>,
-    /// Whether `hash` is as its maker made it.
+    /// True if `hash` was modified after it was made.
     pub(crate) damaged: bool,
 }
 
-/// What tells a format: how the hash begins, and the format's name.
+/// Prefix of a hash, and the name of its format.
 const FORMATS: [(&str, &str); 25] = [
     ("$2a$", "bcrypt ($2a$)"),
     ("$2b$", "bcrypt ($2b$)"),
@@ -60,18 +60,18 @@ const FORMATS: [(&str, &str); 25] = [
 ];
 
 impl Case {
-    /// Whether the hash begins in one of these ways.
+    /// Returns true if the hash has one of these prefixes.
     pub(crate) fn is(&self, prefixes: &[&str]) -> bool {
         prefixes.iter().any(|prefix| self.hash.starts_with(prefix.as_bytes()))
     }
 
-    /// Whether it is 13 characters of the DES alphabet.
+    /// Returns true if the hash is 13 characters of the DES alphabet.
     pub(crate) fn is_des(&self) -> bool {
         let of_des = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'/');
         self.hash.len() == 13 && self.hash.iter().all(of_des)
     }
 
-    /// The format that the hash has, or claims to have.
+    /// Returns the format of the hash, according to its prefix.
     pub(crate) fn format(&self) -> &'static str {
         let named = FORMATS.iter().find(|(prefix, _)| self.is(&[prefix]));
         match named {
@@ -81,13 +81,13 @@ impl Case {
         }
     }
 
-    /// The password is the one that the hash was made of.
+    /// Returns true if the hash was made from the password.
     pub(crate) fn is_right(&self) -> bool {
         self.password == self.made_of
     }
 
-    /// The cases of one batch share a file. A refusal does the work of the costliest hashes of its
-    /// file, so hashes of another cost are another batch.
+    /// Returns the batch of the case; all cases of a batch share a file. A refusal takes as long as the most
+    /// expensive hash of the file, so hashes of different cost are in different batches.
     pub(crate) fn batch(&self) -> String {
         if self.place != LinePosition::Among {
             return self.what.clone();

@@ -1,10 +1,10 @@
-//! Hashes that somebody cut, mistyped or made up.
+//! Hashes that are truncated, mistyped or invented.
 
 use super::case::{Case, LinePosition};
 use super::hash_tools::{Maker, Makers};
 use crate::support::random::Random;
 
-/// The formats whose hashes are damaged.
+/// Makers of the hashes that are damaged.
 const OF: [Maker; 11] = [
     Maker::Htpasswd(&["-B", "-C", "4"]),
     Maker::Mkpasswd("bcrypt", &["-R", "5"]),
@@ -19,7 +19,7 @@ const OF: [Maker; 11] = [
     Maker::Mkpasswd("descrypt", &[]),
 ];
 
-/// What is done to the hash.
+/// Function that damages a hash.
 type Damage = fn(&str) -> String;
 
 const DAMAGES: &[(&str, Damage)] = &[
@@ -42,7 +42,7 @@ const DAMAGES: &[(&str, Damage)] = &[
     ("with a space in the middle", |hash| format!("{} {}", &hash[..hash.len() / 2], &hash[hash.len() / 2..])),
 ];
 
-/// Damages that only one format can have.
+/// Damages for a single format: the maker, the text to replace, and its replacement.
 const OF_ONE: &[(Maker, &str, &str)] = &[
     (OF[0], "$2y$", "$2x$"),
     (OF[0], "$2y$", "$2$"),
@@ -69,10 +69,10 @@ const OF_ONE: &[(Maker, &str, &str)] = &[
     (OF[9], "$j75$", "$/75$"),
 ];
 
-/// Made up from nothing.
+/// Invented hashes.
 const MADE_UP: [&str; 10] = ["", "x", "!", "*", "*0", "x x", "$", "$$", "{}", "{CRYPT}x"];
 
-/// The end of what tells the format.
+/// Returns the length of the prefix that identifies the format.
 fn prefix(hash: &str) -> usize {
     let end = hash.find('}').or_else(|| hash[1..].find('$').map(|at| at + 1));
     end.map_or(2, |at| at + 1)
@@ -87,7 +87,7 @@ fn next(c: char) -> char {
     }
 }
 
-/// Changes the last character that is no padding.
+/// Changes the last character before the padding.
 fn with_last(hash: &str, change: impl Fn(char) -> char) -> String {
     let bare = hash.trim_end_matches('=');
     let (head, last) = bare.split_at(bare.len() - 1);
@@ -115,7 +115,7 @@ pub(crate) fn cases(makers: &Makers, random: &mut Random) -> Vec<Case> {
     for maker in OF {
         let hash = made(maker);
         for (how, damage) in DAMAGES {
-            // What is not made yet can't be damaged.
+            // In the first pass, passlib hashes are empty and cannot be damaged.
             let damaged = if hash.is_empty() { String::new() } else { damage(&hash) };
             if damaged != hash {
                 add(format!("{maker:?} {how}"), damaged, &right);

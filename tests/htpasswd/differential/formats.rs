@@ -1,4 +1,4 @@
-//! Every format, by every tool that makes it, with passwords of every kind.
+//! Every format, made by every tool that supports it, with passwords of every kind.
 
 use super::case::{Case, LinePosition};
 use super::hash_tools::{Maker, Makers};
@@ -7,32 +7,32 @@ use crate::support::random::Random;
 use Kinds::{All, Empty, Few, Long, One, Right, SignBug};
 use Maker::{ByHand, Htpasswd, Mkpasswd, Openssl, Passlib};
 
-/// Which passwords to make hashes of.
+/// Kinds of passwords to hash.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kinds {
-    /// Every kind, with every neighbour of some.
+    /// Every kind of password; for some kinds, every similar password is tried.
     All,
     /// Letters, UTF-8 and Latin-1.
     Few,
     /// Letters.
     One,
-    /// Letters, of which only the right ones are tried: of a hash that is costly.
+    /// Letters, and only the right password is tried, because the hash is expensive.
     Right,
-    /// Longer than the tools take.
+    /// Passwords beyond the limits of the tools.
     Long,
-    /// No password at all.
+    /// The empty password.
     Empty,
-    /// Bytes that a bug in early versions of bcrypt mistook for others.
+    /// Bytes that early versions of bcrypt confused with other bytes.
     SignBug,
 }
 
-/// The kinds of which every neighbour is tried.
+/// Kinds for which every similar password is tried.
 const EXACT: [&str; 3] = ["letters", "72 bytes", "73 bytes"];
 
-/// The lengths of long passwords: around Apache's limit, libcrypt's, and doorward's.
+/// Lengths of long passwords, around the limits of Apache, libcrypt and doorward.
 const LONG: [usize; 6] = [256, 511, 512, 513, 1024, 1025];
 
-/// The password of crypt_blowfish's own tests. A byte 0xFF is in no text in UTF-8.
+/// A password from the tests of crypt_blowfish. The byte 0xFF does not occur in UTF-8 text.
 pub(crate) const SIGN_BUG: &[u8] = b"\xff\xff\xa3";
 
 const RECIPES: &[(Maker, Kinds)] = &[
@@ -104,7 +104,7 @@ const RECIPES: &[(Maker, Kinds)] = &[
     (ByHand(""), Few),
 ];
 
-/// A password of each kind that is wanted, by the kind's name.
+/// Returns one password of each requested kind, with the name of the kind.
 fn chosen(kinds: Kinds, random: &mut Random) -> Vec<(String, Vec<u8>)> {
     let named = |list: Vec<(&'static str, Vec<u8>)>| list.into_iter().map(|(k, p)| (k.to_owned(), p));
     match kinds {

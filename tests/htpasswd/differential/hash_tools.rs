@@ -1,4 +1,4 @@
-//! Hashes, made by the tools that people make theirs with.
+//! Hashes made by common tools.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,48 +11,47 @@ use std::process::Command;
 use crate::support::oracle::output;
 use crate::support::process::program;
 
-/// Who makes a hash, and how.
+/// Tool that makes a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Maker {
-    /// Apache's tool, with these options.
+    /// The Apache tool with these options.
     Htpasswd(&'static [&'static str]),
     /// `openssl passwd`, with these options.
     Openssl(&'static [&'static str]),
-    /// Debian's `mkpasswd`, with this method and these options.
+    /// `mkpasswd` of Debian with this method and these options.
     Mkpasswd(&'static str, &'static [&'static str]),
     /// passlib, with this scheme and these parameters.
     Passlib(&'static str, &'static str),
-    /// The password behind this text, as people write it by hand.
+    /// A prefix followed by the password, as written by hand.
     ByHand(&'static str),
 }
 
-/// All makers, and what passlib has made: it is asked once for everything, since Python takes long
-/// to start.
+/// All tools, and the results of passlib. passlib makes all hashes in one run, because Python starts slowly.
 pub(crate) struct Makers {
-    /// What was asked of passlib, by scheme, parameters and password.
-    asked: RefCell<HashMap<Wish, String>>,
-    /// Until passlib has been run, wishes are only noted.
+    /// Hashes of passlib by scheme, parameters and password.
+    hashes: RefCell<HashMap<Wish, String>>,
+    /// True until passlib has run; hashes are then only recorded.
     noting: bool,
 }
 
 type Wish = (&'static str, &'static str, Vec<u8>);
 
 impl Makers {
-    /// Calls `build` twice: so that passlib can be asked in between for all that is wanted of it.
+    /// Calls `build` twice. passlib makes all recorded hashes between the two calls.
     pub(crate) fn run<T>(build: impl Fn(&Self) -> T) -> T {
-        let mut makers = Self { asked: RefCell::default(), noting: true };
+        let mut makers = Self { hashes: RefCell::default(), noting: true };
         drop(build(&makers));
         makers.ask_passlib();
         makers.noting = false;
         build(&makers)
     }
 
-    /// A hash of `password`; one that is not there yet is empty.
+    /// Returns a hash of `password`, or an empty text if passlib has not made it yet.
     pub(crate) fn make(&self, maker: Maker, password: &[u8]) -> Vec<u8> {
         match maker {
             Maker::Passlib(scheme, parameters) => {
-                let mut asked = self.asked.borrow_mut();
-                asked.entry((scheme, parameters, password.to_owned())).or_default().clone().into()
+                let mut hashes = self.hashes.borrow_mut();
+                hashes.entry((scheme, parameters, password.to_owned())).or_default().clone().into()
             }
             Maker::ByHand(scheme) => [scheme.as_bytes(), password].concat(),
             _ if self.noting => Vec::new(),
@@ -76,8 +75,8 @@ impl Makers {
     }
 
     fn ask_passlib(&self) {
-        let mut asked = self.asked.borrow_mut();
-        let mut wishes: Vec<Wish> = asked.keys().cloned().collect();
+        let mut hashes = self.hashes.borrow_mut();
+        let mut wishes: Vec<Wish> = hashes.keys().cloned().collect();
         wishes.sort();
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let lines: Vec<String> =
@@ -91,7 +90,7 @@ impl Makers {
         assert!(output.status.success(), "passlib: {}", String::from_utf8_lossy(&output.stderr));
         let made = String::from_utf8(output.stdout).expect("hashes");
         assert_eq!(made.lines().count(), wishes.len(), "passlib makes one hash for each wish");
-        asked.extend(wishes.into_iter().zip(made.lines().map(str::to_owned)));
+        hashes.extend(wishes.into_iter().zip(made.lines().map(str::to_owned)));
     }
 }
 
@@ -102,8 +101,8 @@ fn first_line(command: Command) -> Vec<u8> {
     output.stdout.split(|byte| *byte == b'\n').next().unwrap_or_default().to_owned()
 }
 
-/// A Python that has passlib and argon2: the one on the PATH may be another than Debian's, which
-/// alone sees Debian's packages.
+/// Returns a Python that has passlib and argon2. The first one on the PATH may not be the Debian one, which
+/// alone has the Debian packages.
 fn python() -> PathBuf {
     let has_both = |python: &PathBuf| {
         let mut command = Command::new(python);

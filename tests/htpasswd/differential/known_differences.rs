@@ -1,4 +1,4 @@
-//! The disagreements that are known, each with its reason.
+//! The known differences, each with its reason.
 
 mod hashes;
 mod lines;
@@ -6,13 +6,13 @@ mod lines;
 use super::case::Case;
 use super::{Oracle, OracleVerdict};
 
-/// Pairs on which some are of another opinion than doorward.
+/// A class of pairs on which other programs differ from doorward.
 pub(crate) struct KnownDifference {
-    /// Which they are, in words.
+    /// Description of the class.
     pub(crate) pattern: &'static str,
     pub(crate) holds: fn(&Case) -> bool,
     pub(crate) who: &'static [Oracle],
-    /// What those say.
+    /// Result of these programs.
     pub(crate) says: OracleVerdict,
     pub(crate) doorward: &'static [OracleVerdict],
     pub(crate) why: &'static str,
@@ -22,7 +22,7 @@ const YES: &[OracleVerdict] = &[OracleVerdict::Accepts];
 const NO: &[OracleVerdict] = &[OracleVerdict::Refuses];
 const EITHER: &[OracleVerdict] = &[OracleVerdict::Accepts, OracleVerdict::Refuses];
 
-/// All of them. Of those that fit a pair the first counts, so the narrower stand before the wider.
+/// Returns all classes. If several match a pair, the first one is used, so narrow classes precede wide ones.
 pub(crate) fn classes() -> impl Iterator<Item = &'static KnownDifference> {
     hashes::CLASSES.iter().chain(lines::CLASSES)
 }

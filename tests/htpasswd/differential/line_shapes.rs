@@ -4,7 +4,7 @@ use super::case::{Case, LinePosition};
 use super::hash_tools::{Maker, Makers};
 use crate::support::random::Random;
 
-/// The formats whose hashes are put into each shape.
+/// Makers of the hashes that are put into each shape.
 const INTO: [Maker; 4] = [
     Maker::Htpasswd(&["-B", "-C", "4"]),
     Maker::Htpasswd(&["-m"]),
@@ -12,9 +12,15 @@ const INTO: [Maker; 4] = [
     Maker::Mkpasswd("sha512crypt", &["-R", "1000"]),
 ];
 
-/// A shape: its name; the user as he logs in; the lines. `%u` stands for a name of the case's own,
-/// `%h` for the hash, `%o` for that of another password, `%l` for ë in Latin-1, `%L` for a name of
-/// 255 bytes with `%u` at its end, `%M` for one of 256.
+/// Shapes: the name, the user name of the login, and the lines.
+///
+/// These placeholders are replaced:
+/// - `%u`: a user name that only this case has
+/// - `%h`: the hash
+/// - `%o`: the hash of another password
+/// - `%l`: ë in Latin-1
+/// - `%L`: a name of 255 bytes that ends with `%u`
+/// - `%M`: a name of 256 bytes that ends with `%u`
 const SHAPES: &[(&str, &str, &str)] = &[
     ("LF", "%u", "%u:%h\n"),
     ("CRLF", "%u", "%u:%h\r\n"),

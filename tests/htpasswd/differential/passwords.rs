@@ -1,9 +1,9 @@
-//! Passwords of every kind, and their neighbours.
+//! Passwords of every kind, and similar passwords.
 
 use crate::support::random::Random;
 
-/// One password of each kind, by the kind's name. None begins with a dash, which would be an
-/// option of the tools'.
+/// Returns one password of each kind, with the name of the kind. No password begins with a dash, because the
+/// tools would read an option.
 pub(crate) fn passwords(random: &mut Random) -> Vec<(&'static str, Vec<u8>)> {
     let latin_1 = [random.letters(3).as_bytes(), b"\xe4\xf6\xff\xdf", random.letters(4).as_bytes()].concat();
     vec![
@@ -22,7 +22,8 @@ pub(crate) fn passwords(random: &mut Random) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// What to try against a hash that was made of `right`, by name: it, and its neighbours.
+/// Returns the passwords to try against a hash of `right`: the same password and similar ones, with their
+/// names.
 pub(crate) fn tries(right: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     if right.is_empty() {
         return vec![("right", Vec::new())];

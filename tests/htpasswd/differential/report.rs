@@ -1,4 +1,4 @@
-//! What came of it: who agrees how often, and the disagreements by class.
+//! The report of the comparison: the number of equal results by program, and the differences by class.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -6,19 +6,19 @@ use std::fmt::Write;
 use super::known_differences::{KnownDifference, classes};
 use super::{Oracle, OracleVerdict, Verdicts};
 
-/// How many unexplained disagreements a failure names.
+/// Number of unexplained differences that a failure lists.
 const SHOWN: usize = 25;
 
-/// One class, and how often each oracle that it speaks of is in it.
+/// A class, and how often each program is in it.
 struct Row {
     class: &'static KnownDifference,
     counts: Vec<(Oracle, usize)>,
 }
 
 pub(crate) struct Report {
-    /// By format: accepted by doorward, refused.
+    /// Counts per format: the number of accepted and of refused pairs.
     formats: BTreeMap<&'static str, (usize, usize)>,
-    /// For each oracle: asked, of the same opinion.
+    /// Counts per program: the number of checks and of equal results.
     agreements: Vec<(Oracle, usize, usize)>,
     rows: Vec<Row>,
     unexplained: Vec<String>,
@@ -47,7 +47,7 @@ impl Report {
                         && class.who.contains(&oracle)
                         && (class.holds)(&verdict.case)
                 };
-                // The first that fits: the narrower ones stand before the wider.
+                // The first matching class is used, so narrow classes precede wide ones.
                 match rows.iter_mut().find(|row| explains(row.class)) {
                     Some(row) => {
                         row.counts.iter_mut().filter(|(who, _)| *who == oracle).for_each(|c| c.1 += 1)
@@ -71,7 +71,7 @@ impl Report {
         Self { formats, agreements, rows, unexplained }
     }
 
-    /// The two tables, as the documentation has them.
+    /// Returns the two tables as in the documentation.
     pub(crate) fn markdown(&self) -> String {
         let accepted: usize = self.formats.values().map(|(accepted, _)| accepted).sum();
         let refused: usize = self.formats.values().map(|(_, refused)| refused).sum();

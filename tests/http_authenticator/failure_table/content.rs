@@ -1,4 +1,4 @@
-//! Rows of the fault table: a yes that says the wrong thing.
+//! Rows of the failure table: responses with status 200 and an invalid body.
 
 use super::ExpectedVerdict::{Granted, Rejected, Unavailable};
 use super::{ACTIVE, ExpectedVerdict, FailureCase};
@@ -12,13 +12,13 @@ fn page() -> Reply {
 }
 
 fn json(
-    fault: &'static str,
+    failure: &'static str,
     body: &str,
     verdict: ExpectedVerdict,
     log: &'static str,
     lines: &str,
 ) -> FailureCase {
-    FailureCase::saying(fault, Reply::json(body), verdict, log).set(lines)
+    FailureCase::saying(failure, Reply::json(body), verdict, log).set(lines)
 }
 
 pub(super) fn rows() -> Vec<FailureCase> {
@@ -26,8 +26,9 @@ pub(super) fn rows() -> Vec<FailureCase> {
     let chunks = "1000\r\n".to_owned() + &"y".repeat(0x1000) + "\r\n";
     let chunked = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}", chunks.repeat(2560));
     let deep = format!("{{\"active\": {}true{}}}", "[".repeat(20_000), "]".repeat(20_000));
-    let (not_json, larger) = ("vendor: the answer is not JSON: ", "vendor: the answer is larger than 64KiB");
-    let page_log = "vendor: answered with a web page (text/html)";
+    let (not_json, larger) =
+        ("vendor: the response is not JSON: ", "vendor: the response is larger than 64KiB");
+    let page_log = "vendor: responded with a web page (text/html)";
     vec![
         FailureCase::saying("200 with a web page", page(), Unavailable, page_log),
         FailureCase::saying("200 with a web page, which is set as wanted", page(), Granted, "")

@@ -1,4 +1,4 @@
-//! Rows of the fault table: each status that is no plain yes.
+//! Rows of the failure table: each status that is not an acceptance.
 
 use super::ExpectedVerdict::{Granted, Rejected, Unavailable};
 use super::FailureCase;
@@ -10,12 +10,12 @@ pub(super) fn rows() -> Vec<FailureCase> {
     let later = Reply::with("503 Service Unavailable", "Retry-After: 7\r\n", "");
     let never = Reply::with("503 Service Unavailable", "Retry-After: never\r\n", "");
     let denied = Reply::with("401 Unauthorized", "WWW-Authenticate: Basic realm=\"x\"\r\n", "");
-    let neither = |fault, code, log| FailureCase::saying(fault, Reply::status(code), Unavailable, log);
+    let neither = |failure, code, log| FailureCase::saying(failure, Reply::status(code), Unavailable, log);
     vec![
         neither(
             "204 No Content",
             204,
-            "vendor: answered 204, which is neither accepted, rejected nor unknown",
+            "vendor: responded with 204, which is in none of accepted_statuses, rejected_statuses and unknown_user_statuses",
         ),
         FailureCase::saying(
             "204, set as accepted",
@@ -24,31 +24,40 @@ pub(super) fn rows() -> Vec<FailureCase> {
             "",
         )
         .set("accepted_statuses = [204]\n"),
-        FailureCase::saying("302 Found", redirect, Unavailable, "vendor: answered 302"),
-        neither("304 Not Modified", 304, "vendor: answered 304"),
+        FailureCase::saying("302 Found", redirect, Unavailable, "vendor: responded with 302"),
+        neither("304 Not Modified", 304, "vendor: responded with 304"),
         neither(
             "400 Bad Request",
             400,
-            "vendor: answered 400, which is neither accepted, rejected nor unknown",
+            "vendor: responded with 400, which is in none of accepted_statuses, rejected_statuses and unknown_user_statuses",
         ),
         FailureCase::saying("401 Unauthorized", denied, Rejected, "verdict=\"challenge\""),
         FailureCase::saying("403 Forbidden", Reply::status(403), Rejected, "verdict=\"challenge\""),
         neither(
             "404 Not Found",
             404,
-            "vendor: answered 404, which is neither accepted, rejected nor unknown",
+            "vendor: responded with 404, which is in none of accepted_statuses, rejected_statuses and unknown_user_statuses",
         ),
         FailureCase::saying("404, set as unknown", Reply::status(404), Rejected, "verdict=\"challenge\"")
             .set("unknown_user_statuses = [404]\n"),
-        neither("407 Proxy Authentication Required", 407, "vendor: answered 407"),
-        neither("418", 418, "vendor: answered 418, which is neither accepted, rejected nor unknown"),
-        neither("429 without Retry-After", 429, "vendor: answered 429"),
-        FailureCase::saying("429 with Retry-After", soon, Unavailable, "vendor: answered 429"),
-        neither("500 Internal Server Error", 500, "vendor: answered 500"),
-        neither("502 Bad Gateway", 502, "vendor: answered 502"),
-        neither("503 without Retry-After", 503, "vendor: answered 503"),
-        FailureCase::saying("503 with Retry-After", later, Unavailable, "vendor: answered 503"),
-        FailureCase::saying("503 with rubbish in Retry-After", never, Unavailable, "vendor: answered 503"),
-        neither("999", 999, "vendor: answered 999"),
+        neither("407 Proxy Authentication Required", 407, "vendor: responded with 407"),
+        neither(
+            "418",
+            418,
+            "vendor: responded with 418, which is in none of accepted_statuses, rejected_statuses and unknown_user_statuses",
+        ),
+        neither("429 without Retry-After", 429, "vendor: responded with 429"),
+        FailureCase::saying("429 with Retry-After", soon, Unavailable, "vendor: responded with 429"),
+        neither("500 Internal Server Error", 500, "vendor: responded with 500"),
+        neither("502 Bad Gateway", 502, "vendor: responded with 502"),
+        neither("503 without Retry-After", 503, "vendor: responded with 503"),
+        FailureCase::saying("503 with Retry-After", later, Unavailable, "vendor: responded with 503"),
+        FailureCase::saying(
+            "503 with rubbish in Retry-After",
+            never,
+            Unavailable,
+            "vendor: responded with 503",
+        ),
+        neither("999", 999, "vendor: responded with 999"),
     ]
 }

@@ -1,4 +1,4 @@
-//! Rows of the fault table: TLS, whose every doubt is a fault.
+//! Rows of the failure table: TLS errors, which are always failures.
 
 use std::fs;
 use std::io::Write;
@@ -15,9 +15,9 @@ use crate::support::backend::{Authority, Backend, Reply, server, server_for};
 
 const TLS: &str = "authenticator vendor: TLS: ";
 
-/// A service that says yes behind this, trusted by the certificates in the file.
+/// A row with a TLS service that accepts every user. doorward trusts the certificates in `ca`.
 fn secure(
-    fault: &'static str,
+    failure: &'static str,
     tls: Arc<ServerConfig>,
     ca: &Path,
     dir: &Arc<TempDir>,
@@ -26,11 +26,11 @@ fn secure(
     let backend = Backend::secure(tls, Reply::status(200));
     let url = format!("https://{}", backend.address);
     let log = if matches!(verdict, Granted) { "" } else { TLS };
-    let row = FailureCase::new(fault, &url, verdict, log, (backend, Arc::clone(dir)));
+    let row = FailureCase::new(failure, &url, verdict, log, (backend, Arc::clone(dir)));
     row.set(&format!("ca_file = \"{}\"\n", ca.display()))
 }
 
-/// The client's own pair, from this folder.
+/// Returns settings with the client certificate and key in this folder.
 fn client(folder: &Path) -> String {
     let [certificate, key] = ["client.pem", "client.key"].map(|name| folder.join(name).display().to_string());
     format!("client_cert_file = \"{certificate}\"\nclient_key_file = \"{key}\"\n")
@@ -47,7 +47,7 @@ pub(super) fn rows() -> Vec<FailureCase> {
     });
     ours.good().files(&right);
     theirs.good().files(&wrong);
-    let row = |fault, tls, verdict| secure(fault, tls, &ca, &dir, verdict);
+    let row = |failure, tls, verdict| secure(failure, tls, &ca, &dir, verdict);
     let asks = || server_for(&ours.good(), &ours);
     vec![
         row("a certificate of one's own authority (the other side of it)", server(&ours.good()), Granted),
@@ -65,7 +65,7 @@ pub(super) fn rows() -> Vec<FailureCase> {
     ]
 }
 
-/// With the authorities of the machine, which don't know the test's.
+/// A row with the certificate authorities of the machine, which do not include the authority of the test.
 fn public(theirs: &Authority, dir: &Arc<TempDir>) -> FailureCase {
     let backend = Backend::secure(server(&theirs.good()), Reply::status(200));
     let url = format!("https://{}", backend.address);
@@ -78,13 +78,13 @@ fn public(theirs: &Authority, dir: &Arc<TempDir>) -> FailureCase {
     )
 }
 
-/// https where somebody speaks http, and complains at once.
+/// A row with an https URL of a plain HTTP service, which responds with an error at once.
 fn plain(ca: &Path, dir: &Arc<TempDir>) -> FailureCase {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
-            // Whoever hung up has seen enough.
+            // The client may have closed the connection, which is not an error.
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
             let _ = std::io::copy(&mut stream, &mut std::io::sink());
         }
@@ -93,7 +93,7 @@ fn plain(ca: &Path, dir: &Arc<TempDir>) -> FailureCase {
     row.set(&format!("ca_file = \"{}\"\n", ca.display()))
 }
 
-/// Somebody who listens to the greeting, and never answers.
+/// A row with a service that reads the TLS handshake and never answers.
 fn mute(ca: &Path, dir: &Arc<TempDir>) -> FailureCase {
     let backend = Backend::saying(Reply::status(200));
     let url = format!("https://{}", backend.address);

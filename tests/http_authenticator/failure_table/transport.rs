@@ -1,4 +1,4 @@
-//! Rows of the fault table: what happens below HTTP, and how long an answer takes.
+//! Rows of the failure table: failures below HTTP, and slow responses.
 
 use std::any::Any;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use super::{ACTIVE, CONNECT, FailureCase};
 use crate::support::backend::{Backend, Reply};
 use crate::support::free_port;
 
-/// A listener whose queue is full: whoever else comes hears nothing.
+/// Returns a listener with a full queue, which does not answer further connections.
 fn full() -> (SocketAddr, impl Any) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -19,7 +19,7 @@ fn full() -> (SocketAddr, impl Any) {
     let listener = TcpListener::from(socket);
     let address = listener.local_addr().unwrap();
     let mut waiting = Vec::new();
-    // Until one of them finds no place, which takes a time-out.
+    // Connects until an attempt fails with a timeout, which shows that the queue is full.
     while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
         waiting.push(stream);
         assert!(waiting.len() < 100, "the queue has no end");
@@ -33,33 +33,34 @@ pub(super) fn rows() -> Vec<FailureCase> {
     [slow(), broken(), versions()].into_iter().flatten().collect()
 }
 
-/// There is no connection, or no answer.
+/// Rows without a connection or without a response.
 fn slow() -> Vec<FailureCase> {
     let (full, kept) = full();
-    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let unused = format!("http://127.0.0.1:{}", free_port());
     vec![
         FailureCase::saying("none (the other side of it)", Reply::json("{\"active\": true}"), Granted, "")
             .set(ACTIVE),
         FailureCase::new(
             "connection refused",
-            &nobody,
+            &unused,
             Unavailable,
-            "authenticator vendor: can't connect: ",
+            "authenticator vendor: cannot connect: ",
             (),
         ),
-        // The broadcast address of loopback: the kernel knows no way for TCP, and sends nothing.
+        // The broadcast address of the loopback network: the kernel has no TCP route to it and sends no
+        // packet.
         FailureCase::new(
             "no route to the network",
             "http://127.255.255.255:80",
             Unavailable,
-            "authenticator vendor: can't connect: ",
+            "authenticator vendor: cannot connect: ",
             (),
         ),
         FailureCase::new(
             "the name does not exist",
             "http://nobody.invalid",
             Unavailable,
-            "authenticator vendor: the name can't be resolved",
+            "authenticator vendor: the host name cannot be resolved",
             (),
         ),
         FailureCase::new(
@@ -74,19 +75,19 @@ fn slow() -> Vec<FailureCase> {
             "the head hangs",
             Reply::status(200).held(),
             Unavailable,
-            "vendor: no answer within 2s",
+            "vendor: no response within 2s",
         ),
         FailureCase::saying(
             "the head comes at a byte a second",
             Reply::json("{\"active\": true}").drip(Duration::from_secs(1)),
             Unavailable,
-            "vendor: no answer within 2s",
+            "vendor: no response within 2s",
         ),
         drip(),
     ]
 }
 
-/// It breaks off, or says what is no HTTP.
+/// Rows with a response that ends early or is not HTTP.
 fn broken() -> Vec<FailureCase> {
     let ok = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
     vec![
@@ -127,7 +128,7 @@ fn broken() -> Vec<FailureCase> {
     ]
 }
 
-/// An end of the answer that is as good as another.
+/// Rows with other valid forms of a response.
 fn versions() -> Vec<FailureCase> {
     vec![
         FailureCase::saying(
@@ -140,7 +141,7 @@ fn versions() -> Vec<FailureCase> {
             "hints without an end",
             Reply::raw("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000)).drip(Duration::from_millis(1)),
             Unavailable,
-            "vendor: no answer within 2s",
+            "vendor: no response within 2s",
         ),
         FailureCase::saying(
             "another protocol",
@@ -155,13 +156,13 @@ fn versions() -> Vec<FailureCase> {
     ]
 }
 
-/// The head comes, and of the body some.
+/// A row with a complete head and an incomplete body.
 fn drip() -> FailureCase {
-    // The head's 40 bytes come within a second, and of the body all but 984.
+    // Within the timeout of 2s, the 40 bytes of the head arrive, and only the first bytes of the body.
     let bytes = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"active\": true}";
     let backend = Backend::saying(Reply::raw(bytes).drip(Duration::from_millis(20)));
     let url = format!("http://{}", backend.address);
-    let log = "vendor: no answer within 2s";
+    let log = "vendor: no response within 2s";
     FailureCase::new("the body drips in", &url, Unavailable, log, backend).set(ACTIVE)
 }
 
@@ -169,15 +170,15 @@ fn endless() -> Reply {
     Reply::raw(format!("HTTP/1.1 200 OK\r\nX-Long: {}", "x".repeat(1 << 20))).close()
 }
 
-/// A name with two addresses, ::1 and 127.0.0.1, of which one listens.
+/// A row with a name that has two addresses, ::1 and 127.0.0.1. Only one of them has a listener.
 fn second() -> FailureCase {
     let backend = Backend::saying(Reply::status(200));
     let url = format!("http://localhost:{}", backend.address.port());
     FailureCase::new("another address of the name refuses", &url, Granted, "", backend)
 }
 
-/// An answer of this version, whose end may be that of the connection.
-fn version(fault: &'static str, head: &str) -> FailureCase {
+/// A row with a response of this HTTP version. The end of the connection can be the end of the body.
+fn version(failure: &'static str, head: &str) -> FailureCase {
     let reply = Reply::raw(format!("{head}{{\"active\": true}}")).close();
-    FailureCase::saying(fault, reply, Granted, "").set(ACTIVE)
+    FailureCase::saying(failure, reply, Granted, "").set(ACTIVE)
 }

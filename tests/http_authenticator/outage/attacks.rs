@@ -1,8 +1,8 @@
 //! Clients that provoke failures of a service block no other client.
 //!
 //! A requester can make the service fail for its own calls: by a tarpit for wrong passwords, by a `503` with
-//! `Retry-After`, by a connection that the service resets. Other requesters must not notice, and an account that
-//! was closed at the service must not be admitted by its last answer.
+//! `Retry-After`, or by a connection that the service resets. Other requesters must not be affected. An
+//! account that was closed at the service must not be admitted by its last answer.
 
 mod real_outage;
 mod service;
@@ -12,36 +12,36 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use self::service::{OutageSetup, ProvokedFailure, RIGHT, network_of, own_network, tell};
+use self::service::{OutageSetup, ProvokedFailure, RIGHT, network_of, own_network, print_results};
 use crate::support::client::Request;
 use crate::support::scale::{is_full, scaled};
 
-/// Accounts that the service closes after doorward has had an answer for them.
+/// Number of accounts that the service closes after doorward has cached an answer for them.
 const CLOSED: usize = 4;
 
-/// Of the first logins from other networks, this part must succeed.
+/// Percentage of the first logins from other networks that must succeed.
 const SUCCEED_PERCENT: usize = 99;
 
-/// What was seen in one attack.
+/// Results of one attack.
 #[derive(Debug, Default)]
 struct AttackResult {
     logins: usize,
     succeeded: usize,
     failed: Vec<(u16, String)>,
-    closed_asked: usize,
+    closed_requests: usize,
     closed_admitted: usize,
     attackers: Vec<(u16, usize)>,
     slowest: Duration,
 }
 
-/// Runs `pairs` attackers from `networks` networks, the owners of closed accounts among them, beside first
-/// logins of other users from other networks.
+/// Runs `pairs` attackers from `networks` networks, including the owners of closed accounts. At the same
+/// time, other users log in for the first time from other networks.
 fn attack(failure: ProvokedFailure, pairs: usize, networks: usize) -> AttackResult {
     let setup = OutageSetup::start(failure);
     (0..CLOSED)
         .for_each(|n| assert_eq!(setup.log_in(&format!("closed{n}"), RIGHT, &network_of(n, networks)), 200));
     setup.close_accounts();
-    // The last answers are not trusted any more.
+    // The TTL of the cached answers has passed.
     thread::sleep(Duration::from_millis(1100));
     let span = Duration::from_secs(if is_full() { 60 } else { 9 });
     let logins = scaled(30, 200);
@@ -96,31 +96,31 @@ fn attack(failure: ProvokedFailure, pairs: usize, networks: usize) -> AttackResu
         stop.store(true, Ordering::Relaxed);
     });
     let mut seen = seen.into_inner().unwrap();
-    seen.closed_asked = asked.into_inner();
+    seen.closed_requests = asked.into_inner();
     seen.closed_admitted = admitted.into_inner();
     seen.attackers = statuses.into_inner().unwrap().into_iter().collect();
     seen
 }
 
-/// Attacks and says what came of it.
+/// Runs an attack, prints the results, and checks that no other user was affected.
 fn assert_harmless(failure: ProvokedFailure, pairs: usize, networks: usize) {
     let seen = attack(failure, pairs, networks);
-    tell(&format!(
+    print_results(&format!(
         "{failure:?}: {pairs} attackers' pairs from {networks} networks: {} of {} first logins succeeded, the slowest in {:?}; closed accounts admitted {} of {} times; attackers were answered {:?}; failed: {:?}",
         seen.succeeded,
         seen.logins,
         seen.slowest,
         seen.closed_admitted,
-        seen.closed_asked,
+        seen.closed_requests,
         seen.attackers,
         seen.failed
     ));
-    assert!(seen.closed_asked > 0);
+    assert!(seen.closed_requests > 0);
     assert_eq!(seen.closed_admitted, 0, "a closed account was admitted");
     assert!(seen.succeeded * 100 >= seen.logins * SUCCEED_PERCENT, "others were kept out: {:?}", seen.failed);
 }
 
-/// How many pairs from how many networks attack.
+/// Returns the attacks to run: the number of pairs and the number of networks.
 fn crowds() -> &'static [(usize, usize)] {
     if is_full() { &[(1, 1), (6, 1), (60, 1), (6, 8), (60, 8)] } else { &[(60, 8)] }
 }
@@ -144,8 +144,8 @@ fn connections_reset_for_some_users_block_no_other_user_field_s1() {
 
 #[test]
 fn owner_of_closed_accounts_is_refused_while_no_other_user_logs_in_field_s1() {
-    // The service is asked by the owner alone, so nothing but his own calls says that it is down: from eight networks
-    // with guesses, and from one with as many closed accounts as there are.
+    // Only the owner of the closed accounts calls the service, so only these calls show a failure. Two
+    // accounts are used from eight networks, and six accounts from one network.
     let presentations = [
         ProvokedFailure::Tarpit,
         ProvokedFailure::RetryAfter,
@@ -188,17 +188,17 @@ fn alone(failure: ProvokedFailure, accounts: usize, networks: usize) {
         (0..accounts).for_each(|n| ask(format!("closed{n}"), RIGHT, network_of(n, networks)));
     });
     let (asked, admitted) = (asked.into_inner(), admitted.into_inner());
-    tell(&format!(
+    print_results(&format!(
         "{failure:?}, nobody else asks: {accounts} closed accounts in {networks} networks: 200 for {admitted} of {asked} requests"
     ));
     assert_eq!(admitted, 0, "{failure:?}");
-    // Who comes first from elsewhere is asked about at once.
+    // The first request from another network is sent to the service at once.
     assert_eq!(setup.log_in("first", RIGHT, &own_network(500)), 200, "{failure:?}");
 }
 
 #[test]
 fn tarpit_with_a_new_network_block_for_each_guess_blocks_no_other_user_field_s1() {
-    // Nothing is known of any of these blocks, so only what a call takes tells them apart.
+    // No block has a history, so only the duration of its calls distinguishes it.
     let setup = OutageSetup::start(ProvokedFailure::Tarpit);
     let (stop, next) = (AtomicBool::new(false), AtomicUsize::new(0));
     let logins = scaled(30, 200);
@@ -229,11 +229,11 @@ fn tarpit_with_a_new_network_block_for_each_guess_blocks_no_other_user_field_s1(
         stop.store(true, Ordering::Relaxed);
     });
     let (failed, guesses) = (failed.into_inner().unwrap(), next.into_inner());
-    tell(&format!(
+    print_results(&format!(
         "Tarpit, {guesses} guesses in as many blocks: {} of {logins} first logins failed: {failed:?}",
         failed.len()
     ));
-    // With as many fresh blocks at any time as there are places for a turn within the wait, some find none.
+    // There are as many new blocks as can get a turn within the waiting time, so some requests fail.
     assert!(failed.len() * 10 <= logins, "{failed:?}");
 }
 

@@ -1,4 +1,4 @@
-//! When a service counts as down, probes, and recovery.
+//! The circuit breaker: when a service counts as down, probes, and recovery.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,14 +8,13 @@ use crate::support::client::{Answer, Request};
 use crate::support::doorward::Doorward;
 use crate::support::eventually;
 
-/// Between two questions to a service that is down.
+/// Interval between two probes of a service that is down.
 const SECOND: Duration = Duration::from_secs(1);
 
 const READY: &str = "ready\n";
 const DEGRADED: &str = "ready, degraded: authenticator vendor is down: ";
 
-/// Asks about somebody who was never asked about, from a network of his own, so that neither a cache
-/// nor a limit has a word in it.
+/// Sends a request for a new user from a new network, so that neither a cache nor a limit affects it.
 fn ask(doorward: &Doorward, number: usize) -> Answer {
     doorward.ask(&request(number))
 }
@@ -29,8 +28,8 @@ fn is_degraded(doorward: &Doorward) -> bool {
     doorward.ready().text().starts_with(DEGRADED)
 }
 
-/// Asks until the service hears of it again: with what number.
-fn until_asked(doorward: &Doorward, backend: &Backend, from: usize) -> usize {
+/// Sends requests until the service receives one again, and returns its number.
+fn until_called(doorward: &Doorward, backend: &Backend, from: usize) -> usize {
     let before = backend.requests();
     let mut number = from;
     eventually("the service is asked again", || {
@@ -40,10 +39,10 @@ fn until_asked(doorward: &Doorward, backend: &Backend, from: usize) -> usize {
     })
 }
 
-/// Answers are not trusted, so that every log-in is a call.
+/// Disables the cache, so that every login is a call.
 const UNTRUSTED: &str = "cache_ttl = \"0s\"\n";
 
-/// Doorward before this service, which has accepted five users, each in a block of his own.
+/// Starts doorward with this service, which has accepted five users, each in another network block.
 fn accepted(backend: &Backend, lines: &str) -> Doorward {
     let doorward = start(None, &vendor(backend.address, &format!("{UNTRUSTED}{lines}")));
     backend.say(Reply::status(200));
@@ -51,12 +50,12 @@ fn accepted(backend: &Backend, lines: &str) -> Doorward {
     doorward
 }
 
-/// From now on the service answers so, and the users that it accepted have seen it.
+/// Makes the service answer in this way, and waits until the accepted users have detected it.
 fn fail(backend: &Backend, doorward: &Doorward, reply: Reply) {
     backend.say(reply);
     eventually("the service counts as down", || {
         (1..6).for_each(|number| assert_unavailable(&ask(doorward, 1000 + number)));
-        let is_told_at_once = || doorward.log().contains("is down: not asked for");
+        let is_told_at_once = || doorward.log().contains("service down: no call for");
         (is_degraded(doorward) && is_told_at_once()).then_some(())
     });
 }
@@ -65,14 +64,14 @@ fn fail(backend: &Backend, doorward: &Doorward, reply: Reply) {
 fn service_that_fails_for_several_users_is_probed_once_a_second_until_it_recovers() {
     let backend = Backend::saying(Reply::status(200));
     let doorward = accepted(&backend, "");
-    assert_eq!(doorward.metric("doorward_http_authenticator_up{authenticator=\"vendor\""), 1.0);
+    assert_eq!(doorward.metric("doorward_authenticator_up{authenticator=\"vendor\""), 1.0);
     fail(&backend, &doorward, Reply::status(502));
     let mut number = 0;
     assert_eq!(doorward.ready().status, 200, "a 503 would take every replica out at once");
     let ready = doorward.ready().text();
-    assert!(ready.contains("no answer to ") && ready.contains(" network blocks"), "{ready}");
-    assert_eq!(doorward.metric("doorward_http_authenticator_up{authenticator=\"vendor\""), 0.0);
-    // Those that come later are told at once, but for one a second.
+    assert!(ready.contains("no response for ") && ready.contains(" network blocks"), "{ready}");
+    assert_eq!(doorward.metric("doorward_authenticator_up{authenticator=\"vendor\""), 0.0);
+    // Later requests fail at once, except one probe a second.
     let (before, began) = (backend.requests(), Instant::now());
     while began.elapsed() < 3 * SECOND {
         number += 1;
@@ -82,7 +81,7 @@ fn service_that_fails_for_several_users_is_probed_once_a_second_until_it_recover
     let asked = backend.requests() - before;
     let most = usize::try_from(began.elapsed().as_secs()).unwrap() + 1;
     assert!((2..=most).contains(&asked), "{asked}");
-    // It comes back: the one question that is let through is answered like any other.
+    // The service recovers: the probe is answered like any other request.
     backend.say(Reply::status(401));
     let before = backend.requests();
     eventually("the service answers again", || {
@@ -97,12 +96,12 @@ fn service_that_fails_for_several_users_is_probed_once_a_second_until_it_recover
         asked.then_some(())
     });
     assert_eq!(doorward.ready().text(), READY);
-    assert_eq!(doorward.metric("doorward_http_authenticator_up{authenticator=\"vendor\""), 1.0);
+    assert_eq!(doorward.metric("doorward_authenticator_up{authenticator=\"vendor\""), 1.0);
     backend.say(Reply::status(200));
     for number in 0..20 {
         assert_eq!(ask(&doorward, 2000 + number).status, 200);
     }
-    // It is written by a thread of its own.
+    // Another thread writes the log.
     let log = eventually("the log says that it is back", || {
         let log = doorward.log();
         log.contains("authenticator recovered").then_some(log)
@@ -111,9 +110,9 @@ fn service_that_fails_for_several_users_is_probed_once_a_second_until_it_recover
     let (down, back) = (line("authenticator down"), line("authenticator recovered"));
     assert_eq!((down.len(), back.len()), (1, 1), "{log}");
     assert!(down[0].contains("WARN") && down[0].contains("vendor"), "{down:?}");
-    assert!(down[0].contains("answered 502") && down[0].contains("network blocks"), "{down:?}");
+    assert!(down[0].contains("responded with 502") && down[0].contains("network blocks"), "{down:?}");
     assert!(back[0].contains("INFO") && back[0].contains("vendor"), "{back:?}");
-    assert!(log.contains("is down: not asked for "), "{log}");
+    assert!(log.contains("service down: no call for "), "{log}");
 }
 
 #[test]
@@ -128,13 +127,13 @@ fn during_an_outage_a_few_probes_are_sent_and_other_requests_get_503_at_once() {
     while began.elapsed() < 3 * SECOND {
         let mut client = doorward.client().patient(Duration::from_millis(100)).unwrap();
         client.send(&request(number + trying.len() + 100).bytes()).unwrap();
-        // Told at once, or it is one that waits.
+        // The request has failed at once, or it is a probe that waits.
         match client.receive(false) {
             Ok(answer) => assert_unavailable(&answer),
             Err(_) => trying.push(client),
         }
     }
-    // Three at once, and one more a second, of sixteen connections.
+    // Three probes at once and one more a second, of sixteen connections.
     assert!((2..=6).contains(&trying.len()), "{}", trying.len());
     assert!(backend.in_flight() <= 6);
     backend.release();
@@ -160,7 +159,7 @@ fn each_service_failure_opens_the_circuit_and_unexpected_statuses_do_not() {
         let doorward = accepted(&backend, "timeout = \"300ms\"");
         fail(&backend, &doorward, reply);
     }
-    // A client that guesses may bring the 429 about for everyone.
+    // A client that guesses passwords can cause the 429 for all users.
     for reply in [Reply::status(418), Reply::status(404), Reply::status(302), Reply::status(429)] {
         let backend = Backend::saying(reply.clone());
         let doorward = start(None, &vendor(backend.address, ""));
@@ -183,7 +182,7 @@ fn failure_of_one_requester_is_reported_to_that_requester_only_field_s1() {
     assert_unavailable(&ask(&doorward, 1));
     assert_eq!(ask(&doorward, 99).status, 200);
     for number in 0..10 {
-        // Tried again at once, a call is not made.
+        // An immediate retry makes no call.
         assert_unavailable(&ask(&doorward, 1));
         let before = backend.requests();
         assert_unavailable(&ask(&doorward, 1));
@@ -195,7 +194,7 @@ fn failure_of_one_requester_is_reported_to_that_requester_only_field_s1() {
         let line = |line: &str| line.contains("requester held back") && line.contains("10.0.1.1/32");
         doorward.log().lines().any(line).then_some(())
     });
-    assert!(doorward.metric("doorward_http_authenticator_held_back_total") >= 10.0);
+    assert!(doorward.metric("doorward_authenticator_held_back_total") >= 10.0);
 }
 
 #[test]
@@ -223,12 +222,12 @@ fn unreachable_service_is_down_and_is_used_when_it_starts() {
     let ready = doorward.ready().text();
     assert_eq!(ready, format!("{DEGRADED}no connection, 3 times in a row\n"));
     let backend = Backend::start_at(address, None, |_| Reply::status(200));
-    let number = until_asked(&doorward, &backend, 10);
+    let number = until_called(&doorward, &backend, 10);
     assert_eq!(ask(&doorward, number + 1).status, 200);
     assert_eq!(doorward.ready().text(), READY);
 }
 
-/// The date `after` from now, as HTTP writes it.
+/// Returns the date `after` from now in the format of HTTP.
 fn date(after: Duration) -> String {
     let mut command = std::process::Command::new("date");
     let then = (SystemTime::now() + after).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
@@ -239,7 +238,7 @@ fn date(after: Duration) -> String {
 #[test]
 fn user_with_retry_after_is_called_again_at_that_time_and_other_users_at_once_field_s1() {
     for (after, least) in [(Some("3"), 3), (None, 2)] {
-        // A date has whole seconds, and some time passes before it is read: the least leaves room for both.
+        // A date has whole seconds, and time passes before it is read. The minimum leaves room for both.
         let after = after.map_or_else(|| date(Duration::from_secs(4)), str::to_owned);
         let told = format!("Retry-After: {after}\r\n");
         let backend = Backend::start(move |heard| match &heard.who().0[..] {

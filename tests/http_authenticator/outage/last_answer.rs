@@ -1,4 +1,4 @@
-//! A stale answer ends with a rejection, and a user cannot cause one.
+//! A stale answer ends with a rejection, and a user cannot cause a stale answer.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use crate::support::client::{Answer, Request};
 use crate::support::doorward::Doorward;
 use crate::support::eventually;
 
-/// Wrong passwords wait here until they are let go.
+/// Calls with wrong passwords, held back until they are released.
 #[derive(Default)]
 struct HeldCalls {
     released: Mutex<bool>,
@@ -36,8 +36,8 @@ struct StaleAnswerSetup {
     held_calls: Arc<HeldCalls>,
 }
 
-/// A service that takes ann's password until it is revoked, and is slow to say no; its answers are never
-/// fresh, and stay good for an hour where it can't be asked.
+/// Starts a service that accepts the password of ann until it is revoked, and that rejects slowly. Its
+/// answers are not cached, and they can be used for an hour if the service is unavailable.
 fn start() -> StaleAnswerSetup {
     let (revoked, held_calls) = (Arc::new(AtomicBool::new(false)), Arc::new(HeldCalls::default()));
     let (no, slow) = (Arc::clone(&revoked), Arc::clone(&held_calls));
@@ -92,7 +92,7 @@ fn stale_answer_is_used_during_an_outage_until_a_rejection() {
     setup.backend.come();
     eventually("the service says no", || (setup.ask("right").status == 401).then_some(()));
     setup.backend.go();
-    // A rejection is kept for a second, and after that nobody can be asked.
+    // A rejection is cached for a second. After that, the service is unavailable.
     let then = eventually("the refusal is forgotten", || {
         Some(setup.ask("right").status).filter(|status| *status != 401)
     });
@@ -113,7 +113,7 @@ fn user_that_fills_its_queue_share_is_not_admitted_by_a_stale_answer() {
             })
             .collect();
         eventually("his share is full", || (setup.backend.count() == before + 4).then_some(()));
-        // The service is there, and would say no.
+        // The service is available and would reject the password.
         let answers: Vec<Answer> = (0..3).map(|_| setup.ask("right")).collect();
         setup.held_calls.released();
         for answer in answers {

@@ -1,4 +1,4 @@
-//! The last accepted answer while a service is down, and for which users.
+//! The last accepted answer while a service is down, and the users it applies to.
 
 use crate::http_authenticator::{HOME, assert_challenged, assert_unavailable, start, vendor};
 use crate::support::backend::{Backend, Reply};
@@ -6,7 +6,7 @@ use crate::support::client::{Answer, Request};
 use crate::support::doorward::Doorward;
 use crate::support::eventually;
 
-/// Never from the cache, and for an hour while it is away.
+/// Disables the cache; an answer can be used for an hour while the service is down.
 const HOUR: &str = "cache_ttl = \"0s\"\nstale_if_unavailable = \"1h\"\n";
 
 fn ask(doorward: &Doorward, user: &str, password: &str) -> Answer {
@@ -25,7 +25,7 @@ fn assert_stale(answer: &Answer, user: &str) {
     assert_eq!(answer.header("x-auth-by"), Some("vendor"), "{answer:?}");
 }
 
-/// The service accepts, and doorward knows it.
+/// Starts a service and doorward, and logs these users in.
 fn accepted(lines: &str, users: &[&str]) -> (Backend, Doorward) {
     let backend = Backend::saying(Reply::status(200));
     let doorward = start(None, &vendor(backend.address, lines));
@@ -35,19 +35,19 @@ fn accepted(lines: &str, users: &[&str]) -> (Backend, Doorward) {
     (backend, doorward)
 }
 
-/// A user who has been accepted like the others, in a network block of his own.
+/// Returns a request of another accepted user in another network block.
 fn another(number: usize) -> Request {
     Request::auth().basic(&format!("another{number}"), "right").from(&format!("10.0.{number}.1"))
 }
 
-/// The same, beside others who can see an outage.
+/// Starts both, and logs in other users as well, whose requests can show an outage.
 fn accepted_beside_others(lines: &str, users: &[&str]) -> (Backend, Doorward) {
     let (backend, doorward) = accepted(lines, users);
     (0..4).for_each(|number| assert_fresh(&doorward.ask(&another(number))));
     (backend, doorward)
 }
 
-/// From now on the service answers so, and the others have seen it.
+/// Makes the service answer in this way, and waits until the other users have detected it.
 fn fail(backend: &Backend, doorward: &Doorward, reply: Reply) {
     backend.say(reply);
     eventually("the others see the outage", || {
@@ -67,7 +67,7 @@ fn stale_answer_admits_only_a_user_accepted_before() {
     assert_unavailable(&ask(&doorward, "bob", "right"));
     assert!(doorward.metric("doorward_stale_answers_total") >= 5.0);
     eventually("the log says so", || doorward.log().contains("stale=true").then_some(()));
-    // From everywhere, and by any kind of trouble.
+    // From every network, and for any kind of failure.
     let elsewhere = Request::auth().basic("alice", "right").from("203.0.113.5");
     assert_stale(&doorward.ask(&elsewhere), "alice");
     for reply in [Reply::raw("").close(), Reply::with("200 OK", "Content-Type: text/html\r\n", "x")] {
@@ -83,7 +83,7 @@ fn service_response_replaces_the_stale_answer_after_recovery() {
     let (backend, doorward) = accepted_beside_others(HOUR, &["alice"]);
     fail(&backend, &doorward, Reply::status(500));
     assert_stale(&ask(&doorward, "alice", "right"), "alice");
-    // A status that nobody spoke of may be its way to say no.
+    // A status that is not configured may be a rejection of the service.
     backend.say(Reply::status(402));
     eventually("she is asked about", || (ask(&doorward, "alice", "right").status == 503).then_some(()));
     assert_unavailable(&ask(&doorward, "alice", "right"));
@@ -95,7 +95,7 @@ fn service_response_replaces_the_stale_answer_after_recovery() {
 
 #[test]
 fn stale_answer_is_refused_if_only_its_user_sees_the_outage_field_s1() {
-    // Each may be what the service shows the owner of a closed account alone.
+    // The service may show each of these responses only to the owner of a closed account.
     let page = Reply::with("200 OK", "Content-Type: text/html\r\n", "x");
     for reply in [Reply::status(500), Reply::status(503), Reply::raw("").close(), page] {
         let (backend, doorward) = accepted_beside_others(HOUR, &["alice"]);
@@ -128,7 +128,7 @@ fn rejected_user_gets_no_stale_answer() {
         backend.behave(move |heard| Reply::status(if heard.who().0 == "alice" { code } else { 200 }));
         assert_challenged(&ask(&doorward, "alice", "right"));
         fail(&backend, &doorward, Reply::status(500));
-        // A refusal is remembered for a while; whether it is or not, she is not admitted.
+        // A rejection is cached for a while; with and without the cache, alice is not admitted.
         for _ in 0..3 {
             assert_ne!(ask(&doorward, "alice", "right").status, 200);
         }
@@ -138,7 +138,8 @@ fn rejected_user_gets_no_stale_answer() {
 
 #[test]
 fn user_unknown_since_gets_no_stale_answer() {
-    let (backend, doorward) = accepted_beside_others(&format!("{HOUR}unknown = [404]\n"), &["alice"]);
+    let (backend, doorward) =
+        accepted_beside_others(&format!("{HOUR}unknown_user_statuses = [404]\n"), &["alice"]);
     backend.say(Reply::status(404));
     assert_challenged(&ask(&doorward, "alice", "right"));
     fail(&backend, &doorward, Reply::status(500));
@@ -185,7 +186,7 @@ fn user_flushed_during_a_call_gets_no_stale_answer() {
 
 #[test]
 fn user_that_fills_its_queue_share_gets_busy_and_no_stale_answer() {
-    // Somebody whose access was taken away, and who makes sure that he isn't asked about.
+    // A user whose access was revoked keeps all calls busy, so that the service is not called for this user.
     let (backend, doorward) =
         accepted(&format!("{HOUR}per_user_limit = 1\ntimeout = \"60s\"\n"), &["mallory"]);
     backend.say(Reply::status(401).held());
@@ -205,9 +206,9 @@ fn user_that_fills_its_queue_share_gets_busy_and_no_stale_answer() {
 fn stale_answer_expires_after_its_limit_from_the_last_acceptance() {
     let (backend, doorward) = accepted("cache_ttl = \"0s\"\nstale_if_unavailable = \"2s\"\n", &["alice"]);
     let given = backend.heard()[0].at;
-    // Nobody can bring it about that the service is not there, so nobody else has to have seen it.
+    // No client can stop the service, so the outage needs no confirmation by other users.
     drop(backend);
-    // Each stale answer is no new yes, so asking all the time does not keep it alive.
+    // A stale answer does not renew itself, so constant requests do not extend it.
     eventually("she goes on", || (ask(&doorward, "alice", "right").status == 200).then_some(()));
     let refused = eventually("she is not admitted any more", || {
         let answer = ask(&doorward, "alice", "right");

@@ -13,9 +13,9 @@ section_files() {
         files_kept "$file" out tls 'is a link to .*/outside, which does not exist'
         files_kept "$file" folder tls 'is a directory, and must be a file'
     done
-    files_kept access/htpasswd dangling users 'is a link to /nowhere/at/all'
-    files_kept access/htpasswd out users 'is a link to .*/outside'
-    files_kept access/htpasswd folder users 'is a directory'
+    files_kept access/htpasswd dangling users 'is a link to /nowhere/at/all, which does not exist'
+    files_kept access/htpasswd out users 'is a link to .*/outside, which does not exist'
+    files_kept access/htpasswd folder users 'is a directory, not a file'
     files_inside
     files_unmounted
     files_no_folder

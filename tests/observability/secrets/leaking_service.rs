@@ -1,25 +1,28 @@
-//! A service that gives away whatever it was told, in every place of an answer.
+//! A service that returns the received secrets in every part of a response.
 
 use crate::support::api::{Call, Reply};
 
-/// The ways in which an authenticator passes the password on, each with users of its own.
+/// The ways in which an authenticator sends the password. Each way has its own users.
 pub(super) const VARIANTS: [&str; 5] = ["basic", "bearer", "form", "json", "query"];
 
-/// Where the answer is a plain no.
+/// Marks a plain rejection.
 pub(super) const NO: &str = "no";
 
-/// What the service does for a user whose name ends so, and what doorward's log says of it.
+/// Behaviour of the service for a user name with this suffix, and the text that doorward logs for it.
 pub(super) const KINDS: [(&str, &str); 26] = [
     ("rejected", NO),
     ("inactive", NO),
-    ("teapot", "answered 418, which is neither accepted, rejected nor unknown"),
-    ("moved", "answered 302"),
-    ("failed", "answered 500"),
-    ("later", "answered 503"),
-    ("slowly", "answered 429"),
-    ("text", "the answer is not JSON: "),
-    ("cut", "the answer is not JSON: "),
-    ("deep", "the answer is not JSON: "),
+    (
+        "teapot",
+        "responded with 418, which is in none of accepted_statuses, rejected_statuses and unknown_user_statuses",
+    ),
+    ("moved", "responded with 302"),
+    ("failed", "responded with 500"),
+    ("later", "responded with 503"),
+    ("slowly", "responded with 429"),
+    ("text", "the response is not JSON: "),
+    ("cut", "the response is not JSON: "),
+    ("deep", "the response is not JSON: "),
     ("number", "/groups: "),
     ("group", "/groups: "),
     ("groups", ""),
@@ -27,26 +30,26 @@ pub(super) const KINDS: [(&str, &str); 26] = [
     ("name", "/name: "),
     ("nameless", "/name: "),
     ("active", "/active: "),
-    ("page", "answered with a web page (text/html)"),
-    ("kind", "answered with a web page (text/html)"),
-    ("large", "the answer is larger than "),
-    ("packed", "the answer is not JSON: "),
+    ("page", "responded with a web page (text/html)"),
+    ("kind", "responded with a web page (text/html)"),
+    ("large", "the response is larger than "),
+    ("packed", "the response is not JSON: "),
     ("garbage", "the connection broke: "),
     ("chunks", "the connection broke: "),
     ("header", "the connection broke: "),
     ("break", "the connection broke: "),
-    ("hang", "no answer within 1s"),
+    ("hang", "no response within 1s"),
 ];
 
-/// The secrets of a call, as it has them.
+/// Returns the secrets of a call as received.
 fn secrets(call: &Call) -> String {
     let body = String::from_utf8_lossy(&call.body);
     let own = call.header("x-api-key");
     format!("{} {} {} {own} {}", call.header("authorization"), call.header("x-token"), body, call.target)
 }
 
-/// The user, who is in the header `X-User` whatever else there is, and the password where one can
-/// say what it was.
+/// Returns the user from the header `X-User`, which every call has, and the password if the call contains it
+/// in readable form.
 fn who(call: &Call) -> (String, String) {
     let form = |text: &[u8], key: &str| {
         let pair = form_urlencoded::parse(text).find(|(known, _)| known == key);
@@ -63,8 +66,8 @@ fn who(call: &Call) -> (String, String) {
     (call.header("x-user").to_owned(), password)
 }
 
-/// Answers a call as the end of the user's name says; everything that is to be passed over, or is
-/// trouble, has the secrets in it.
+/// Answers a call according to the suffix of the user name. Every part that doorward ignores or reports as a
+/// failure contains the secrets.
 pub(super) fn answer(call: &Call) -> Reply {
     let (user, password) = who(call);
     let Some(kind) = user.strip_prefix(&call.path()[1..]).and_then(|rest| rest.strip_prefix('-')) else {
@@ -106,7 +109,7 @@ pub(super) fn answer(call: &Call) -> Reply {
         "header" => raw(&format!("HTTP/1.1 200 OK\r\n{told}\u{0}\r\nContent-Length: x\r\n\r\n")),
         "break" => Reply::Break,
         "hang" => Reply::Hang,
-        // "good-1" and so on, to whom other answers tell their secrets as well.
+        // Users such as "good-1". Even an accepting response contains secrets.
         _ => json(user(&format!(",\"token\":{quoted}"))).with("X-Echo", &told),
     }
 }

@@ -1,9 +1,9 @@
-//! Secrets that can be recognised, and the search for them.
+//! Recognizable secrets, and the search for them.
 
 use crate::support::secrets::find;
 pub(super) use crate::support::secrets::secret;
 
-/// All that was said.
+/// All collected output.
 #[derive(Default)]
 pub(super) struct CollectedOutput(Vec<(String, Vec<u8>)>);
 
@@ -12,7 +12,7 @@ impl CollectedOutput {
         self.0.push((what.to_owned(), said.as_ref().to_vec()));
     }
 
-    /// Fails with every place where the mark is.
+    /// Fails and lists every place that contains the mark.
     pub(super) fn assert_clean(&self, title: &str) {
         let size: usize = self.0.iter().map(|(_, said)| said.len()).sum();
         assert!(self.0.len() > 10 && size > 1000, "only {size} bytes were searched");

@@ -10,7 +10,8 @@ mod setup;
 use std::collections::{BTreeMap, BTreeSet};
 
 use doorward::policy::rules::PolicyDecision;
-use doorward::request::registry::{self, RegistryTarget};
+use doorward::request::endpoint::RegistryTarget;
+use doorward::request::registry;
 
 use self::registry_log::{RegistryAction, actions_of};
 use self::setup::{EnforcementSetup, ObservedRequest};

@@ -1,4 +1,4 @@
-//! Certificates for a backend that speaks TLS: an authority of the test's own, and what it signs.
+//! Certificates for a TLS backend: a certificate authority of the test, and the certificates that it signs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use rustls::server::{ResolvesServerCertUsingSni, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 
-/// Who signs.
+/// A certificate authority.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: rcgen::Certificate,
@@ -34,7 +34,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
-    /// A pair for this name or address, good until the first day of `year`.
+    /// Returns a certificate and key for this name or address, valid until the first day of `year`.
     pub(crate) fn pair(&self, name: &str, year: i32) -> Pair {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
@@ -44,12 +44,12 @@ impl Authority {
         Pair { certificate: params.signed_by(&key, &self.issuer).unwrap(), key }
     }
 
-    /// A pair that is good here and now.
+    /// Returns a certificate and key that are valid now, for 127.0.0.1.
     pub(crate) fn good(&self) -> Pair {
         self.pair("127.0.0.1", 2099)
     }
 
-    /// Its certificate in a file of this folder.
+    /// Writes the certificate of the authority into this folder.
     pub(crate) fn file(&self, folder: &Path) -> PathBuf {
         let path = folder.join("ca.pem");
         fs::write(&path, self.certificate.pem()).unwrap();
@@ -58,7 +58,7 @@ impl Authority {
 }
 
 impl Pair {
-    /// The certificate and the key, each in a file of this folder.
+    /// Writes the certificate and the key into files of this folder.
     pub(crate) fn files(&self, folder: &Path) -> [PathBuf; 2] {
         let paths = [folder.join("client.pem"), folder.join("client.key")];
         fs::write(&paths[0], self.certificate.pem()).unwrap();
@@ -72,7 +72,7 @@ impl Pair {
     }
 }
 
-/// A server that shows this pair.
+/// Returns the configuration of a server with this certificate.
 pub(crate) fn server(pair: &Pair) -> Arc<ServerConfig> {
     let (chain, key) = pair.der();
     let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
@@ -80,13 +80,14 @@ pub(crate) fn server(pair: &Pair) -> Arc<ServerConfig> {
     Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).unwrap())
 }
 
-/// A server that shows this pair to those alone who ask for `name` in the handshake.
+/// Returns the configuration of a server that presents this certificate only if the client sends `name` as
+/// SNI.
 pub(crate) fn server_named(pair: &Pair, name: &str) -> Arc<ServerConfig> {
     let (chain, key) = pair.der();
     let provider = Arc::new(default_provider());
     let key = provider.key_provider.load_private_key(key).unwrap();
     let mut names = ResolvesServerCertUsingSni::new();
-    // It would refuse a pair that is for another name, and a test may want to show just that.
+    // The resolver refuses a certificate for another name, and a test may need exactly that.
     let shown = CertifiedKey::new(chain, key);
     if names.add(name, shown.clone()).is_err() {
         return server(pair);
@@ -96,7 +97,7 @@ pub(crate) fn server_named(pair: &Pair, name: &str) -> Arc<ServerConfig> {
     Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(names)))
 }
 
-/// The same, for those alone who show a certificate that `clients` signed.
+/// Returns the configuration of a server that requires a client certificate signed by `clients`.
 pub(crate) fn server_for(pair: &Pair, clients: &Authority) -> Arc<ServerConfig> {
     let (chain, key) = pair.der();
     let provider = Arc::new(default_provider());

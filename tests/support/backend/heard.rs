@@ -1,5 +1,4 @@
-//! What a backend heard, and what it takes it for: its own decoding of each place, strict, and written
-//! without anything of doorward's.
+//! A request as the backend received it. Every part is decoded strictly and without code of doorward.
 
 use std::io::Read;
 use std::time::Instant;
@@ -13,7 +12,7 @@ pub(crate) struct ReceivedRequest {
     pub(crate) method: String,
     pub(crate) target: String,
     pub(crate) version: String,
-    /// With their names in lower case.
+    /// The header names are in lower case.
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     pub(crate) body: Vec<u8>,
     pub(crate) at: Instant,
@@ -23,7 +22,7 @@ pub(crate) struct ReceivedRequest {
 pub(crate) type Pair = (Vec<u8>, Vec<u8>);
 
 impl ReceivedRequest {
-    /// The one value of a header.
+    /// Returns the value of a header, which must not occur twice.
     pub(crate) fn header(&self, name: &str) -> Option<&[u8]> {
         let mut values = self.headers.iter().filter(|(n, _)| n == name).map(|(_, value)| &value[..]);
         let value = values.next();
@@ -31,31 +30,31 @@ impl ReceivedRequest {
         value
     }
 
-    /// The segments of the path, decoded one by one.
+    /// Returns the segments of the path, each decoded.
     pub(crate) fn segments(&self) -> Vec<Vec<u8>> {
         let path = self.target.split('?').next().unwrap_or_default();
         let path = path.strip_prefix('/').unwrap_or_else(|| panic!("no path: {}", self.target));
         path.split('/').map(|segment| decoded(segment.as_bytes(), false)).collect()
     }
 
-    /// The pairs of the query.
+    /// Returns the pairs of the query.
     pub(crate) fn query(&self) -> Vec<Pair> {
         self.target.split_once('?').map_or_else(Vec::new, |(_, query)| pairs(query.as_bytes()))
     }
 
-    /// The pairs of a form.
+    /// Returns the pairs of a form body.
     pub(crate) fn form(&self) -> Vec<Pair> {
         assert_eq!(self.header("content-type"), Some(&b"application/x-www-form-urlencoded"[..]), "{self:?}");
         pairs(&self.body)
     }
 
-    /// The document.
+    /// Parses the JSON body.
     pub(crate) fn json(&self) -> serde_json::Value {
         assert_eq!(self.header("content-type"), Some(&b"application/json"[..]), "{self:?}");
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The name and the password of `Authorization: Basic`.
+    /// Returns the user name and the password of `Authorization: Basic`.
     pub(crate) fn basic(&self) -> Option<Pair> {
         let pair = self.header("authorization")?.strip_prefix(b"Basic ")?;
         let pair = BASE64_STANDARD.decode(pair).expect("base64");
@@ -63,7 +62,7 @@ impl ReceivedRequest {
         Some((pair[..colon].to_vec(), pair[colon + 1..].to_vec()))
     }
 
-    /// The same where text is enough.
+    /// Returns the user name and the password as text.
     pub(crate) fn who(&self) -> (String, String) {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         let (user, password) = self.basic().expect("credentials");
@@ -71,7 +70,7 @@ impl ReceivedRequest {
     }
 }
 
-/// The pairs of `a=b&c=d`, as a form has them: a plus is a space.
+/// Parses the pairs of `a=b&c=d` as in a form, where a plus is a space.
 fn pairs(text: &[u8]) -> Vec<Pair> {
     let pair = |pair: &[u8]| {
         let equals = pair.iter().position(|byte| *byte == b'=').unwrap_or_else(|| panic!("no =: {pair:?}"));
@@ -80,7 +79,7 @@ fn pairs(text: &[u8]) -> Vec<Pair> {
     text.split(|byte| *byte == b'&').map(pair).collect()
 }
 
-/// Percent-decoded once; what is not two hexadecimal digits is a fault.
+/// Decodes percent-encoding once. Panics if `%` is not followed by two hexadecimal digits.
 fn decoded(text: &[u8], plus: bool) -> Vec<u8> {
     let mut found = Vec::new();
     let mut rest = text.iter();
@@ -97,7 +96,7 @@ fn decoded(text: &[u8], plus: bool) -> Vec<u8> {
     found
 }
 
-/// Reads one request; none when the other side has closed, or what it says is no HTTP.
+/// Reads one request. Returns `None` if the peer has closed the connection or the bytes are not HTTP.
 pub(super) fn read(wire: &mut impl Read, unread: &mut Vec<u8>) -> Option<ReceivedRequest> {
     let head = take_until(wire, unread, b"\r\n\r\n")?;
     let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
@@ -115,7 +114,7 @@ pub(super) fn read(wire: &mut impl Read, unread: &mut Vec<u8>) -> Option<Receive
     let mut heard =
         ReceivedRequest { method, target, version, headers, body: Vec::new(), at: Instant::now() };
     heard.body = body(wire, unread, &heard)?;
-    // When all of it was there.
+    // The time at which the whole request had arrived.
     heard.at = Instant::now();
     Some(heard)
 }

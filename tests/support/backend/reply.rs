@@ -1,4 +1,4 @@
-//! What a backend answers, byte by byte, and how.
+//! A response of the backend: its bytes and its timing.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -6,33 +6,33 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     bytes: Vec<u8>,
-    /// Before it begins.
+    /// Delay before the response.
     delay: Duration,
-    /// Not before it is released.
+    /// True if the response waits until it is released.
     held: bool,
-    /// Between two bytes of it.
+    /// Pause between two bytes.
     pace: Option<Duration>,
     closes: bool,
 }
 
 impl Reply {
-    /// These bytes as they stand.
+    /// Returns a response of these raw bytes.
     pub(crate) fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         Self { bytes: bytes.into(), delay: Duration::ZERO, held: false, pace: None, closes: false }
     }
 
-    /// An answer with these headers, each line with its end, and this body.
+    /// Returns a response with these header lines, each with its line end, and this body.
     pub(crate) fn with(status: &str, headers: &str, body: &str) -> Self {
         let length = body.len();
         Self::raw(format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{headers}\r\n{body}"))
     }
 
-    /// An answer without a body.
+    /// Returns a response without a body.
     pub(crate) fn status(code: u16) -> Self {
         Self::with(&format!("{code} Answer"), "", "")
     }
 
-    /// Yes, with this document.
+    /// Returns a response with status 200 and this JSON document.
     pub(crate) fn json(body: &str) -> Self {
         Self::with("200 OK", "Content-Type: application/json\r\n", body)
     }
@@ -42,19 +42,19 @@ impl Reply {
         self
     }
 
-    /// Only when the backend is told to release it.
+    /// Holds the response back until the backend releases it.
     pub(crate) fn held(mut self) -> Self {
         self.held = true;
         self
     }
 
-    /// Byte by byte, with a pause behind each.
+    /// Sends the response byte by byte, with a pause after each byte.
     pub(crate) fn drip(mut self, pace: Duration) -> Self {
         self.pace = Some(pace);
         self
     }
 
-    /// And then it hangs up.
+    /// Closes the connection after the response.
     pub(crate) fn close(mut self) -> Self {
         self.closes = true;
         self

@@ -1,4 +1,4 @@
-//! The fake HTTP service works as declared.
+//! Tests of the fake HTTP service.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -18,10 +18,10 @@ fn send(backend: &Backend) -> TcpStream {
     stream
 }
 
-/// All that comes until the other side closes.
+/// Reads until the peer closes the connection.
 fn all(mut stream: TcpStream) -> String {
     let mut text = String::new();
-    // One that was cut off has said what it has said.
+    // If the connection is reset, the bytes received before are returned.
     let _ = stream.read_to_string(&mut text);
     text
 }
@@ -70,7 +70,7 @@ fn test_service_closes_all_connections_when_dropped() {
     assert!(TcpStream::connect(address).is_err());
 }
 
-/// What curl makes of it with these flags.
+/// Calls the service with curl and these flags.
 fn curl(tls: &Arc<rustls::ServerConfig>, flags: &[&str]) -> Output {
     let backend = Backend::secure(Arc::clone(tls), Reply::status(200));
     let mut command = Command::new(program("curl", "curl"));

@@ -1,4 +1,4 @@
-//! A stand-in for the official image: its folders, and what its entrypoint does, in our words.
+//! A replacement of the official image: its folders, and a reimplementation of its entrypoint.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use super::{nginx, shipped};
 use crate::support::process::{self, Output, program};
 
-/// What the image's docker-entrypoint.sh does with the scripts of its folder, and then with the command.
-/// `$SH` runs them, so that each shell gets its turn; options that an earlier script left on stay on.
+/// The steps of docker-entrypoint.sh of the image: the scripts of its folder, then the command. `$SH` runs
+/// them, so that each shell is tested; options that a script sets stay set for later scripts.
 const ENTRYPOINT: &str = r#"
 set -e
 scripts=$1
@@ -27,7 +27,7 @@ fi
 exec "$@"
 "#;
 
-/// What its 20-envsubst-on-templates.sh does: a folder that can't be written is no error.
+/// The steps of 20-envsubst-on-templates.sh of the image. A folder that cannot be written is not an error.
 const ENVSUBST: &str = r#"
 set -e
 (: >"$NGINX_ENVSUBST_OUTPUT_DIR/try") 2>/dev/null || exit 0
@@ -47,13 +47,13 @@ for template in "$NGINX_ENVSUBST_TEMPLATE_DIR"/*.template; do
 done
 "#;
 
-/// The shells of the image's two flavours: Debian's, and Alpine's if this machine has it.
+/// Returns busybox, the shell of the Alpine image, if it is installed.
 pub(crate) fn busybox() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).map(|dir| dir.join("busybox")).find(|at| at.is_file())
 }
 
-/// A container that was not started yet.
+/// A container that is not started yet.
 pub(crate) struct Image {
     dir: TempDir,
     settings: Vec<(String, String)>,
@@ -61,12 +61,12 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// As it comes, with our files where the README has them mounted.
+    /// Returns the original image with our files mounted as the README describes.
     pub(crate) fn new() -> Self {
         Self::with("")
     }
 
-    /// The same with `lines` of somebody's own in nginx.conf, at http level.
+    /// Returns the image with additional `lines` in nginx.conf, at http level.
     pub(crate) fn with(lines: &str) -> Self {
         let dir = tempfile::tempdir().expect("a folder for nginx");
         let root = dir.path().to_owned();
@@ -87,18 +87,18 @@ impl Image {
         image.file("etc/nginx/nginx.conf", &configuration(&root, lines))
     }
 
-    /// A setting, without its prefix; the last one counts.
+    /// Sets a setting, named without its prefix. If it is set twice, the last value is used.
     pub(crate) fn set(self, name: &str, value: impl Into<String>) -> Self {
         self.environment(&format!("NGX_DOORWARD_{name}"), value)
     }
 
-    /// Any other variable.
+    /// Sets any other environment variable.
     pub(crate) fn environment(mut self, name: &str, value: impl Into<String>) -> Self {
         self.settings.push((name.into(), value.into()));
         self
     }
 
-    /// Has everything run by busybox, with its awk, sed and grep, as on Alpine.
+    /// Runs everything with busybox, including awk, sed and grep, as on Alpine.
     pub(crate) fn on(mut self, busybox: &Path) -> Self {
         let applets = ["awk", "env", "find", "grep", "id", "rm", "sed", "sort", "tail", "tr"];
         for applet in applets {
@@ -108,7 +108,7 @@ impl Image {
         self
     }
 
-    /// Writes a file of it.
+    /// Writes a file into the image.
     pub(crate) fn file(self, name: &str, text: &str) -> Self {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -116,14 +116,14 @@ impl Image {
         self
     }
 
-    /// Writes one that can be executed.
+    /// Writes an executable file into the image.
     pub(crate) fn script(&self, name: &str, text: &str) {
         let path = self.path(name);
         fs::write(&path, format!("#!/bin/sh\n{text}")).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Makes a pair for these names with openssl, as the error message says.
+    /// Creates a certificate and key for these names with openssl, as the error message recommends.
     pub(crate) fn pair(self, names: &str) -> Self {
         let folder = self.path("etc/nginx/tls");
         fs::create_dir_all(&folder).unwrap();
@@ -144,12 +144,12 @@ impl Image {
         self.dir.path().join(name)
     }
 
-    /// Only asks nginx, in the end, whether its configuration can be used: for a start that is to fail.
+    /// Runs the entrypoint and then only `nginx -t`, for a start that must fail.
     pub(crate) fn try_out(&self) -> Output {
         process::run(self.run(&["nginx", "-t"]))
     }
 
-    /// The entrypoint with a command behind it, and nothing of this process's environment.
+    /// Returns the entrypoint with a command, without the environment of this process.
     pub(crate) fn run(&self, arguments: &[&str]) -> Command {
         let root = self.root().display();
         let mut command = Command::new(&self.shell[0]);
@@ -166,15 +166,16 @@ impl Image {
     }
 }
 
-/// nginx.conf, much as the image has it.
+/// Returns an nginx.conf like that of the image.
 fn configuration(root: &Path, lines: &str) -> String {
-    // As root it would make its workers another user's, who can't read the folder; they keep ours.
+    // If nginx runs as root, its workers run as another user, which cannot read the folder. Here they stay
+    // root.
     let user = if rustix::process::geteuid().is_root() { "user root;\n" } else { "" };
     let mut version = Command::new(nginx());
     version.arg("-V");
     let built = process::run(version).stderr;
     let at = root.display();
-    // The built-in places for temporary files belong to root.
+    // The default paths for temporary files belong to root.
     let module = |name: &&str| !built.contains(&format!("--without-http_{name}_module"));
     let temporary: String = ["fastcgi", "uwsgi", "scgi"]
         .iter()

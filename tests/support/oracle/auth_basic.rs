@@ -1,4 +1,4 @@
-//! nginx's own reader of htpasswd files: `auth_basic` with `auth_basic_user_file`.
+//! The htpasswd reader of nginx: `auth_basic` with `auth_basic_user_file`.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use crate::support::client::{Address, Request, ask, basic};
 use crate::support::free_port;
 use crate::support::nginx::{Nginx, Template};
 
-/// What nginx sends with a small file, or in the place of one.
+/// Headers that nginx sends with a small file or an error page.
 const HEADERS: &[&str] = &[
     "accept-ranges",
     "connection",
@@ -23,7 +23,7 @@ const HEADERS: &[&str] = &[
     "www-authenticate",
 ];
 
-/// An nginx that takes the htpasswd file from the request.
+/// An nginx that reads the name of the htpasswd file from the request.
 pub(crate) struct AuthBasic {
     nginx: Nginx,
     files: TempDir,
@@ -39,13 +39,13 @@ impl AuthBasic {
         let server = format!(
             "    server {{\n        listen {address};\n        root \"{at}\";\n        auth_basic oracle;\n        auth_basic_user_file \"{at}/$arg_file\";\n    }}\n"
         );
-        // The other server, that of the template, is asked nothing.
-        let nobody = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let nginx = Nginx::start_with(Template::Site, nobody, nobody, &server);
+        // The other server, of the template, receives no requests.
+        let unused = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let nginx = Nginx::start_with(Template::Site, unused, unused, &server);
         Self { nginx, files, address: Address::Tcp(address) }
     }
 
-    /// Keeps `text` as the htpasswd file `name`.
+    /// Writes `text` as the htpasswd file `name`.
     pub(crate) fn file(&self, name: &str, text: &[u8]) {
         fs::write(self.files.path().join(name), text).unwrap();
     }

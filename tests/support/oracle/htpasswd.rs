@@ -1,4 +1,4 @@
-//! `htpasswd -v`, of Apache's tool.
+//! `htpasswd -v` of Apache.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -8,14 +8,14 @@ use std::process::Command;
 use super::{OracleVerdict, output};
 use crate::support::process::program;
 
-/// Its exit code for a password that is another.
+/// Exit code for a wrong password.
 const WRONG: i32 = 3;
 
-/// Its exit code for a user who is not in the file.
+/// Exit code for a user that is not in the file.
 const NO_USER: i32 = 6;
 
 pub(crate) fn ask(file: &Path, user: &[u8], password: &[u8]) -> OracleVerdict {
-    // An argument ends at a NUL, and what begins with a dash is an option.
+    // An argument ends at a NUL, and an argument that begins with a dash is an option.
     if [user, password].iter().any(|text| text.contains(&0)) || user.starts_with(b"-") {
         return OracleVerdict::Unaskable;
     }

@@ -1,4 +1,4 @@
-//! The crate htpasswd-verify, in a process and with a lock file of its own (`tests/compat`).
+//! The crate htpasswd-verify, in its own process and with its own lock file (`tests/compat`).
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 
 use super::{OracleVerdict, output};
 
-/// One question: a file, a user, a password.
+/// One check: a file, a user and a password.
 pub(crate) type CrateQuery<'q> = (&'q [u8], &'q [u8], &'q [u8]);
 
-/// Builds the program that asks it. Only the first time takes a while.
+/// Builds the program that calls the crate. Only the first build takes long.
 fn build() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compat");
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat/Cargo.toml");
@@ -25,8 +25,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Asks all of them, in one process as long as that lives: a question that ends it is answered by
-/// that, and the next one begins another.
+/// Runs all checks in one process. If a check ends the process, that is its result, and the next check starts
+/// a new process.
 pub(crate) fn ask(questions: &[CrateQuery]) -> Vec<OracleVerdict> {
     let program = build();
     let dir = tempfile::tempdir().expect("a folder for the questions");

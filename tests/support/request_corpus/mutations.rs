@@ -1,11 +1,11 @@
-//! Ways of writing a request other than as it should be. What two readers could take for two things
-//! is what doorward must refuse; some of it means the same and may pass.
+//! Mutations of a request. doorward must refuse a request that two parsers can read differently. A mutation
+//! that does not change the meaning may be accepted.
 
 use super::vocabulary::SECRET_BLOB;
 use super::{HOST, NO_TEXT, Sample, below, pick};
 use crate::support::random::Random;
 
-/// Bends it in one way.
+/// Applies one mutation.
 pub(super) fn bend(sample: &mut Sample, random: &mut Random) {
     match random.below(16) {
         0..=7 => path(sample, random),
@@ -23,7 +23,7 @@ pub(super) fn bend(sample: &mut Sample, random: &mut Random) {
     }
 }
 
-/// How far the path goes.
+/// Returns the end of the path.
 fn path_end(target: &str) -> usize {
     target.find('?').unwrap_or(target.len())
 }
@@ -75,7 +75,7 @@ fn path(sample: &mut Sample, random: &mut Random) {
                 1,
             )
         }
-        // A path that holds another one.
+        // A path that contains another path.
         _ => insert(
             sample,
             end,
@@ -93,7 +93,7 @@ fn path(sample: &mut Sample, random: &mut Random) {
     }
 }
 
-/// A character by its code, once or twice.
+/// Percent-encodes a character, once or twice.
 fn encode(sample: &mut Sample, random: &mut Random, end: usize) {
     let at = below(random, end.max(1));
     let Some(byte) = sample.target.as_bytes().get(at).copied() else { return };
@@ -164,7 +164,7 @@ fn host(sample: &mut Sample, random: &mut Random) {
     };
 }
 
-/// A mount in the body, where the reference implementation looks for it first.
+/// Puts a mount into the body, where the reference implementation looks first.
 fn form(sample: &mut Sample, random: &mut Random) {
     const TYPES: [&str; 12] = [
         "application/x-www-form-urlencoded",
@@ -209,7 +209,7 @@ fn absolute(sample: &mut Sample, random: &mut Random) {
     sample.target.insert_str(0, pick(random, &BEFORE));
 }
 
-/// Headers by which some services are told another method or another URI, and doorward's own.
+/// Adds headers that override the method or the URI in some services, and headers of doorward.
 fn headers(sample: &mut Sample, random: &mut Random) {
     const HEADERS: [(&str, &str); 13] = [
         ("X-HTTP-Method-Override", "DELETE"),

@@ -1,22 +1,22 @@
-//! What the requests are made of: repositories, references, parameters and bodies.
+//! Parts of the generated requests: repositories, references, parameters and bodies.
 
 use super::{below, pick};
 use crate::support::random::Random;
 
-/// The SHA-256 of `hello`, a blob of base/app, and of `world`, one of secret/app.
+/// SHA-256 of `hello`, a blob of base/app, and of `world`, a blob of secret/app.
 pub(crate) const BASE_BLOB: &str = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 pub(crate) const SECRET_BLOB: &str =
     "sha256:486ea46224d1bb4fb680f34f7c9ad96a8f24ec88be73ea8e5a6c65260e9cb8a7";
-/// Those of [`manifest`] with either.
+/// Digests of the [`manifest`] for each of the two blobs.
 pub(crate) const BASE_MANIFEST: &str =
     "sha256:135b44762be657b7ef1e409822b13022751dd10489040cfb990c820b2ed1c915";
 pub(crate) const SECRET_MANIFEST: &str =
     "sha256:592a14f4b9cfc22bc62d8d920dcc7468a5e3bdf14453efc5badb8c2beb5471ad";
-/// Of nothing.
+/// SHA-256 of no bytes.
 const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// Where an upload of ann's goes on, and one of somebody else's in secret/app: whoever sends the
-/// requests puts what the registry said in their place.
+/// Placeholders for the upload location of ann and for that of another user in secret/app. The sender of the
+/// requests replaces them by the values that the registry returned.
 pub(crate) const OWN_UPLOAD: &str = "11111111-1111-4111-8111-111111111111?_state=own";
 pub(crate) const THEIR_UPLOAD: &str = "22222222-2222-4222-8222-222222222222?_state=their";
 
@@ -85,7 +85,8 @@ fn repository(random: &mut Random) -> String {
     }
 }
 
-/// As long as a name may be, one character longer, or with as many segments as go into it.
+/// Returns a name of the maximum length, a name that is one character longer, or a name with the maximum
+/// number of segments.
 fn long(random: &mut Random) -> String {
     match random.below(4) {
         0 => format!("open/{}", "a".repeat(250)),
@@ -103,7 +104,7 @@ fn digest(random: &mut Random) -> String {
     }
 }
 
-/// The blob that can be read in `name`, mostly.
+/// Returns a blob, usually the one that can be read in `name`.
 fn blob(random: &mut Random, name: &str) -> String {
     match name.split('/').next() {
         Some("open" | "base") if random.below(2) == 0 => BASE_BLOB.to_owned(),
@@ -112,7 +113,7 @@ fn blob(random: &mut Random, name: &str) -> String {
     }
 }
 
-/// A method, mostly the one that was meant.
+/// Returns a method, usually `meant`.
 fn method(random: &mut Random, meant: &str) -> String {
     const ODD: [&str; 12] = [
         "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "MOVE", "TRACE", "BREW",
@@ -121,7 +122,7 @@ fn method(random: &mut Random, meant: &str) -> String {
     if random.below(15) == 0 { pick(random, &ODD).to_owned() } else { meant.to_owned() }
 }
 
-/// A method and what it is about.
+/// Returns a method and a target.
 pub(super) fn request(random: &mut Random) -> (String, String) {
     let name = repository(random);
     let read = if random.below(3) == 0 { "HEAD" } else { "GET" };
@@ -154,7 +155,7 @@ fn upload(random: &mut Random) -> &'static str {
     pick(random, &[OWN_UPLOAD, OWN_UPLOAD, OWN_UPLOAD, THEIR_UPLOAD, "..", "", "x?mount=y&from=secret/app"])
 }
 
-/// The query of a POST: nothing, a mount as it should be, or one that is written in another way.
+/// Returns the query of a POST: none, a correct mount, or a mount in another spelling.
 fn mount(random: &mut Random) -> String {
     const KEYS: [[&str; 8]; 2] = [
         ["mount", "mount", "%6dount", "m%6Fun%74", "Mount", "mount%00", "mount[]", "+mount"],
@@ -209,14 +210,14 @@ fn mount(random: &mut Random) -> String {
     }
 }
 
-/// A manifest that has this blob for its configuration, and no layers.
+/// Returns a manifest with this blob as its configuration and no layers.
 pub(crate) fn manifest(blob: &str) -> String {
     format!(
         r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{blob}","size":5}},"layers":[]}}"#
     )
 }
 
-/// What is sent: a manifest with a blob that can be had or one that can't, or nothing.
+/// Returns the request body: a manifest with an accessible or an inaccessible blob, or no bytes.
 pub(super) fn body(random: &mut Random, method: &str, target: &str) -> Vec<u8> {
     if method == "PUT" && target.contains("/manifests/") {
         return manifest(pick(random, &[BASE_BLOB, BASE_BLOB, SECRET_BLOB])).into_bytes();

@@ -42,7 +42,7 @@ fn init_writes_four_files_and_only_the_keys_are_private() {
     ] {
         assert!(snippet.contains(line), "{line}: {snippet}");
     }
-    assert!(!snippet.contains("Put in what it is"), "{snippet}");
+    assert!(!snippet.contains("Replace this example"), "{snippet}");
     // Ten years from now.
     let ends = keys.published_keys().next().unwrap().certificate_not_after;
     assert!((now() + 3651 * 86_400..=now() + 3653 * 86_400).contains(&ends), "{ends}");
@@ -71,7 +71,7 @@ fn init_without_names_marks_the_missing_values() {
     let folder = SigningKeyFolder::empty();
     folder.succeeds("init", &["--issuer", "auth.example"]);
     let snippet = folder.text("registry-auth.yml");
-    assert_eq!(snippet.matches("    # Put in what it is.\n").count(), 2, "{snippet}");
+    assert_eq!(snippet.matches("    # Replace this example.\n").count(), 2, "{snippet}");
     assert!(snippet.contains("issuer: \"auth.example\"\n"), "{snippet}");
 }
 
@@ -81,7 +81,7 @@ fn init_overwrites_no_existing_file() {
     folder.refuses(
         "init",
         &NAMES,
-        "it is there already, and stays; doorward signing-key add makes a further key",
+        "the file exists and was not changed; add a key with: doorward signing-key add",
     );
     for name in ["bundle.pem", "jwks.json", "registry-auth.yml"] {
         let folder = SigningKeyFolder::empty();
@@ -89,17 +89,17 @@ fn init_overwrites_no_existing_file() {
         folder.refuses(
             "init",
             &NAMES,
-            &format!("{name}: it is there already; each file of keys needs a folder"),
+            &format!("{name}: the file exists; use another folder for each signing key file"),
         );
     }
     // A link that leads nowhere is something, too.
     let folder = SigningKeyFolder::empty();
     std::os::unix::fs::symlink("nowhere", folder.path("bundle.pem")).unwrap();
     let output = folder.run("init", &NAMES);
-    assert!(output.code == Some(1) && output.stderr.contains("bundle.pem: it is there"), "{output:?}");
+    assert!(output.code == Some(1) && output.stderr.contains("bundle.pem: the file exists"), "{output:?}");
     let path = folder.path("jwks.json").display().to_string();
     let output = doorward(&["signing-key", "init", "--signing-keys", &path]);
-    assert!(output.code == Some(1) && output.stderr.contains("what another file is called"), "{output:?}");
+    assert!(output.code == Some(1) && output.stderr.contains("the name of a public file"), "{output:?}");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn signing_key_is_published_before_it_signs_and_can_be_removed() {
     let said = folder.succeeds("add", &[]);
     let second = folder.kids()[1].clone();
     assert!(said.starts_with(&format!("added: {second}\tES256\tpublished\t")), "{said}");
-    assert!(said.contains(&format!("then: doorward signing-key use {second}\n")), "{said}");
+    assert!(said.contains(&format!("then run: doorward signing-key use {second}\n")), "{said}");
     let (by_first, set) = (folder.token(&[]), json(&folder.text("jwks.json")));
     let in_set = |set: &Value| -> Vec<String> {
         set["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
@@ -125,10 +125,13 @@ fn signing_key_is_published_before_it_signs_and_can_be_removed() {
     folder.refuses(
         "remove",
         &[&second],
-        "this key signs; put another one first with doorward signing-key use",
+        "this key signs tokens; select another one with doorward signing-key use",
     );
     let said = folder.succeeds("remove", &[&first]);
-    assert!(said.starts_with(&format!("removed: {first}\n")) && said.contains("bundle.pem (start it again)"));
+    assert!(
+        said.starts_with(&format!("removed: {first}\n")) && said.contains("until it is restarted and reads ")
+    );
+    assert!(said.ends_with("bundle.pem\n"), "{said}");
     let one = folder.keys();
     assert!(one.verify(&by_first, now()).is_err() && one.verify(&by_second, now()).is_ok());
     assert_eq!(in_set(&json(&folder.text("jwks.json"))), [second]);
@@ -178,7 +181,10 @@ fn file_mode_and_link_are_preserved() {
     std::os::unix::fs::symlink(real.path("real.pem"), folder.path("keys.pem")).unwrap();
     let output =
         doorward(&["signing-key", "add", "--signing-keys", folder.path("keys.pem").to_str().unwrap()]);
-    assert!(output.code == Some(0) && output.stderr.contains("is a link; what is changed is "), "{output:?}");
+    assert!(
+        output.code == Some(0) && output.stderr.contains("is a link; the changed file is "),
+        "{output:?}"
+    );
     assert!(fs::symlink_metadata(folder.path("keys.pem")).unwrap().is_symlink());
     assert_eq!((real.mode("real.pem"), folder.kids().len()), (0o640, 2));
     // What is published stands beside the file itself.
@@ -193,9 +199,9 @@ fn signing_key_file_can_be_set_by_environment_variable() {
     let output = run(with);
     assert!(output.code == Some(0) && output.stdout.starts_with(&folder.kids()[0]), "{output:?}");
     let output = doorward(&["signing-key", "list"]);
-    let says = output.stderr.contains(
-        "no file of signing keys is named: use --signing-keys FILE, or DOORWARD_TOKEN_SIGNING_KEYS",
-    );
+    let says = output
+        .stderr
+        .contains("no signing key file is set; use --signing-keys FILE or DOORWARD_TOKEN_SIGNING_KEYS");
     assert!(output.code == Some(1) && says, "{output:?}");
 }
 
@@ -221,9 +227,9 @@ fn own_key_file_is_accepted() {
     ] {
         let path = folder.path(name);
         genpkey(&path, kind);
-        folder.succeeds("add", &["--key", &path.display().to_string()]);
-        let why = "this key is in the file already; take one of the two out";
-        folder.refuses("add", &["--key", &path.display().to_string()], why);
+        folder.succeeds("add", &["--private-key", &path.display().to_string()]);
+        let why = "this key is in the file already; remove one of the two";
+        folder.refuses("add", &["--private-key", &path.display().to_string()], why);
     }
     let algorithms: Vec<String> =
         folder.keys().published_keys().map(|key| key.algorithm.to_string()).collect();
@@ -241,7 +247,7 @@ fn key_id_with_a_leading_dash_is_not_a_flag() {
     for kid in ["-abc", "-h", "--x"] {
         let output = folder.run("use", &[kid]);
         // -h alone is help, which is asked for often, and no id.
-        let (code, word) = if kid == "-h" { (0, "Usage") } else { (1, "there is no key of this id") };
+        let (code, word) = if kid == "-h" { (0, "Usage") } else { (1, "it contains no key with this ID") };
         assert!(output.code == Some(code), "{kid}: {output:?}");
         assert!((output.stdout + &output.stderr).contains(word), "{kid}");
     }

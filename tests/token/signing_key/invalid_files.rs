@@ -33,44 +33,52 @@ fn invalid_signing_key_file_is_reported_by_block() {
         [&lines[..2], &lines[3..]].concat().join("\n") + "\n"
     };
     for (text, folder, why) in [
-        (String::new(), "", "there is no key in it; doorward signing-key init makes one"),
-        ("{\"id\":\"x\"}\n".into(), "", "there is no key in it"),
+        (String::new(), "", "it contains no key; doorward signing-key init creates one"),
+        ("{\"id\":\"x\"}\n".into(), "", "it contains no key"),
         (one.clone(), "block 1 (PRIVATE KEY, line 1): ", "no CERTIFICATE follows it"),
         (one.clone() + two + two_cert, "block 1 (PRIVATE KEY, line 1): ", "no CERTIFICATE follows it"),
-        (one_cert.clone() + one, "block 1 (CERTIFICATE, line 1): ", "it follows no key"),
-        (one.clone() + one_cert + two_cert, "block 3 (CERTIFICATE, ", "it follows no key"),
+        (one_cert.clone() + one, "block 1 (CERTIFICATE, line 1): ", "it does not follow a key"),
+        (one.clone() + one_cert + two_cert, "block 3 (CERTIFICATE, ", "it does not follow a key"),
         (
             one.clone() + two_cert,
             "block 2 (CERTIFICATE, line 6): ",
             "not the certificate of the key before it",
         ),
         (one.clone() + one_cert + one + one_cert, "block 3 (PRIVATE KEY, ", "in the file already"),
-        (broken(one) + one_cert, "block 1 (PRIVATE KEY, line 1): ", "no base64; copy it again, whole"),
-        (one.clone() + &broken(one_cert), "block 2 (CERTIFICATE, line 6): ", "no base64; copy it again"),
-        (cut(one) + one_cert, "block 1 (PRIVATE KEY, line 1): ", "can't be read as PKCS#8"),
-        (one.clone() + &cut(one_cert), "block 2 (CERTIFICATE, ", "can't be read as a certificate"),
+        (broken(one) + one_cert, "block 1 (PRIVATE KEY, line 1): ", "not base64; copy the whole block again"),
+        (
+            one.clone() + &broken(one_cert),
+            "block 2 (CERTIFICATE, line 6): ",
+            "not base64; copy the whole block again",
+        ),
+        (cut(one) + one_cert, "block 1 (PRIVATE KEY, line 1): ", "it is not PKCS#8"),
+        (one.clone() + &cut(one_cert), "block 2 (CERTIFICATE, ", "it is not a valid certificate"),
         (one.clone() + one, "block 1 (PRIVATE KEY, line 1): ", "no CERTIFICATE follows it"),
         (
             one.replace("-----END PRIVATE KEY-----\n", "") + one_cert,
             "line 5: ",
-            "the one before it has no end",
+            "the block before it has no end",
         ),
-        (one.clone() + &one_cert[..200], "line 6: ", "the block that begins here has no end"),
-        (one.replace("END PRIVATE", "END PUBLIC"), "line 5: ", "the end of another block"),
+        (one.clone() + &one_cert[..200], "line 6: ", "the block that starts here has no end"),
+        (one.replace("END PRIVATE", "END PUBLIC"), "line 5: ", "another label than the BEGIN line"),
         (
             one.replace("BEGIN PRIVATE KEY-----", "BEGIN PRIVATE KEY"),
             "line 1: ",
             "does not end with five dashes",
         ),
-        ("-----END CERTIFICATE-----".into(), "line 1: ", "a block ends here, and none has begun"),
-        (one.replace("PRIVATE KEY", "PUBLIC KEY"), "block 1 (PUBLIC KEY, line 1): ", "take it out"),
+        ("-----END CERTIFICATE-----".into(), "line 1: ", "a block ends here, but none has started"),
+        (
+            one.replace("PRIVATE KEY", "PUBLIC KEY"),
+            "block 1 (PUBLIC KEY, line 1): ",
+            "neither a PRIVATE KEY nor a CERTIFICATE; remove it",
+        ),
     ] {
         let told = fault(&text);
         assert!(told.starts_with(folder) && told.contains(why), "{why}: {told}");
         let secret = one.lines().nth(1).unwrap();
         assert!(!told.contains(&secret[..8]), "{told}");
     }
-    assert!(SigningKeys::parse(b"\xff\xfe").unwrap_err().to_string().contains("no text"));
+    assert!(SigningKeys::parse(b"\xff\xfe").unwrap_err().to_string().contains("not UTF-8"));
 }
 
 #[test]
@@ -127,15 +135,15 @@ fn unsupported_own_key_is_refused_with_the_remedy() {
         ("ed25519", "it is neither a P-256 key nor an RSA key"),
         ("pss", "it is neither a P-256 key nor an RSA key"),
         ("explicit", "it is neither a P-256 key nor an RSA key"),
-        ("rsa1024", "it is an RSA key of fewer than 2048 bits; make one of 3072"),
-        ("rsa5120", "it is an RSA key of more than 4096 bits; make one of 3072"),
-        ("sec1", "openssl pkcs8 -topk8 -nocrypt -in FILE makes a PRIVATE KEY of it"),
-        ("pkcs1", "(RSA PRIVATE KEY, line 1): it is a private key of an older form"),
-        ("encrypted", "it is encrypted, and nobody is there to give a password"),
+        ("rsa1024", "it is an RSA key of fewer than 2048 bits; create one of 3072"),
+        ("rsa5120", "it is an RSA key of more than 4096 bits; create one of 3072"),
+        ("sec1", "convert it with openssl pkcs8 -topk8 -nocrypt -in FILE"),
+        ("pkcs1", "(RSA PRIVATE KEY, line 1): it is a private key in an older format"),
+        ("encrypted", "it is encrypted, and doorward has no password for it"),
     ] {
         let folder = SigningKeyFolder::empty();
         let path = made(&folder, kind);
-        folder.refuses("init", &[&NAMES[..], &["--key", &path]].concat(), why);
+        folder.refuses("init", &[&NAMES[..], &["--private-key", &path]].concat(), why);
     }
 }
 
@@ -146,14 +154,14 @@ fn suggested_conversion_of_an_older_key_format_works() {
         let path = made(&folder, kind);
         let new = folder.path("pkcs8").display().to_string();
         openssl(&["pkcs8", "-topk8", "-nocrypt", "-in", &path, "-out", &new]);
-        folder.succeeds("init", &["--key", &new]);
+        folder.succeeds("init", &["--private-key", &new]);
     }
 }
 
 #[test]
 fn invalid_signing_key_arguments_are_refused() {
     let folder = SigningKeyFolder::empty();
-    folder.refuses("add", &[], "keys.pem: there is no such file; doorward signing-key init makes it");
+    folder.refuses("add", &[], "keys.pem: there is no such file; create it with: doorward signing-key init");
     folder.refuses("use", &["x"], "there is no such file");
     folder.refuses("list", &[], "there is no such file");
     folder.refuses(
@@ -166,17 +174,17 @@ fn invalid_signing_key_arguments_are_refused() {
         ("--service", "two words", "1 to 255 visible ASCII"),
         ("--service", "a\"b", "quotes"),
         ("--issuer", "a\nb", "1 to 255"),
-        ("--realm", "registry.test/token", "is no URL; write it like https://"),
-        ("--realm", "ftp://registry.test/", "is no URL"),
+        ("--realm", "registry.test/token", "must be a URL such as https://"),
+        ("--realm", "ftp://registry.test/", "must be a URL"),
     ] {
         folder.refuses("init", &[flag, value], why);
         assert!(folder.names().is_empty(), "{flag} {value}");
     }
     let missing = folder.path("none/keys.pem").display().to_string();
     let output = crate::support::doorward::doorward(&["signing-key", "init", "--signing-keys", &missing]);
-    assert!(output.code == Some(1) && output.stderr.contains("make it with: mkdir -p "), "{output:?}");
+    assert!(output.code == Some(1) && output.stderr.contains("create it: mkdir -p "), "{output:?}");
     let path = made(&folder, "p256-sec1").replace("p256-sec1", "none");
-    folder.refuses("init", &["--key", &path], "--key: ");
+    folder.refuses("init", &["--private-key", &path], "--private-key: ");
     let output = folder.run("init", &["--algorithm", "HS256"]);
     assert!(output.code == Some(2) && output.stderr.contains("ES256"), "{output:?}");
     let folder = SigningKeyFolder::new();
@@ -185,26 +193,26 @@ fn invalid_signing_key_arguments_are_refused() {
     let own = path.display().to_string();
     folder.refuses(
         "add",
-        &["--algorithm", "RS256", "--key", &own],
-        "it is a key for ES256, and not for RS256",
+        &["--algorithm", "RS256", "--private-key", &own],
+        "the key is for ES256, not for RS256",
     );
     let both = folder.path("keys.pem").display().to_string();
     folder.refuses(
         "add",
-        &["--key", &both],
-        "block 2 (CERTIFICATE, line 7): a key that is added stands in a file",
+        &["--private-key", &both],
+        "block 2 (CERTIFICATE, line 7): the file of a key to add must contain nothing else",
     );
     folder.refuses(
         "use",
         &["nobody"],
-        "there is no key of this id in it; doorward signing-key list shows them",
+        "it contains no key with this ID; doorward signing-key list shows the IDs",
     );
-    folder.refuses("remove", &["nobody"], "there is no key of this id");
+    folder.refuses("remove", &["nobody"], "it contains no key with this ID");
     fs::write(folder.path("keys.pem"), "{}\n").unwrap();
     folder.refuses(
         "add",
         &[],
-        "there is no key in it; doorward signing-key init makes one; nothing was changed",
+        "it contains no key; doorward signing-key init creates one; nothing was changed",
     );
     folder.refuses("use", &["x"], "nothing was changed");
 }

@@ -43,7 +43,7 @@ fn python_and_openssl_verify_tokens_keys_and_certificates() {
     let folder = SigningKeyFolder::new();
     for bits in [2048, 3072, 4096] {
         let rsa = SigningKeyFolder::rsa(bits);
-        folder.succeeds("add", &["--key", &rsa.path("rsa.pem").display().to_string()]);
+        folder.succeeds("add", &["--private-key", &rsa.path("rsa.pem").display().to_string()]);
     }
     for _ in 0..4 {
         folder.succeeds("add", &[]);

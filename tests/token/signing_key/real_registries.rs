@@ -178,7 +178,7 @@ fn key_with_an_id_that_registry_3_computes_wrongly_is_verified_by_its_certificat
         point[1] == 0 || point[33] == 0
     });
     assert!(found);
-    folder.succeeds("init", &[&NAMES[..], &["--key", &own.display().to_string()]].concat());
+    folder.succeeds("init", &[&NAMES[..], &["--private-key", &own.display().to_string()]].concat());
     let keys = SigningKeys::parse(folder.text("keys.pem").as_bytes()).unwrap();
     let token = keys.sign(&claims(&[])).unwrap();
     assert_eq!(read(&token, 0)["kid"], folder.kids()[0]);

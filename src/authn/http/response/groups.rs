@@ -1,131 +1,116 @@
-//! The groups in an answer: a list of names, a list of objects with a name in each, one text, or a
-//! header.
+//! Reads the groups of a response: from a list of names, a list of objects with a name in each, a text, or a header.
 
 use serde_json::Value;
 
 use super::{BackendResponse, JsonCondition, JsonPointer, ValueSource};
 use crate::authn::Credentials;
-use crate::authn::http::error::CallError;
-use crate::identity::{GROUPS_OF_USER_MAX, check_group_name};
+use crate::authn::remote::error::CallError;
+use crate::authn::remote::identity_builder::IdentityBuilder;
 
-/// A list of groups in an answer.
+/// A list of groups in a response.
 #[derive(Clone, Debug)]
 pub struct GroupsSource {
-    /// Where.
+    /// The place of the list.
     pub source: ValueSource,
-    /// In a list of objects, where the name stands in each.
+    /// The place of the name in each object of a list of objects.
     pub name_pointer: Option<JsonPointer>,
-    /// Which of those objects count.
+    /// Conditions on the objects. An object that does not meet them is skipped.
     pub conditions: Box<[JsonCondition]>,
-    /// What parts the names, where they are in one text.
+    /// The separator of names in a text.
     pub separator: Option<char>,
-    /// Put before each name.
+    /// Written before each name.
     pub prefix: Box<str>,
-    /// Whether it may be missing.
+    /// Whether the list can be missing.
     pub is_optional: bool,
 }
 
 impl GroupsSource {
-    /// Adds the names to `names`.
+    /// Adds the groups to `identity`.
     ///
     /// # Errors
-    /// What is missing, or not as the settings say.
-    pub(super) fn collect_names(
+    /// If the list is missing, or differs from the settings.
+    pub(super) fn read(
         &self,
-        reply: &BackendResponse,
+        response: &BackendResponse,
         json: &Value,
         credentials: &Credentials,
-        names: &mut Vec<String>,
+        identity: &mut IdentityBuilder,
     ) -> Result<(), CallError> {
-        let found = match &self.source {
+        match &self.source {
             ValueSource::Header(header) => {
-                for value in reply.headers.get_all(header) {
-                    let fault = || {
-                        CallError::UnexpectedContent(format!(
-                            "the header {header} has bytes that no text has"
-                        ))
-                    };
-                    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| fault())?;
-                    self.collect_from_text(text, names)?;
+                for value in response.headers.get_all(header) {
+                    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| {
+                        CallError::UnexpectedContent(format!("the header {header} is not valid UTF-8"))
+                    })?;
+                    self.read_text(text, identity)?;
                 }
-                reply.headers.contains_key(header)
+                if !response.headers.contains_key(header) && !self.is_optional {
+                    return Err(CallError::UnexpectedContent(format!(
+                        "the header {header} with the groups is missing; set optional = true if it can be missing"
+                    )));
+                }
             }
             ValueSource::Pointer(pointer) => match pointer.find(json) {
-                None => false,
-                Some(value) => {
-                    self.collect_from_json(pointer, value, credentials, names)?;
-                    true
+                Some(value) => self.read_json(pointer, value, credentials, identity)?,
+                None if self.is_optional => {}
+                None => {
+                    return Err(
+                        pointer.mismatch_error("no groups; set optional = true if they can be missing")
+                    );
                 }
             },
-        };
-        if found || self.is_optional {
-            return Ok(());
         }
-        Err(match &self.source {
-            ValueSource::Header(header) => CallError::UnexpectedContent(format!(
-                "the header {header} with the groups is missing; say optional = true if that may be"
-            )),
-            ValueSource::Pointer(pointer) => {
-                pointer.mismatch_error("no list of groups; say optional = true if that may be")
-            }
-        })
+        Ok(())
     }
 
-    fn collect_from_json(
+    fn read_json(
         &self,
         pointer: &JsonPointer,
         value: &Value,
         credentials: &Credentials,
-        names: &mut Vec<String>,
+        identity: &mut IdentityBuilder,
     ) -> Result<(), CallError> {
         match (value, &self.name_pointer) {
-            (Value::String(text), None) => self.collect_from_text(text, names),
+            (Value::String(text), None) => self.read_text(text, identity),
             (Value::Array(items), None) => items.iter().try_for_each(|item| match item {
-                Value::String(name) => self.push_name(name, names),
-                _ => {
-                    Err(pointer.mismatch_error("a list of something else than texts; for objects say member"))
-                }
+                Value::String(name) => identity.add_group(&self.prefix, name),
+                _ => Err(pointer
+                    .mismatch_error("a list with an item that is not a text; for objects set name_pointer")),
             }),
-            (Value::Array(items), Some(member)) => {
-                items.iter().try_for_each(|item| {
-                    if !item.is_object() {
-                        return Err(pointer.mismatch_error("something else than an object in the list"));
-                    }
-                    for condition in &self.conditions {
-                        if !condition.is_met(item, credentials)? {
-                            return Ok(());
-                        }
-                    }
-                    match member.find(item) {
-                        Some(Value::String(name)) => self.push_name(name, names),
-                        _ => Err(pointer
-                            .mismatch_error("an object in the list without a text where member points")),
-                    }
-                })
+            (Value::Array(items), Some(name_pointer)) => items
+                .iter()
+                .try_for_each(|item| self.read_object(pointer, name_pointer, item, credentials, identity)),
+            (_, None) => Err(pointer.mismatch_error("no text and no list of texts")),
+            (_, Some(_)) => Err(pointer.mismatch_error("no list of objects")),
+        }
+    }
+
+    fn read_object(
+        &self,
+        pointer: &JsonPointer,
+        name_pointer: &JsonPointer,
+        item: &Value,
+        credentials: &Credentials,
+        identity: &mut IdentityBuilder,
+    ) -> Result<(), CallError> {
+        if !item.is_object() {
+            return Err(pointer.mismatch_error("a list with an item that is not an object"));
+        }
+        for condition in &self.conditions {
+            if !condition.is_met(item, credentials)? {
+                return Ok(());
             }
-            (_, None) => Err(pointer.mismatch_error("neither a list of texts nor a text")),
-            (_, Some(_)) => Err(pointer.mismatch_error("something else than a list of objects")),
+        }
+        match name_pointer.find(item) {
+            Some(Value::String(name)) => identity.add_group(&self.prefix, name),
+            _ => Err(pointer.mismatch_error("an object without a text at name_pointer")),
         }
     }
 
-    /// A text of one name, or of several.
-    fn collect_from_text(&self, text: &str, names: &mut Vec<String>) -> Result<(), CallError> {
-        let Some(separator) = self.separator else { return self.push_name(text, names) };
-        let mut parts = text.split(separator).map(str::trim).filter(|part| !part.is_empty());
-        parts.try_for_each(|part| self.push_name(part, names))
-    }
-
-    fn push_name(&self, name: &str, names: &mut Vec<String>) -> Result<(), CallError> {
-        let name = format!("{}{name}", self.prefix);
-        if check_group_name(name.as_bytes()).is_err() {
-            // The name itself is the service's, and may be anything.
-            let what = "it names a group as none can be called: 1 to 64 bytes, without spaces and commas";
-            return Err(CallError::UnexpectedContent(what.into()));
-        }
-        // One more than may be, so that it is told.
-        if names.len() <= GROUPS_OF_USER_MAX && !names.contains(&name) {
-            names.push(name);
-        }
-        Ok(())
+    /// Reads one name, or several with a separator.
+    fn read_text(&self, text: &str, identity: &mut IdentityBuilder) -> Result<(), CallError> {
+        let Some(separator) = self.separator else { return identity.add_group(&self.prefix, text) };
+        let mut names = text.split(separator).map(str::trim).filter(|name| !name.is_empty());
+        names.try_for_each(|name| identity.add_group(&self.prefix, name))
     }
 }

@@ -1,5 +1,5 @@
-//! How far AWS's clock is from ours: a signature is good for a few minutes around AWS's time, and a machine
-//! whose clock is wrong would never get a token.
+//! The difference between the AWS clock and the local clock. A signature is valid for a few minutes of AWS time, so a
+//! machine with a wrong clock would never get a token.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,45 +7,46 @@ use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::time::TimeSource;
 
-/// A difference up to here is left alone, in seconds: the Date header has whole ones, and an answer takes its
-/// time. AWS takes signatures up to 5 min old (IAM User Guide, "Elements of an AWS API request signature").
+/// Maximum difference that is ignored, in seconds: the Date header has whole seconds, and a response takes time. AWS
+/// accepts signatures up to 5 min old (IAM User Guide, "Elements of an AWS API request signature").
 const TOLERATED_SECS: u64 = 60;
 
-/// AWS's time, as far as it is known. Clones share what is learnt.
+/// The difference between the clocks, as far as it is known. Clones share the value.
 #[derive(Clone, Debug, Default)]
 pub struct ClockSkew(Arc<AtomicI64>);
 
 impl ClockSkew {
-    /// Seconds that are added to our clock; 0 until AWS's is known, and while they agree.
+    /// Returns the seconds to add to the local clock. The value is 0 until the AWS clock is known, and while the
+    /// clocks agree.
     pub fn compute_offset_secs(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Learns from the date of one of AWS's answers.
-    pub fn update(&self, theirs: SystemTime) {
-        self.0.store(offset(theirs, SystemTime::now()), Ordering::Relaxed);
+    /// Updates the difference from the date of a response.
+    pub fn update(&self, aws_time: SystemTime) {
+        self.0.store(offset(aws_time, SystemTime::now()), Ordering::Relaxed);
     }
 
-    /// Whether another time would be used now than when `offset` was.
+    /// Returns true if a signature would now get another time than with `offset`.
     pub fn has_changed_since(&self, offset: i64) -> bool {
         self.compute_offset_secs().abs_diff(offset) > TOLERATED_SECS
     }
 }
 
-/// AWS's time: what the SDK signs with, and judges expiry by.
+/// The AWS time, which the SDK uses for signatures and to check expiry.
 impl TimeSource for ClockSkew {
     fn now(&self) -> SystemTime {
-        let (ours, offset) = (SystemTime::now(), self.compute_offset_secs());
+        let (local_time, offset) = (SystemTime::now(), self.compute_offset_secs());
         let span = Duration::from_secs(offset.unsigned_abs());
-        let theirs = if offset < 0 { ours.checked_sub(span) } else { ours.checked_add(span) };
-        theirs.unwrap_or(ours)
+        let aws_time = if offset < 0 { local_time.checked_sub(span) } else { local_time.checked_add(span) };
+        aws_time.unwrap_or(local_time)
     }
 }
 
-/// Seconds from our time to theirs, or 0 where they are close.
-fn offset(theirs: SystemTime, ours: SystemTime) -> i64 {
+/// Returns the seconds from the local time to the AWS time, or 0 if the difference is small.
+fn offset(aws_time: SystemTime, local_time: SystemTime) -> i64 {
     let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
-    let offset = match theirs.duration_since(ours) {
+    let offset = match aws_time.duration_since(local_time) {
         Ok(ahead) => seconds(ahead),
         Err(behind) => -seconds(behind.duration()),
     };
@@ -58,13 +59,13 @@ mod tests {
 
     #[test]
     fn small_clock_difference_is_ignored() {
-        let ours = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let of = |seconds: i64| {
+        let local_time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let offset_of = |seconds: i64| {
             let span = Duration::from_secs(seconds.unsigned_abs());
-            offset(if seconds < 0 { ours - span } else { ours + span }, ours)
+            offset(if seconds < 0 { local_time - span } else { local_time + span }, local_time)
         };
-        assert_eq!([of(0), of(60), of(-60)], [0; 3]);
-        assert_eq!([of(61), of(-61), of(86_400)], [61, -61, 86_400]);
+        assert_eq!([offset_of(0), offset_of(60), offset_of(-60)], [0; 3]);
+        assert_eq!([offset_of(61), offset_of(-61), offset_of(86_400)], [61, -61, 86_400]);
     }
 
     #[test]

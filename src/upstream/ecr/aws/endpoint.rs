@@ -1,15 +1,18 @@
-//! Where ECR's API is: by region, as the endpoint rules of AWS's SDKs say, or where an endpoint is named.
+//! The endpoint of the ECR API: from a setting, or from the region by the endpoint rules of the AWS SDKs.
 
 use reqwest::Url;
 
-use super::{AwsAccount, EcrError};
+use super::AwsAccount;
+use super::error::EcrError;
 
-/// The most bytes of a region's name, of which the longest today has 15; and of any other setting.
+/// Maximum length of a region name, in bytes. The longest existing one has 15.
 const REGION_BYTES_MAX: usize = 32;
+/// Maximum length of any other setting, in bytes.
 const SETTING_BYTES_MAX: usize = 2048;
 
-/// What the regions whose names begin so have behind their name: the usual suffix, and that of hosts with IPv4
-/// and IPv6. From the partitions in aws-sdk-ecr 1.106; the first that fits counts, and the last fits all.
+/// The prefix of region names in each partition, the domain of its hosts, and the domain of its dual-stack hosts
+/// (IPv4 and IPv6). From the partitions in aws-sdk-ecr 1.106. The first matching prefix is used; the last matches
+/// every region.
 const PARTITION_SUFFIXES: [(&str, &str, &str); 8] = [
     ("cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn"),
     ("us-isob-", "sc2s.sgov.gov", "api.aws.scloud"),
@@ -21,23 +24,27 @@ const PARTITION_SUFFIXES: [(&str, &str, &str); 8] = [
     ("", "amazonaws.com", "api.aws"),
 ];
 
-/// Checks what can be checked of the settings without asking anybody.
+/// Checks the settings of an account without calling AWS.
 pub fn check_account(account: &AwsAccount) -> Result<(), EcrError> {
-    let fault = |what: &str| Err(EcrError::InvalidSetting(what.to_owned()));
+    let invalid_setting = |what: &str| Err(EcrError::InvalidSetting(what.to_owned()));
     let AwsAccount { region, profile, role_arn, external_id, endpoint } = account;
     for setting in [profile, role_arn, external_id].into_iter().flatten() {
         if setting.is_empty() || setting.len() > SETTING_BYTES_MAX || setting.chars().any(char::is_control) {
-            return fault("profile, role_arn and external_id: write 1 to 2048 characters, or leave them out");
+            return invalid_setting(
+                "profile, role_arn and external_id: write 1 to 2048 characters without control characters, or omit the setting",
+            );
         }
     }
     if let Some(region) = region {
         self::check_region(region)?;
     }
     if role_arn.as_ref().is_some_and(|arn| !arn.starts_with("arn:") || !arn.contains(":role/")) {
-        return fault("role_arn: write the role's ARN, as in arn:aws:iam::123456789012:role/registry");
+        return invalid_setting(
+            "role_arn: write the ARN of the role, as in arn:aws:iam::123456789012:role/registry",
+        );
     }
     if external_id.is_some() && role_arn.is_none() {
-        return fault("external_id: it goes with role_arn, which is missing");
+        return invalid_setting("external_id: it requires role_arn, which is missing");
     }
     if let Some(endpoint) = endpoint {
         self::parse_endpoint(endpoint)?;
@@ -45,55 +52,55 @@ pub fn check_account(account: &AwsAccount) -> Result<(), EcrError> {
     Ok(())
 }
 
-/// A region's name that may become part of a host's.
+/// Checks a region name, which becomes a part of a host name.
 pub fn check_region(name: &str) -> Result<&str, EcrError> {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+    let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let is_alphanumeric = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = name.as_bytes();
     if bytes.len() <= REGION_BYTES_MAX
-        && bytes.iter().all(|b| plain(*b))
-        && edge(bytes.first())
-        && edge(bytes.last())
+        && bytes.iter().all(|b| is_allowed(*b))
+        && is_alphanumeric(bytes.first())
+        && is_alphanumeric(bytes.last())
     {
         return Ok(name);
     }
     Err(EcrError::InvalidSetting("the region: write its name, as in eu-central-1".to_owned()))
 }
 
-/// The URL that an endpoint setting names.
+/// Parses the URL of an endpoint setting.
 pub fn parse_endpoint(url: &str) -> Result<Url, EcrError> {
-    let fault = || {
+    let invalid_setting = || {
         EcrError::InvalidSetting(
-            "the endpoint: write the URL of ECR's API without credentials, as in \
+            "the endpoint: write the URL of the ECR API without credentials, as in \
              https://vpce-0abc-1def.api.ecr.eu-central-1.vpce.amazonaws.com"
                 .to_owned(),
         )
     };
     if url.len() > SETTING_BYTES_MAX {
-        return Err(fault());
+        return Err(invalid_setting());
     }
-    let url = Url::parse(url).map_err(|_| fault())?;
-    let bare = url.username().is_empty()
+    let url = Url::parse(url).map_err(|_| invalid_setting())?;
+    let is_bare = url.username().is_empty()
         && url.password().is_none()
         && url.query().is_none()
         && url.fragment().is_none()
         && url.has_host();
-    if bare && matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(fault()) }
+    if is_bare && matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(invalid_setting()) }
 }
 
-/// The URL of a region's API. `fips` and `dual_stack` are what AWS_USE_FIPS_ENDPOINT and
-/// AWS_USE_DUALSTACK_ENDPOINT, or the profile, ask for.
+/// Returns the URL of the API in a region. `fips` and `dual_stack` are the values of AWS_USE_FIPS_ENDPOINT and
+/// AWS_USE_DUALSTACK_ENDPOINT, or of the profile.
 pub fn regional_endpoint(region: &str, fips: bool, dual_stack: bool) -> Result<Url, EcrError> {
     let region = self::check_region(region)?;
-    let (usual, both) = PARTITION_SUFFIXES
+    let (domain, dual_stack_domain) = PARTITION_SUFFIXES
         .iter()
         .find(|(prefix, ..)| region.starts_with(prefix))
-        .map_or(("amazonaws.com", "api.aws"), |(_, usual, both)| (usual, both));
+        .map_or(("amazonaws.com", "api.aws"), |(_, domain, dual_stack_domain)| (domain, dual_stack_domain));
     let host = match (fips, dual_stack) {
-        (false, false) => format!("api.ecr.{region}.{usual}"),
-        (true, false) => format!("api.ecr-fips.{region}.{usual}"),
-        (false, true) => format!("ecr.{region}.{both}"),
-        (true, true) => format!("ecr-fips.{region}.{both}"),
+        (false, false) => format!("api.ecr.{region}.{domain}"),
+        (true, false) => format!("api.ecr-fips.{region}.{domain}"),
+        (false, true) => format!("ecr.{region}.{dual_stack_domain}"),
+        (true, true) => format!("ecr-fips.{region}.{dual_stack_domain}"),
     };
     parse_endpoint(&format!("https://{host}"))
 }
@@ -104,7 +111,8 @@ mod tests {
 
     #[test]
     fn regional_endpoint_matches_the_aws_sdk() {
-        let host = |region, fips, both| regional_endpoint(region, fips, both).unwrap().to_string();
+        let host =
+            |region, fips, dual_stack| regional_endpoint(region, fips, dual_stack).unwrap().to_string();
         assert_eq!(host("eu-central-1", false, false), "https://api.ecr.eu-central-1.amazonaws.com/");
         assert_eq!(host("us-gov-west-1", true, false), "https://api.ecr-fips.us-gov-west-1.amazonaws.com/");
         assert_eq!(host("us-east-1", false, true), "https://ecr.us-east-1.api.aws/");

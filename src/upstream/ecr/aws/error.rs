@@ -1,26 +1,27 @@
-//! Why there is no token, and what to do about it.
+//! The errors of a token fetch, with remedies.
 //!
-//! A text has one line of bounded length, and nothing that is secret: of what others wrote it holds error codes
-//! and texts that are known to name no value.
+//! An error text is one line of bounded length, and contains no secret. Of the text of other programs, it contains
+//! only error codes and messages that are known to contain no values.
 
 use std::time::Duration;
 
-use crate::authn::http::error::CallError as Http;
+use crate::authn::remote::error::CallError as Http;
 
-/// How much is told of a text that others wrote; longer codes of AWS's are cut.
+/// Maximum length of a text of another program, in characters.
 const TEXT_CHARS_MAX: usize = 200;
+/// Maximum length of an AWS error code, in characters.
 const CODE_CHARS_MAX: usize = 64;
 
-/// Whom we asked.
+/// A service that is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AwsService {
     /// ECR, for the token.
     Ecr,
     /// STS, for the credentials of a role.
     Sts,
-    /// The instance's metadata service (IMDSv2), for its role's credentials or its region.
+    /// The instance metadata service (IMDSv2), for the credentials of the role of the instance, or its region.
     InstanceMetadata,
-    /// What AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI names: ECS, EKS Pod Identity.
+    /// The service in AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI: ECS, EKS Pod Identity.
     ContainerCredentials,
 }
 
@@ -35,107 +36,109 @@ impl std::fmt::Display for AwsService {
     }
 }
 
-/// Why there is no token.
+/// The reason why there is no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EcrError {
-    /// A setting that can't be: which, and what to write.
+    /// A setting is invalid; with its name and the remedy.
     #[error("{0}")]
     InvalidSetting(String),
-    /// There is no certificate to trust, or the file of AWS_CA_BUNDLE is of no use.
+    /// CA certificates are missing, or the file of AWS_CA_BUNDLE is invalid.
     #[error(
-        "TLS can't be set up: {0}; install the system's certificates, or name a file of them in AWS_CA_BUNDLE"
+        "TLS cannot be set up: {0}; install the CA certificates of the system, or set AWS_CA_BUNDLE to a file of certificates"
     )]
     TlsSetupFailed(String),
-    /// No source of credentials has any: which were asked.
+    /// No source has credentials; with the list of sources.
     #[error("no AWS credentials: {0}")]
     NoCredentials(String),
-    /// A source of credentials is set up and does not work: what, and what to do.
-    #[error("the AWS credentials can't be had: {0}")]
+    /// A configured source of credentials failed; with the reason and the remedy.
+    #[error("the AWS credentials cannot be obtained: {0}")]
     CredentialSourceFailed(String),
-    /// Nobody says which region.
+    /// No source contains the region.
     #[error(
-        "the AWS region is not known: set region, AWS_REGION, or region in the profile; no instance's metadata service tells it"
+        "the AWS region is not known: set region, AWS_REGION, or region in the profile; the instance metadata service does not report one"
     )]
     UnknownRegion,
-    /// A status that says no, with AWS's code for why, which may be empty.
-    #[error("{service} refused: {status} {code}{}", remedy(*.service, *.status, .code))]
-    Refused {
-        /// Who did.
+    /// AWS rejected the call.
+    #[error("{service} rejected the call: {status} {code}{}", remedy(*.service, *.status, .code))]
+    Rejected {
+        /// The service.
         service: AwsService,
         /// The HTTP status, 300 to 499.
         status: u16,
-        /// As in `AccessDeniedException`.
+        /// The error code of AWS, such as `AccessDeniedException`; can be empty.
         code: String,
     },
-    /// It failed, and does not blame us: 500 and above.
-    #[error("{service} failed: {status} {code}; nothing needs doing unless it lasts")]
+    /// AWS failed with a status from 500 on, which is not caused by doorward.
+    #[error("{service} failed: {status} {code}; no action is required unless it persists")]
     Failed {
-        /// Who did.
+        /// The service.
         service: AwsService,
         /// The HTTP status, 500 to 999.
         status: u16,
-        /// AWS's code for why, which may be empty.
+        /// The error code of AWS; can be empty.
         code: String,
     },
-    /// Too many calls; how long to wait, if it says.
-    #[error("{service} wants fewer calls: {status} {code}; they count for the whole AWS account")]
+    /// AWS throttles the calls.
+    #[error("{service} throttles calls: {status} {code}; the limit is for the whole AWS account")]
     RetryLater {
-        /// Who does.
+        /// The service.
         service: AwsService,
         /// The HTTP status.
         status: u16,
-        /// AWS's code, which may be empty.
+        /// The error code of AWS; can be empty.
         code: String,
-        /// Its Retry-After, at most an hour.
+        /// The value of Retry-After, at most an hour.
         retry_after: Option<Duration>,
     },
-    /// The call could not be made, or was not answered.
+    /// The call could not be sent, or got no response.
     #[error("{0}: {1}{hint}", hint = connection_hint(*.0, .1))]
     CallFailed(AwsService, Http),
-    /// All of it took too long.
-    #[error("no token within {}, the credentials included", humantime::format_duration(*.0))]
+    /// The whole fetch took too long.
+    #[error("no token within {}, including the time for the credentials", humantime::format_duration(*.0))]
     TimedOut(Duration),
-    /// ECR's answer is not what it should be: how.
-    #[error("ECR's answer is of no use: {0}; is the endpoint that of ECR's API (api.ecr), or a proxy's?")]
+    /// The response of ECR is invalid.
+    #[error(
+        "the response of ECR is invalid: {0}; check that the endpoint is the ECR API (api.ecr), and not a proxy"
+    )]
     InvalidResponse(EcrResponseError),
-    /// The call could not be signed; a fault of ours.
-    #[error("the call could not be signed")]
+    /// The call could not be signed, or the task of the fetch panicked: an internal error.
+    #[error("internal error: the call could not be signed, or its task failed")]
     TaskFailed,
 }
 
-/// What is wrong with an answer.
+/// The reason why a response is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EcrResponseError {
-    /// Its body is larger than may be read.
-    #[error("it has more than {} KiB", crate::upstream::ecr::aws::BODY_BYTES_MAX / 1024)]
+    /// The body is too large.
+    #[error("the body has more than {} KiB", super::BODY_BYTES_MAX / 1024)]
     BodyTooLarge,
-    /// It is not a JSON object.
-    #[error("it is not JSON")]
+    /// The body is not a JSON object.
+    #[error("the body is not JSON")]
     NotJson,
-    /// No `authorizationData`, or nothing in it.
+    /// `authorizationData` is missing or empty.
     #[error("authorizationData is missing or empty")]
     MissingData,
-    /// No `authorizationToken`, or an empty one.
+    /// `authorizationToken` is missing or empty.
     #[error("authorizationToken is missing or empty")]
     MissingToken,
-    /// A token larger than nginx takes.
-    #[error("authorizationToken has more than {} bytes", crate::upstream::ecr::aws::TOKEN_BYTES_MAX)]
+    /// The token is larger than nginx accepts.
+    #[error("authorizationToken has more than {} bytes", super::TOKEN_BYTES_MAX)]
     TokenTooLarge,
-    /// A token that is not base64 of `AWS:` and a password.
+    /// The token is not base64 of `AWS:` and a password.
     #[error("authorizationToken is not base64 of AWS: and a password")]
     InvalidToken,
-    /// No `expiresAt`.
+    /// `expiresAt` is missing.
     #[error("expiresAt is missing")]
     MissingExpiry,
-    /// An `expiresAt` that is no date in seconds since 1970.
+    /// `expiresAt` is not a date in seconds since 1970.
     #[error("expiresAt is not a number of seconds since 1970")]
     InvalidExpiry,
-    /// A token that had ended when it came.
-    #[error("the token had expired when it came")]
+    /// The token had expired when it was received.
+    #[error("the token had expired when it was received")]
     AlreadyExpired,
 }
 
-/// Codes that say that the time of a signature is, or may be, to blame.
+/// Error codes that mean that the time of the signature is wrong, or can be wrong.
 const CLOCK_ERROR_CODES: [&str; 7] = [
     "RequestTimeTooSkewed",
     "RequestExpired",
@@ -147,25 +150,12 @@ const CLOCK_ERROR_CODES: [&str; 7] = [
 ];
 
 impl EcrError {
-    /// What the fault is about, for a label of a metric: one of `settings`, `credentials`, `region`, `refused`,
-    /// `failed`, `throttled`, `timeout`, `connect`, `tls`, `answer`.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::InvalidSetting(_) | Self::TaskFailed => "settings",
-            Self::TlsSetupFailed(_)
-            | Self::CallFailed(_, Http::TlsHandshakeFailed(_) | Http::TlsClosed(_)) => "tls",
-            Self::NoCredentials(_) | Self::CredentialSourceFailed(_) => "credentials",
-            Self::UnknownRegion => "region",
-            Self::Refused { .. } => "refused",
-            Self::Failed { .. } => "failed",
-            Self::RetryLater { .. } => "throttled",
-            Self::TimedOut(_) | Self::CallFailed(_, Http::Timeout(_) | Http::ConnectTimeout(_)) => "timeout",
-            Self::InvalidResponse(_) | Self::CallFailed(_, Http::ResponseTooLarge(_)) => "answer",
-            Self::CallFailed(..) => "connect",
-        }
+    /// Returns true if a timeout expired.
+    pub(super) fn is_timeout(&self) -> bool {
+        matches!(self, Self::TimedOut(_) | Self::CallFailed(_, Http::Timeout(_) | Http::ConnectTimeout(_)))
     }
 
-    /// How long it asked to be left alone, at most an hour.
+    /// Returns the delay that AWS requests before the next call, at most an hour.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RetryLater { retry_after: after, .. } => *after,
@@ -173,69 +163,76 @@ impl EcrError {
         }
     }
 
-    /// Whether it may be that our clock is wrong.
+    /// Returns true if a wrong local clock can be the cause.
     pub(super) fn is_possibly_clock_skew(&self) -> bool {
-        matches!(self, Self::Refused { code, .. } if CLOCK_ERROR_CODES.contains(&code.as_str()))
+        matches!(self, Self::Rejected { code, .. } if CLOCK_ERROR_CODES.contains(&code.as_str()))
     }
 }
 
-/// What to do about a refusal, by its code, else by its status.
-fn remedy(who: AwsService, status: u16, code: &str) -> &'static str {
-    match (who, code) {
+/// Returns the remedy for a rejected call, by its error code or else by its status.
+fn remedy(service: AwsService, status: u16, code: &str) -> &'static str {
+    match (service, code) {
         (_, code) if CLOCK_ERROR_CODES.contains(&code) => {
-            "; the secret key is wrong, or this machine's clock is: set it by NTP"
+            "; the secret key is wrong, or the clock of this machine is: synchronize it with NTP"
         }
         (_, "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidAccessKeyId") => {
-            "; AWS knows no such access key: make a new one, or see whether it is of another partition"
+            "; the access key does not exist: create a new one, or check whether it belongs to another partition"
         }
         (_, "ExpiredToken" | "ExpiredTokenException") => {
             "; the credentials have expired: renew them, or use a source that renews itself, such as a role"
         }
         (AwsService::Sts, "InvalidIdentityToken" | "IDPRejectedClaim") => {
-            "; AWS does not take the web identity token: see the role's trust policy, and the cluster's identity provider in IAM"
+            "; AWS rejects the web identity token: check the trust policy of the role, and the identity provider of the cluster in IAM"
         }
         (_, "OptInRequired" | "RegionDisabledException") => "; the region is not enabled for the AWS account",
         (AwsService::Sts, _) if matches!(status, 400 | 401 | 403) => {
-            "; allow sts:AssumeRole to whoever we are, and name him in the role's trust policy"
+            "; allow sts:AssumeRole to the identity of doorward, and add that identity to the trust policy of the role"
         }
         (AwsService::Ecr, _) if matches!(status, 401 | 403) || code.starts_with("AccessDenied") => {
-            "; allow the IAM action ecr:GetAuthorizationToken on resource * to the user or role that doorward is"
+            "; allow the IAM action ecr:GetAuthorizationToken on resource * to the user or role of doorward"
         }
         (AwsService::Ecr, _) => {
-            "; is the endpoint that of ECR's API (api.ecr), not the registry's (dkr.ecr)?"
+            "; check that the endpoint is the ECR API (api.ecr), and not the registry (dkr.ecr)"
         }
-        (AwsService::InstanceMetadata, _) => "; see the instance's metadata options and its role",
-        (AwsService::ContainerCredentials, _) => "; see the task's role, or the pod's identity association",
-        (AwsService::Sts, _) => "; see the role's ARN, and the endpoint of STS",
+        (AwsService::InstanceMetadata, _) => "; check the metadata options and the role of the instance",
+        (AwsService::ContainerCredentials, _) => {
+            "; check the role of the task, or the identity association of the pod"
+        }
+        (AwsService::Sts, _) => "; check the ARN of the role, and the endpoint of STS",
     }
 }
 
-/// What to do where there is no answer.
-fn connection_hint(who: AwsService, fault: &Http) -> &'static str {
-    match (who, fault) {
+/// Returns the remedy for a call without a response.
+fn connection_hint(service: AwsService, error: &Http) -> &'static str {
+    match (service, error) {
         (AwsService::Ecr | AwsService::Sts, Http::TlsHandshakeFailed(_) | Http::TlsClosed(_)) => {
-            "; a proxy between may need AWS_CA_BUNDLE; see this machine's clock, too"
+            "; a proxy that intercepts TLS can require AWS_CA_BUNDLE; also check the clock of this machine"
         }
         (AwsService::Ecr | AwsService::Sts, Http::NameNotResolved(_)) => {
-            "; see the region's name, and the resolver"
+            "; check the name of the region, and the resolver"
         }
         (AwsService::Ecr | AwsService::Sts, _) => {
-            "; see the way to AWS: a NAT or VPC endpoint, HTTPS_PROXY and NO_PROXY, the firewall"
+            "; check the route to AWS: a NAT or VPC endpoint, HTTPS_PROXY and NO_PROXY, the firewall"
         }
-        (AwsService::InstanceMetadata, _) => "; in a container it needs a hop limit of 2",
-        (AwsService::ContainerCredentials, _) => "; is its agent running?",
+        (AwsService::InstanceMetadata, _) => "; in a container it requires a hop limit of 2",
+        (AwsService::ContainerCredentials, _) => "; check that its agent is running",
     }
 }
 
-/// A text that others wrote, on one line and not long.
+/// Returns a text of another program as one line of bounded length.
 pub(super) fn single_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TEXT_CHARS_MAX).collect()
 }
 
-/// AWS's code for a fault: of `namespace#Code:http://...` the Code; empty if it is none.
+/// Parses an AWS error code: the part `Code` of `namespace#Code:http://...`. Returns an empty text if it is not a
+/// code.
 pub(super) fn parse_error_code(text: &str) -> String {
     let text = text.rsplit('#').next().unwrap_or_default();
     let text = text.split(':').next().unwrap_or_default().trim();
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if text.chars().all(plain) { text.chars().take(CODE_CHARS_MAX).collect() } else { String::new() }
+    let is_code_character = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if text.chars().all(is_code_character) {
+        text.chars().take(CODE_CHARS_MAX).collect()
+    } else {
+        String::new()
+    }
 }

@@ -1,4 +1,4 @@
-//! What ECR answers: the token, and until when.
+//! Parses the response of ECR: the token and its expiry.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,22 +10,23 @@ use zeroize::Zeroizing;
 use super::error::{EcrError, EcrResponseError};
 use super::{LIFETIME_MAX, TOKEN_BYTES_MAX};
 
-/// A date beyond this, in seconds since 1970, is no date: the end of the year 9999.
+/// Maximum valid date, in seconds since 1970: the end of the year 9999.
 const UNIX_SECONDS_MAX: f64 = 253_402_300_799.0;
 
-/// What a token's user name is, with the colon (Amazon ECR API Reference, AuthorizationData).
+/// The user name in a token, with the colon (Amazon ECR API Reference, AuthorizationData).
 const USER_PREFIX: &[u8] = b"AWS:";
 
-/// A token and its time.
+/// A token and its lifetime.
 pub struct EcrToken {
-    /// Base64, 1 to [`TOKEN_MAX`] bytes.
+    /// Base64, 1 to [`TOKEN_BYTES_MAX`] bytes.
     pub token: Zeroizing<String>,
-    /// More than zero, at most [`LIFE_MAX`].
+    /// More than zero, at most [`LIFETIME_MAX`].
     pub lifetime: Duration,
 }
 
-/// Reads the body of an answer that was sent at `now`, by AWS's clock. Of several entries the first that is
-/// well counts: they are good for the same registries. If none is, the first one's fault is told.
+/// Parses the body of a response that was sent at `now`, by the AWS clock. If there are several entries, the first
+/// valid one is used, because all are valid for the same registries. If none is valid, the error of the first is
+/// returned.
 pub fn parse_response(body: &[u8], now: SystemTime) -> Result<EcrToken, EcrError> {
     let mut json: Value =
         serde_json::from_slice(body).map_err(|_| EcrError::InvalidResponse(EcrResponseError::NotJson))?;
@@ -33,15 +34,15 @@ pub fn parse_response(body: &[u8], now: SystemTime) -> Result<EcrToken, EcrError
         return Err(EcrError::InvalidResponse(EcrResponseError::NotJson));
     }
     let entries = json.get_mut("authorizationData").and_then(Value::as_array_mut);
-    let mut first = EcrResponseError::MissingData;
+    let mut first_error = EcrResponseError::MissingData;
     for entry in entries.into_iter().flatten() {
         match parse_entry(entry, now) {
             Ok(token) => return Ok(token),
-            Err(bad) if first == EcrResponseError::MissingData => first = bad,
+            Err(error) if first_error == EcrResponseError::MissingData => first_error = error,
             Err(_) => {}
         }
     }
-    Err(EcrError::InvalidResponse(first))
+    Err(EcrError::InvalidResponse(first_error))
 }
 
 fn parse_entry(entry: &mut Value, now: SystemTime) -> Result<EcrToken, EcrResponseError> {
@@ -63,11 +64,7 @@ fn parse_entry(entry: &mut Value, now: SystemTime) -> Result<EcrToken, EcrRespon
         None | Some(Value::Null) => return Err(EcrResponseError::MissingExpiry),
         Some(value) => value.as_f64().filter(|seconds| (0.0..=UNIX_SECONDS_MAX).contains(seconds)),
     };
-    let expires = UNIX_EPOCH + seconds.map(Duration::from_secs_f64).ok_or(EcrResponseError::InvalidExpiry)?;
-    let life = expires.duration_since(now).unwrap_or_default().min(LIFETIME_MAX);
-    if life.is_zero() {
-        Err(EcrResponseError::AlreadyExpired)
-    } else {
-        Ok(EcrToken { token, lifetime: life })
-    }
+    let expiry = UNIX_EPOCH + seconds.map(Duration::from_secs_f64).ok_or(EcrResponseError::InvalidExpiry)?;
+    let lifetime = expiry.duration_since(now).unwrap_or_default().min(LIFETIME_MAX);
+    if lifetime.is_zero() { Err(EcrResponseError::AlreadyExpired) } else { Ok(EcrToken { token, lifetime }) }
 }

@@ -1,4 +1,4 @@
-//! Passwords and hashes on which others are of another opinion.
+//! Passwords and hashes on which other programs differ.
 
 use super::{EITHER, KnownDifference, NO, YES};
 use crate::htpasswd::differential::Oracle::{Crate, Htpasswd, Maker, Nginx};
@@ -6,7 +6,7 @@ use crate::htpasswd::differential::case::Case;
 use crate::htpasswd::differential::formats::SIGN_BUG;
 use crate::support::oracle::OracleVerdict::{Accepts, Fails, Refuses};
 
-/// A hash in the file that is not made of the whole password.
+/// Returns true for a bcrypt hash with a password of more than 72 bytes.
 fn beyond_72(case: &Case) -> bool {
     case.is(&["$2a$", "$2b$", "$2y$"]) && case.made_of.len().max(case.password.len()) > 72
 }

@@ -1,17 +1,17 @@
-//! Lines on which others are of another opinion, and what the crate does not know.
+//! Lines on which other programs differ, and formats that the crate does not support.
 
 use super::{EITHER, KnownDifference, NO, YES};
 use crate::htpasswd::differential::Oracle::{Crate, Htpasswd, Nginx};
 use crate::htpasswd::differential::case::Case;
 use crate::support::oracle::OracleVerdict::{Accepts, Fails, Panics, Refuses};
 
-/// More than the hash stands between the colon and the LF, or it is damaged.
+/// Returns true if the text between the colon and the LF is not exactly the hash, or the hash is damaged.
 fn unclean(case: &Case) -> bool {
     let clean = [b":", &case.hash[..], b"\n"].concat();
     case.damaged || !case.text.windows(clean.len()).any(|window| window == clean)
 }
 
-/// An apr1 salt of fewer than eight characters.
+/// Returns true for an apr1 salt of fewer than eight characters.
 fn short_salt(case: &Case) -> bool {
     case.is(&["$apr1$"]) && case.hash.get(14) != Some(&b'$')
 }

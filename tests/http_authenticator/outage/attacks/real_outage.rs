@@ -1,38 +1,38 @@
-//! A real outage: known users stay admitted, and recovery within two seconds.
+//! A real outage: users with a cached answer stay admitted, and the recovery takes at most two seconds.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::service::{OutageSetup, ProvokedFailure, RIGHT, network_of, own_network, tell};
+use super::service::{OutageSetup, ProvokedFailure, RIGHT, network_of, own_network, print_results};
 use crate::support::client::Request;
 use crate::support::scale::scaled;
 
-/// Users that were accepted before the outage.
+/// Number of users that were accepted before the outage.
 const KNOWN: usize = 12;
 
-/// How long the service is down, and how much of that time it may take until the outage is known.
+/// Duration of the outage, and the longest time until doorward must detect it.
 const DOWN: Duration = Duration::from_secs(14);
 const KNOWN_AFTER: Duration = Duration::from_secs(9);
 
-/// How soon everyone must be served again.
+/// The longest time from recovery until every user is served again.
 const RECOVERY: Duration = Duration::from_secs(2);
 
-/// How the service fails for everyone.
+/// Failure of the service for all users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outage {
-    /// Nobody listens.
+    /// No program listens.
     Away,
-    /// It takes requests and answers none.
+    /// The service reads requests and answers none.
     Hangs,
-    /// It answers 503 and wants to be asked in a minute.
+    /// The service answers 503 with a `Retry-After` of a minute.
     RetryAfter,
-    /// It closes every connection.
+    /// The service closes every connection.
     Resets,
 }
 
-/// One answer.
+/// One response.
 struct TimedAnswer {
     is_known: bool,
     status: u16,
@@ -41,14 +41,14 @@ struct TimedAnswer {
     took: Duration,
 }
 
-/// Where the users are.
+/// Client addresses of the users.
 #[derive(Clone, Copy, Debug)]
 enum ClientAddresses {
-    /// Each in a network block of its own.
+    /// Each user is in another network block.
     Apart,
-    /// All behind one address, and the attackers elsewhere.
+    /// All users are behind one address, and the attackers are elsewhere.
     OneAddress,
-    /// No client address is known, of the attackers neither.
+    /// No client address is available, neither of the users nor of the attackers.
     NoAddress,
 }
 
@@ -126,7 +126,7 @@ fn outage(outage: Outage, addresses: ClientAddresses, attackers: usize) {
         }
         let mut logins = Vec::new();
         for n in 0_usize.. {
-            // A first login now and then, each by another user.
+            // From time to time, another user logs in for the first time.
             let ask = &ask;
             logins.push(
                 scope.spawn(move || ask(&addresses.request(100 + n, &format!("new{n}"), RIGHT), false)),
@@ -158,7 +158,7 @@ fn judge(outage: Outage, addresses: ClientAddresses, answers: &[TimedAnswer], be
     let recovered = recovered.map(|answer| answer.sent - back).max().unwrap_or_default();
     let late = |answer: &TimedAnswer| answer.sent > began + KNOWN_AFTER && answer.sent + answer.took < back;
     let (known, new) = (of(true, &late), of(false, &late));
-    tell(&format!(
+    print_results(&format!(
         "{outage:?}, {addresses:?}: last refusal of a known user {:?} into it; later {} known and {} new answers; back to normal after {recovered:?}",
         known_after.unwrap_or_default(),
         known.len(),

@@ -1,4 +1,4 @@
-//! A service that answers right passwords at once and does something else for wrong ones, and doorward before it.
+//! A service that answers right passwords at once and fails for wrong ones, and a doorward that calls it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,22 +9,22 @@ use crate::support::api::{Api, Call, Reply};
 use crate::support::client::Request;
 use crate::support::doorward::Doorward;
 
-/// Every user's password.
+/// The password of every user.
 pub(super) const RIGHT: &str = "right";
 
-/// How long the service takes for a wrong password: longer than doorward waits (4 s).
+/// Response time for a wrong password: longer than the timeout of doorward (4 s).
 const TARPIT: Duration = Duration::from_secs(6);
 
-/// What the service does for a wrong password.
+/// Behaviour of the service for a wrong password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProvokedFailure {
-    /// Answers 401, late.
+    /// Answers 401 after a delay.
     Tarpit,
-    /// Answers 503 and wants to be asked in a minute.
+    /// Answers 503 with a `Retry-After` of a minute.
     RetryAfter,
     /// Closes the connection.
     Reset,
-    /// Answers with a text that is no JSON.
+    /// Answers with a text that is not JSON.
     Text,
     /// Answers 500.
     Error,
@@ -75,12 +75,12 @@ impl OutageSetup {
         Self { doorward, service, closed, fails }
     }
 
-    /// From now on, the right passwords of these accounts are wrong.
+    /// Makes the passwords of these accounts wrong for all later requests.
     pub(super) fn close_accounts(&self) {
         self.closed.store(true, Ordering::SeqCst);
     }
 
-    /// From now on, the service does this for everyone, until [`OutageSetup::recover`].
+    /// Makes the service fail in this way for all users until [`OutageSetup::recover`].
     pub(super) fn fail(&self, how: ProvokedFailure) {
         *self.fails.lock().unwrap() = Some(how);
     }
@@ -94,7 +94,8 @@ impl OutageSetup {
     }
 }
 
-/// doorward before a service: answers are trusted for a second, and stay good for an hour in an outage.
+/// Starts doorward with this service. Answers are cached for a second, and in an outage they can be used for
+/// an hour.
 pub(super) fn before(service: &Api, more: &str) -> Doorward {
     let dir = tempfile::tempdir().unwrap();
     let settings = dir.path().join("doorward.toml");
@@ -118,18 +119,18 @@ stale_if_unavailable = "1h"
     Doorward::start_in(dir, &flags)
 }
 
-/// An attacker's address, in one of so many networks, each in a block of its own.
+/// Returns the address of an attacker in one of `networks` networks, each in another block.
 pub(super) fn network_of(number: usize, networks: usize) -> String {
     format!("198.51.{}.66", number % networks)
 }
 
-/// The address of a user who has nothing to do with anybody else.
+/// Returns the address of a user in a block without other users.
 pub(super) fn own_network(number: usize) -> String {
     format!("10.{}.{}.7", number / 250, number % 250)
 }
 
-/// Prints the figures of a test.
+/// Prints the results of a test.
 #[expect(clippy::print_stdout, reason = "the figures are what the full size is run for")]
-pub(super) fn tell(figures: &str) {
+pub(super) fn print_results(figures: &str) {
     println!("{figures}");
 }
