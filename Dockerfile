@@ -1,27 +1,27 @@
-# doorward, and nothing else: one static program, run by a user without rights, on a root file system that may be
+# An image with doorward only: one static program, which runs as an unprivileged user. The root file system can be
 # read-only.
 #
 #     docker build -t doorward .
-#     docker build --build-arg FEATURES=ecr -t doorward-ecr .       with ECR's tokens
+#     docker build --build-arg FEATURES=ecr -t doorward-ecr .       with ECR tokens
 #     docker buildx build --platform linux/amd64,linux/arm64 -t doorward .
 #
-# The second needs a builder that can run both (`docker run --privileged tonistiigi/binfmt --install arm64`): each
-# architecture is compiled by its own compiler, emulated where the machine is another one.
+# The last command needs a builder that can run both architectures (`docker run --privileged tonistiigi/binfmt --install
+# arm64`). Each architecture is compiled by its own compiler, which is emulated on other machines.
 
-# As the newest that the tests are run with; Cargo.toml says which is the oldest.
+# The newest version that the tests use. Cargo.toml has the oldest one.
 ARG RUST_VERSION=1.95
 FROM rust:${RUST_VERSION}-slim-bookworm AS build
-# Cargo's, of doorward: ecr.
+# Cargo features of doorward: ecr.
 ARG FEATURES=
 WORKDIR /src
 
-# Static, with Debian's C library rather than musl: 0.9 MB more, and 2.4 rather than 2.6 us of user time for a cached
-# question. Since glibc 2.34 a static program looks names up, in /etc/hosts and by DNS, without any other file.
-# A target has to be named, or the flag is for build scripts and macros too, which can't be static.
+# Static, with glibc instead of musl: 0.9 MB larger, but a cached /auth takes 2.4 us of user time instead of 2.6. Since glibc
+# 2.34 a static program resolves names from /etc/hosts and DNS without other files. With an explicit target the flag does
+# not apply to build scripts and procedural macros, which cannot be static.
 ENV RUSTFLAGS="-C target-feature=+crt-static" CARGO_TERM_COLOR=never
 
-# The dependencies, in a layer of their own that is made again only when these two files change. Cargo wants something
-# to compile, and every file that the manifest names.
+# A layer with the dependencies, which is rebuilt only if these two files change. Cargo requires every file that the
+# manifest names, so empty ones are created.
 COPY Cargo.toml Cargo.lock ./
 RUN set -eu; \
     mkdir -p src tests benches/storm; \
@@ -37,9 +37,9 @@ RUN set -eu; \
     cargo build --locked --release --features "$FEATURES" --bin doorward --target "$target"; \
     mkdir -p /image/etc/doorward /image/etc/ssl/certs /image/run/doorward /image/licenses; \
     cp "target/$target/release/doorward" /image/doorward; \
-    # For whatever doorward will ask over https.
+    # Certificate authorities for https requests of doorward.
     cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/; \
-    # A program that is not static would fail only where it is used, without telling what it lacks.
+    # Fail here if the program is not static. Otherwise it would fail at its start, without a useful message.
     ! ldd /image/doorward 2>/dev/null; \
     /image/doorward --version
 COPY LICENSE-* /image/licenses/
@@ -48,19 +48,19 @@ FROM scratch
 COPY --from=build /image/doorward /doorward
 COPY --from=build /image/etc /etc
 COPY --from=build /image/licenses /licenses
-# A new volume takes its owner from here, so that the socket can be made in it.
+# A new volume gets the owner of this folder, so that doorward can create its socket there.
 COPY --from=build --chown=65532:65532 /image/run /run
 
-# By number: there is no /etc/passwd here, and Kubernetes' runAsNonRoot understands nothing else.
+# Numeric, because there is no /etc/passwd, and runAsNonRoot of Kubernetes requires a number.
 USER 65532:65532
 ENTRYPOINT ["/doorward"]
 CMD ["serve"]
 STOPSIGNAL SIGTERM
-# It asks the admin listener, 127.0.0.1:8001 unless DOORWARD_ADMIN_LISTEN or the settings file says another. One that is
-# given as an argument instead has to be named here too: HEALTHCHECK CMD ["/doorward", "health", "--url", "unix:/path"].
+# The health check uses the admin listener: DOORWARD_ADMIN_LISTEN, the settings file, or 127.0.0.1:8001. If the listener is
+# set by a command line argument, set it here too: HEALTHCHECK CMD ["/doorward", "health", "--url", "unix:/path"].
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s --retries=3 CMD ["/doorward", "health"]
 
-# Last, for they change with every build and are no reason to make the layers above again.
+# At the end, because these change with every build and must not invalidate the layers above.
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 ARG CREATED=unknown

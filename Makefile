@@ -1,16 +1,16 @@
-# make run     nginx, doorward and a registry on loopback, ready for docker login
-# make test    every test, against the real nginx, registry and skopeo
-# make test-conformance   the OCI conformance suite: a registry alone, and behind nginx and doorward; needs Go
-# make test-clients   what nine registry clients print; needs Go, and root for buildah and ctr
-# make test-attacks   the attack tests at full size, with their figures
-# make image-test   the image, the compose files and nginx's image, with docker, podman and skopeo; as root
-# make lint    format, every target with every feature set, documentation, licences and bans
-# make words   findings of the check of words; PARTS="README.md src/authn" limits it to these paths
-# make bench   the figures that the README quotes, which `make benches` lists
-# make fuzz    every parser and verifier, for a minute each (FUZZ_SECONDS=60)
-# make audit   known advisories; needs the network
+# make run     start nginx, doorward and a registry on loopback, ready for docker login
+# make test    run every test, with the real nginx, registry and skopeo
+# make test-conformance   run the OCI conformance suite against a registry alone and behind doorward; needs Go
+# make test-clients   print the messages of nine registry clients; needs Go, and root for buildah and ctr
+# make test-attacks   run the attack tests at full size, and print the figures
+# make image-test   test the images and the compose files, with docker, podman and skopeo; needs root
+# make lint    check format, all targets with all feature sets, documentation, licences and banned crates
+# make words   check the words of documentation and messages; PARTS="README.md src/authn" limits it to these paths
+# make bench   measure the figures of the README; `make benches` lists them
+# make fuzz    fuzz every parser and verifier, each for a minute (FUZZ_SECONDS=60)
+# make audit   check for known advisories; needs the network
 #
-# Each installs what it lacks on a bare Debian machine, as root or with sudo.
+# Each target installs missing packages on Debian, as root or with sudo.
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-attacks test-conformance test-clients image-test lint words words-build bench benches fuzz audit
@@ -48,7 +48,7 @@ test-clients:
 image-test:
 	@tests/image/run $(SECTIONS)
 
-# With one feature, no features and all features are every feature set.
+# With a single feature, no features and all features are all feature sets.
 FEATURES := $(shell sed -n '/^\[features\]/,/^$$/s/^\([a-z0-9_-]*\) *=.*/\1/p' Cargo.toml)
 
 lint:
@@ -65,7 +65,7 @@ lint:
 	@$(MAKE) --no-print-directory words-build
 	-@target/words --totals .
 
-# The check of words is a test (tests/layering/words.rs) that needs nothing of the crate. rustc alone builds it in seconds.
+# The check of words (tests/layering/words.rs) does not use the crate, so rustc alone builds it in seconds.
 words-build:
 	@mkdir -p target
 	@PATH="$$PATH:$${CARGO_HOME:-$$HOME/.cargo}/bin" \

@@ -71,7 +71,7 @@ free_port() { # sets $port, below the range that the kernel uses for outgoing co
     fail "there is no free port between 20000 and 32000"
 }
 
-# Whether GET PATH on PORT is answered with 200. In bash alone: starting a process for each try would dominate the measurement.
+# Succeeds if GET PATH on PORT returns 200. Written in bash: starting a process for each try would dominate the measurement.
 is_ready() { # port path
     local line=
     { exec 3<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null || return 1
@@ -96,7 +96,7 @@ bench_binary() { # name: builds it and sets $binary
     # A folder of its own: cargo would replace the measured doorward with one that has debug symbols.
     binary=$(cd "$root" && cargo bench --quiet --target-dir target/bench --bench "$1" --no-run --message-format json |
         sed -n 's/.*"name":"'"$1"'".*"executable":"\([^"]*\)".*/\1/p') || fail "cargo could not build the bench $1"
-    [[ -x $binary ]] || fail "cargo did not say where the bench $1 is"
+    [[ -x $binary ]] || fail "cargo did not print the path of the bench $1"
 }
 
 median() { # numbers...

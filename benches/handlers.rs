@@ -42,7 +42,7 @@ use crate::random::Random;
 /// alice, with the password of `htpasswd.example`, as Basic credentials.
 const ALICE: &str = "YWxpY2U6d29uZGVybGFuZA==";
 
-/// The header by which the configuration for a registry tells that it can rewrite; a scope is judged with it.
+/// The header of a configuration that can rewrite the URI of a registry request. The check of a scope requires it.
 const REGISTRY: &str = "X-Auth-Rewrite: yes\r\n";
 
 /// A response head is shorter than this.
@@ -77,7 +77,7 @@ async fn empty() -> HttpResponse {
     HttpResponse::Ok().finish()
 }
 
-/// Sends the headers of `reply.rs`; all but one are constants.
+/// Sends the headers of `/auth`. Only the request id is not constant.
 async fn headers(request: HttpRequest) -> HttpResponse {
     let mut response = HttpResponse::new(StatusCode::OK);
     let names = ["x-auth-user", "x-auth-groups", "x-auth-by", "x-auth-stale", "cache-control"];

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Measures the instructions of one cached /auth by callgrind, against an actix handler that does nothing and against one
-# that only sends the same headers; then whether they depend on the number of grants of a policy and of API keys.
+# Measures the instructions of one cached /auth by callgrind, against an empty actix handler, and one with the same headers.
+# Then it measures them for different numbers of grants in a policy, and of API keys.
 #
 #   benches/instructions.sh                   all three parts
 #   benches/instructions.sh auth              one of: auth policy keys
@@ -54,7 +54,7 @@ measure() { # name route variables... -- client-arguments...: sets cost[name]
     run "$1" "$many" "${@:2}"
     cost[$1]=$(ratio $(($(total_of "$dir/$1.$many") - $(total_of "$dir/$1.$few"))) $((many - few)) %.0f)
 }
-line() { printf '%-56s %10s %s\n' "$@"; } # what figure more
+line() { printf '%-56s %10s %s\n' "$@"; } # label figure note
 
 # ---- functions of /auth beside those of /empty: columns /auth, /empty, the difference, the function
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Measures idle memory, the time from the start to the first 200 of /readyz, the size of the stripped binary, and the number
-# of crates. doorward runs with the default settings and one htpasswd file.
+# Measures idle memory, the time from the start to the first 200 of /readyz, binary size and the number of crates.
+# doorward runs with the default settings and one htpasswd file. The binary is stripped.
 #
-#   [STARTS=20] benches/size.sh      medians of so many starts
+#   [STARTS=20] benches/size.sh      medians of this number of starts
 #
 #   idle memory, resident, median of 20 (target: 8 MiB)        6.3 MiB
 #   start to ready, median of 20 (target: 30 ms)               8.1 ms

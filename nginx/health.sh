@@ -1,10 +1,10 @@
 #!/bin/sh
-# The image's health check: whether nginx listens on its port. Read from the kernel, since a slim image has no client to
-# ask with; and on purpose no more than that, since restarting nginx helps neither doorward nor the backend.
+# The health check of the image: succeeds if nginx listens on its port. It reads the port table of the kernel, because a slim
+# image has no HTTP client. It checks nothing else, because a restart of nginx does not repair doorward or the upstream.
 set -eu
 etc=${NGX_DOORWARD_ROOT:-}/etc/nginx
 port=$(sed -n 's/^# doorward: port=\([0-9]*\) .*/\1/p' "$etc/conf.d/default.conf")
-[ -n "$port" ] || { echo "conf.d/default.conf is not doorward's" >&2; exit 1; }
-# The local address is the second field, its port in hexadecimal; 0A is the state "listens".
+[ -n "$port" ] || { echo "health.sh: conf.d/default.conf was not written by doorward" >&2; exit 1; }
+# The second field is the local address with the port in hexadecimal. The state 0A is LISTEN.
 awk -v port="$(printf ':%04X$' "$port")" '$2 ~ port && $4 == "0A" { found = 1 } END { exit !found }' /proc/net/tcp* ||
-    { echo "nobody listens on port $port" >&2; exit 1; }
+    { echo "health.sh: nginx does not listen on port $port" >&2; exit 1; }

@@ -1,41 +1,40 @@
 #!/usr/bin/env bash
-# The main job on this machine: nginx, doorward and a Docker registry on loopback, with the users of htpasswd.example.
-# `make run` builds doorward and then calls this. It keeps nothing: all files are in a temporary folder, which is removed
-# when it ends, by Ctrl-C or SIGTERM.
+# Starts nginx, doorward and a Docker registry on loopback, with the users of htpasswd.example. `make run` builds doorward
+# and then calls this script. All files are in a temporary folder, which is removed at the end, by Ctrl-C or SIGTERM.
 #
-#   PORT=5000              where nginx listens, on 127.0.0.1; the others take free ports
+#   PORT=5000              the port of nginx on 127.0.0.1; the other programs use free ports
 #   DOORWARD=FILE          the doorward to run, instead of target/release/doorward
 #   HTPASSWD=FILE          the users, instead of htpasswd.example
-#   NGINX=FILE, REGISTRY=FILE   the same for the other two programs
+#   NGINX=FILE, REGISTRY=FILE   the programs nginx and docker-registry
 
 set -uo pipefail
-set -m      # each child in a process group of its own, so that Ctrl-C reaches this script alone and it can stop them in order
+set -m      # each child has its own process group, so Ctrl-C reaches this script only, and it stops the children in order
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd) || exit 1
 root=$(dirname "$here")
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin      # where nginx is, and not on every user's path
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin      # nginx is there, and these are not on the PATH of every user
 
 dir=
-names=()            # in the order of starting
+names=()            # in the order of the starts
 declare -A pid_of
 
 say() { printf '%s\n' "$*"; }
-fail() { printf 'run.sh: %s\n' "$*" >&2; exit 1; }      # cleaning up is the EXIT trap's
+fail() { printf 'run.sh: %s\n' "$*" >&2; exit 1; }      # the EXIT trap cleans up
 
 running() { kill -0 "${pid_of[$1]}" 2>/dev/null; }
 
 tail_of() {
-    printf -- '--- the end of the log of %s:\n' "$1" >&2
+    printf -- '--- the last lines of the log of %s:\n' "$1" >&2
     tail -n 20 "$dir/$1.log" >&2
     printf -- '---\n' >&2
 }
 
 clean_up() {
     trap '' INT TERM
-    exec 2>/dev/null    # where bash would now report each job that we end
+    exec 2>/dev/null    # otherwise bash reports each job that ends
     local group i
-    # The newest first, so that nginx takes no more requests while the others end. By process group, each of which is one
-    # child and what it started: the workers of an nginx that was killed live on without it.
+    # The newest first, so that nginx accepts no more requests while the others end. The signal goes to the process group of
+    # each child, because the workers of a killed nginx continue without it.
     for ((i = ${#names[@]} - 1; i >= 0; i--)); do
         group=-${pid_of[${names[i]}]}
         kill -TERM -- "$group"
@@ -56,7 +55,7 @@ start() { # name command...
     names+=("$name")
 }
 
-# The status of an answer, or 000: http_status PORT PATH [USER:PASSWORD]. In bash alone, so that curl is not needed.
+# Prints the status of a response, or 000: http_status PORT PATH [USER:PASSWORD]. Written in bash, so that curl is not needed.
 http_status() {
     local line auth=
     [[ -n ${3-} ]] && auth="Authorization: Basic $(printf %s "$3" | base64)"$'\r\n'
@@ -72,19 +71,19 @@ http_status() {
 wait_for() { # name port path status [user:password]
     local name=$1 status=000 end=$((SECONDS + 20))
     while ((SECONDS < end)); do
-        running "$name" || { tail_of "$name"; fail "$name ended while it was starting"; }
+        running "$name" || { tail_of "$name"; fail "$name ended during its start, see above"; }
         status=$(http_status "$2" "$3" "${5-}")
         [[ $status == "$4" ]] && return
         sleep 0.1
     done
     tail_of "$name"
-    fail "$name is not ready after 20 s: GET http://127.0.0.1:$2$3 answers $status instead of $4 (000 is no answer)"
+    fail "$name is not ready after 20 s: GET http://127.0.0.1:$2$3 returns $status instead of $4 (000: no response)"
 }
 
 in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 taken=()
-free_port() { # sets $port; below the range from which the kernel takes the ports of outgoing connections
+free_port() { # sets $port, below the range that the kernel uses for outgoing connections
     for _ in {1..100}; do
         port=$((20000 + RANDOM % 12000))
         [[ " ${taken[*]-} " == *" $port "* ]] || in_use "$port" || { taken+=("$port"); return; }
@@ -92,10 +91,10 @@ free_port() { # sets $port; below the range from which the kernel takes the port
     fail "no free port between 20000 and 32000"
 }
 
-# What the official image's entrypoint does with our scripts: the first makes variables of the settings, envsubst puts
-# them into the template, and the last looks at what nginx makes of it.
+# Runs the steps of the official image's entrypoint. The first script sets variables from the settings, envsubst inserts them
+# into the template, and the last script checks the configuration.
 configure() ( # NAME=VALUE...
-    set +uo pipefail    # as they are there
+    set +uo pipefail    # the options of the entrypoint
     for name in "${!NGX_DOORWARD_@}"; do unset "$name"; done
     for pair in "$@"; do export "NGX_DOORWARD_$pair"; done
     export NGINX_ENVSUBST_TEMPLATE_DIR=$here/templates NGINX_ENVSUBST_OUTPUT_DIR=$dir/etc/nginx/conf.d
@@ -107,9 +106,9 @@ configure() ( # NAME=VALUE...
     "$here/entrypoint/99-doorward-check.sh"
 )
 
-# ---- what is needed
+# ---- requirements
 
-((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 403)) || fail "bash 4.3 or newer is needed, this is $BASH_VERSION"
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 403)) || fail "bash 4.3 or newer is required; this is $BASH_VERSION"
 
 port=${PORT:-5000}
 [[ $port =~ ^[1-9][0-9]{0,4}$ ]] && ((port <= 65535)) || fail "PORT=$port is not a port"
@@ -125,9 +124,9 @@ built=$("$nginx" -V 2>&1)
 [[ $built == *http_auth_request_module* ]] ||
     fail "$nginx is built without ngx_http_auth_request_module; install your distribution's nginx (Debian: nginx-light)"
 registry=$(command -v "${REGISTRY:-docker-registry}") || registry=$(command -v registry) ||
-    fail "docker-registry is not installed: apt-get install docker-registry (Debian, Ubuntu); elsewhere take the program \`registry\` from https://github.com/distribution/distribution/releases"
+    fail "docker-registry is not installed: apt-get install docker-registry (Debian, Ubuntu); on other systems use the program \`registry\` from https://github.com/distribution/distribution/releases"
 
-in_use "$port" && fail "port $port is in use; choose another one: PORT=5001 make run"
+in_use "$port" && fail "port $port is in use; set another one: PORT=5001 make run"
 nginx_port=$port
 taken+=("$port")
 
@@ -135,18 +134,18 @@ taken+=("$port")
 
 trap clean_up EXIT
 trap 'exit 0' INT TERM
-dir=$(mktemp -d "${TMPDIR:-/tmp}/doorward-run.XXXXXX") || fail "cannot make a temporary folder"
+dir=$(mktemp -d "${TMPDIR:-/tmp}/doorward-run.XXXXXX") || fail "cannot create a temporary folder"
 mkdir -p "$dir"/{bin,logs,temp,storage,etc/nginx/conf.d,var/log/nginx} || fail "cannot write to $dir"
 cp -R "$here/snippets" "$dir/etc/nginx/doorward" || fail "cannot copy $here/snippets"
 
 user_line=
 if ((EUID == 0)); then
-    # nginx's workers give up root for this user, who must then be able to pass through the folder.
+    # The workers of nginx run as this user, which must be able to enter the folder.
     user_line="user nobody $(id -gn nobody);"
     chmod 711 "$dir"
 fi
 
-# Where modules that we do not use would put their files; the built-in places belong to root.
+# Folders for modules that are not used. The compiled-in folders belong to root.
 temp_lines=
 for module in fastcgi uwsgi scgi; do
     [[ $built == *--without-http_${module}_module* ]] || temp_lines+="    ${module}_temp_path \"$dir/temp/$module\";"$'\n'
@@ -155,7 +154,7 @@ done
 free_port; doorward_port=$port
 free_port; admin_port=$port
 free_port; registry_port=$port
-"$here/make-secret.sh" "$dir/secret" || fail "cannot make a secret in $dir"
+"$here/make-secret.sh" "$dir/secret" || fail "cannot create a secret in $dir"
 
 cat >"$dir/etc/nginx/nginx.conf" <<EOF || fail "cannot write to $dir"
 $user_line
@@ -174,7 +173,8 @@ EOF
 printf '#!/bin/sh\nexec "%s" -p "%s/" -c "%s/etc/nginx/nginx.conf" "$@"\n' "$nginx" "$dir" "$dir" >"$dir/bin/nginx" &&
     chmod 755 "$dir/bin/nginx" || fail "cannot write to $dir"
 configure KIND=registry LISTEN="127.0.0.1:$nginx_port" PLAIN_HTTP=on \
-    AUTH="127.0.0.1:$doorward_port" UPSTREAM="127.0.0.1:$registry_port" PROXY_SECRET_FILE="$dir/secret" || fail "nginx cannot be configured, see above"
+    AUTH="127.0.0.1:$doorward_port" UPSTREAM="127.0.0.1:$registry_port" PROXY_SECRET_FILE="$dir/secret" ||
+    fail "nginx cannot be configured, see above"
 
 cat >"$dir/registry.yml" <<EOF || fail "cannot write to $dir"
 version: 0.1
@@ -186,14 +186,14 @@ http:
   addr: 127.0.0.1:$registry_port
   secret: $RANDOM$RANDOM$RANDOM
 EOF
-# The registry reads its settings from these too, and Kubernetes sets some of them for a service called registry.
+# The registry reads settings from REGISTRY_*, and Kubernetes sets such variables for a service with the name registry.
 for name in "${!REGISTRY_@}"; do unset "$name"; done
 
 # ---- the three programs
 
 start docker-registry "$registry" serve "$dir/registry.yml"
 start doorward "$doorward" serve --listen "127.0.0.1:$doorward_port" --htpasswd "$htpasswd" \
-  --admin-listen "127.0.0.1:$admin_port" --proxy-secret-file "$dir/secret"
+    --admin-listen "127.0.0.1:$admin_port" --proxy-secret-file "$dir/secret"
 wait_for docker-registry "$registry_port" /v2/ 200
 wait_for doorward "$admin_port" /readyz 200
 start nginx "$dir/bin/nginx"
@@ -201,7 +201,7 @@ wait_for nginx "$nginx_port" /v2/ 401
 [[ -n ${HTPASSWD-} ]] || wait_for nginx "$nginx_port" /v2/ 200 alice:wonderland
 
 users="alice, password wonderland; bob, password builder"
-[[ -n ${HTPASSWD-} ]] && users="write them below instead of alice and bob"
+[[ -n ${HTPASSWD-} ]] && users="use them below instead of alice and bob"
 at=127.0.0.1:$nginx_port
 cat <<EOF
 
@@ -227,13 +227,13 @@ Logs: $dir/{nginx,doorward,docker-registry}.log and $dir/var/log/nginx/access.lo
            skopeo copy --dest-tls-verify=false docker://docker.io/library/alpine docker://$at/team/alpine
            skopeo copy --src-tls-verify=false docker://$at/team/alpine dir:/tmp/alpine
 
-Ctrl-C stops all three and removes what was pushed.
+Ctrl-C stops all three programs and removes all pushed images.
 EOF
 
-# Until a signal comes, or one of them ends.
+# Waits for a signal, or until one of the programs ends.
 while :; do
     wait -n "${pid_of[@]}"
     for name in "${names[@]}"; do
-        running "$name" || { tail_of "$name"; fail "$name has ended, so the others are stopped"; }
+        running "$name" || { tail_of "$name"; fail "$name has ended; the other programs are stopped"; }
     done
 done

@@ -1,4 +1,4 @@
-//! A doorward process of the bench's own, with its metrics, memory and processor time.
+//! A doorward process that the bench starts, with its metrics, memory and processor time.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 use crate::Fallible;
 use crate::client::{Connection, basic};
 
-/// How long a start can take, a debug build with a million users included.
+/// The time limit of a start. A debug build with a million users needs most of it.
 const START_MAX: Duration = Duration::from_secs(60);
 
 /// The token that /flush requires.
@@ -35,7 +35,7 @@ pub(crate) struct Doorward {
     _token: NamedTempFile,
     pub(crate) port: u16,
     admin: u16,
-    /// From the start to the first 200 of /readyz.
+    /// The time from the start to the first 200 of /readyz.
     pub(crate) start: Duration,
 }
 

@@ -14,7 +14,7 @@ pub(crate) fn run() -> Fallible<()> {
     let doorward = Doorward::start()?;
     let bob = subrequest(&basic("bob", "builder"), client(0));
     let (mut alone, mut all, mut hashes, mut answered) = (Vec::new(), Vec::new(), Vec::new(), 0);
-    // They are open before the clock starts, like nginx's.
+    // The connections are open before the clock starts, as nginx keeps them open.
     let mut connections =
         (0..AT_ONCE).map(|_| Connection::open(doorward.port)).collect::<Fallible<Vec<_>>>()?;
     for _ in 0..ROUNDS {

@@ -17,10 +17,10 @@ const ROUNDS: usize = 3;
 /// The address of the cached user, in a network without other clients.
 const HOME: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 
-/// Pause between two requests of the cached user, so that they are no load themselves.
+/// Pause between two requests of the cached user, so that they cause little load.
 const PACE: Duration = Duration::from_millis(1);
 
-/// How long each phase lasts.
+/// The duration of each phase.
 const PHASE: Duration = Duration::from_secs(3);
 
 /// The source of the requests.

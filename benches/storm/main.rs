@@ -6,7 +6,7 @@
 //! cargo bench --bench storm -- guesses        a cached answer's p99 while others guess passwords
 //! cargo bench --bench storm -- reload         time until a changed file is in force, and what other users notice
 //! cargo bench --bench storm -- million        a million users: start, memory, reload, processor time of a cached answer
-//! cargo bench --bench storm -- refusals       whether the time of a refusal tells users or API keys that exist
+//! cargo bench --bench storm -- refusals       whether the time of a refusal reveals users or API keys
 //! cargo bench --bench storm -- memory         passwords left in doorward's memory; needs root
 //!
 //! 1000 simultaneous first requests of one user (bcrypt, cost 10), 5 rounds

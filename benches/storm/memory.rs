@@ -1,4 +1,4 @@
-//! Measures how many passwords stay in doorward's memory: after log-ins that carried marked ones to an HTTP service, and
+//! Measures how many passwords stay in doorward's memory: after logins with marked ones through an HTTP service, and
 //! after many requests without them. It reads /proc/PID/mem, which needs root.
 //!
 //! The figures have no target: buffers of actix and of the HTTP client are reused and not cleared.
@@ -19,7 +19,7 @@ use crate::doorward::Doorward;
 
 /// Every marked password begins with it.
 const MARK: &str = "SECRETxyz-";
-/// Log-ins of each kind, each with a password of its own.
+/// The number of logins of each kind, each with a different password.
 const USERS: usize = 100;
 const CONNECTIONS: usize = 8;
 /// Requests without a mark, on the same connections.
@@ -64,7 +64,7 @@ pub(crate) fn run() -> Fallible<()> {
     }
     scan(&format!("after {} log-ins with a password each", 3 * USERS), doorward.pid())?;
     for n in 0..OTHERS {
-        // Half of the users are new, so that the service is asked.
+        // Half of the users are new, so that doorward calls the service.
         ask(n, &format!("accepted-other-{}", n % (OTHERS / 2)), "a password like another, and longer")?;
     }
     scan(&format!("after {OTHERS} more requests without a marked one"), doorward.pid())

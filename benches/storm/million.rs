@@ -79,7 +79,7 @@ fn starts(path: &Path, rounds: usize) -> Fallible<(f64, f64, f64)> {
     Ok((median(ready), median(resident), median(peak)))
 }
 
-/// Removes a user from the large file and puts it back, while a cached user asks.
+/// Removes a user from the large file and puts it back, while a cached user sends requests.
 fn reload(path: &Path, texts: [&[u8]; 2], rounds: usize) -> Fallible<()> {
     let doorward = Doorward::with_users(path, &options())?;
     let request = |name| subrequest(&basic(name, "wonderland"), HOME);

@@ -18,7 +18,7 @@ impl Random {
         usize::try_from(self.next() % bound).unwrap_or_default()
     }
 
-    /// Returns so many characters of an ASCII alphabet.
+    /// Returns a text of `length` characters of an ASCII alphabet.
     pub(crate) fn text(&mut self, alphabet: &str, length: usize) -> String {
         let mut one = || alphabet.as_bytes().get(self.below(alphabet.len())).copied().unwrap_or_default();
         (0..length).map(|_| char::from(one())).collect()

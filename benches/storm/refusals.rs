@@ -1,8 +1,8 @@
-//! Measures whether the time of a refusal tells a user or an API key that exists from one that does not.
+//! Measures whether the time of a refusal reveals that a user or an API key exists.
 //!
 //! Each class gets the same number of refusals, in random order, on one connection, with nothing cached and nothing
-//! throttled. For each class, the threshold that separates it best from the unknown one is chosen on one half of the sample
-//! and judged on the other: 50 % right is guessing, and the target is at most 55 %.
+//! throttled. For each class, the bench finds the threshold that separates it best from the class of unknown users, on one
+//! half of the sample. It applies the threshold to the other half. 50 % correct is guessing; the target is at most 55 %.
 //!
 //! ```text
 //! SAMPLES=2000    refusals of each class; with fewer than 1,000 the figures mean little
@@ -18,7 +18,7 @@ use crate::doorward::{Doorward, UNTHROTTLED};
 use crate::random::Random;
 use crate::{Fallible, api_keys, setting};
 
-/// In percent.
+/// The target: the largest share of correct decisions, in percent.
 const TARGET: f64 = 55.0;
 
 const CRYPT: &str = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -122,7 +122,7 @@ fn keys(samples: usize, count: usize) -> Fallible<()> {
     Ok(())
 }
 
-/// Takes the samples and prints how well each class is told from the first one.
+/// Takes the samples and prints how well each class can be distinguished from the first one.
 fn measure(doorward: &Doorward, title: &str, classes: &[Class], samples: usize) -> Fallible<()> {
     let mut random = Random(u64::from(doorward.pid()));
     let mut order: Vec<usize> = (0..classes.len() * samples).map(|n| n % classes.len()).collect();
@@ -161,12 +161,12 @@ fn median(sample: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
-/// Returns the share in percent that the best threshold of the first halves sorts rightly in the second halves.
+/// Returns the share in percent that the best threshold of the first halves classifies correctly in the second halves.
 fn accuracy(unknown: &[f64], known: &[f64]) -> f64 {
     let ((a, a_rest), (b, b_rest)) = (unknown.split_at(unknown.len() / 2), known.split_at(known.len() / 2));
     let mut marked: Vec<(f64, i64)> = a.iter().map(|x| (*x, 1)).chain(b.iter().map(|x| (*x, -1))).collect();
     marked.sort_unstable_by(|x, y| x.0.total_cmp(&y.0));
-    // How many more of `a` than of `b` lie at or below each value. Where this is largest, the two are furthest apart.
+    // The number of samples of `a` minus those of `b` up to each value. The best threshold is where it is largest.
     let (mut balance, mut most, mut threshold, mut a_is_low) = (0_i64, 0, 0.0, true);
     for (value, mark) in marked {
         balance += mark;

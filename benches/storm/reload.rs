@@ -1,7 +1,7 @@
 //! Measures the time until a changed file is in force, and whether other users notice the reload.
 //!
 //! A user, the victim, loses access and gets it back; the clock runs from the end of the change to the first right answer.
-//! Meanwhile alice, whose answer is cached, asks every millisecond. Files are polled each second.
+//! Meanwhile alice, whose answer is cached, sends a request every millisecond. Files are polled each second.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,26 +1,27 @@
 #!/bin/sh
-# The last of the entrypoint's scripts: lets nginx start only with the guarded configuration.
+# The last script of the entrypoint: lets nginx start only with the protected configuration.
 #
-# The official image goes on with what is there when it cannot write conf.d, with its welcome page at best. So this asks
-# nginx itself what it would run, and ends the start when that is not what the settings say. A server{} beside ours that
-# nobody guards is somebody's wish, perhaps: it is warned of.
+# If the official image cannot write conf.d, it continues with the present files, for example the welcome page. So this
+# script reads the configuration that nginx would run, and fails the start if it differs from the settings. A server{}
+# without protection can be intended, so it causes a warning only.
 set -eu
 LC_ALL=C
 export LC_ALL
 
 fail() { printf '99-doorward-check.sh: %s\n' "$*" >&2; exit 1; }
 
-[ -n "${NGX_DOORWARD_CONF_MARKER:-}" ] || fail "18-doorward.envsh was not sourced, so no setting was read. Is it there" \
-    "and executable? Images before nginx 1.22.1 and 1.23.2 know no .envsh files: take a newer one"
+[ -n "${NGX_DOORWARD_CONF_MARKER:-}" ] || fail "18-doorward.envsh was not sourced, so no setting was read. It must" \
+    "exist in /docker-entrypoint.d and be executable. Images before nginx 1.22.1 and 1.23.2 do not source .envsh files"
 
-# The errors are nginx's own, and go where they should.
-config=$(nginx -q -T) || fail "nginx does not take its configuration, see above"
+# nginx writes its errors to stderr.
+config=$(nginx -q -T) || fail "nginx rejects its configuration, see above"
 
-printf '%s\n' "$config" | grep -qxF "# $NGX_DOORWARD_CONF_MARKER" || fail "the guarded configuration is not what nginx" \
-    "would run. Can /etc/nginx/conf.d be written, does nginx.conf include conf.d/*.conf, and is there" \
-    "/etc/nginx/templates/default.conf.template? An older default.conf is not taken for one of this start"
+printf '%s\n' "$config" | grep -qxF "# $NGX_DOORWARD_CONF_MARKER" || fail "nginx would not run the protected" \
+    "configuration of this start. Check that /etc/nginx/conf.d can be written, that nginx.conf includes conf.d/*.conf, and" \
+    "that /etc/nginx/templates/default.conf.template exists"
 
-# Of each server{} of http: its file, its name, and whether it is guarded, answers nothing but itself, or neither.
+# Prints a line for each server{} of http: its class, file and name. "protected" has an auth check, "closed" has only fixed
+# responses, and "open" is neither.
 servers=$(printf '%s\n' "$config" | awk '
     function word(text) {
         if (text == "") return
@@ -29,8 +30,8 @@ servers=$(printf '%s\n' "$config" | awk '
     }
     function end() {
         if (inside && depth == inside) {
-            if (statement ~ /^auth_request / && statement !~ / off$/) guarded = 1
-            if (statement ~ /^include ([^ ]*\/)?doorward-(registry|registry-tokens|ecr|site|server|protect)\.conf$/) guarded = 1
+            if (statement ~ /^auth_request / && statement !~ / off$/) protected = 1
+            if (statement ~ /^include ([^ ]*\/)?doorward-(registry|registry-tokens|ecr|site|server|protect)\.conf$/) protected = 1
             if (statement ~ /^(return |ssl_reject_handshake on)/) closed = 1
             if (statement ~ /^server_name /) name = substr(statement, 13)
         }
@@ -40,20 +41,20 @@ servers=$(printf '%s\n' "$config" | awk '
         depth++
         if (first ~ /^(stream|mail)$/ && !other) other = depth
         if (first == "server" && words == 1 && !inside && !other) {
-            inside = depth; guarded = closed = 0; name = "without a name"
+            inside = depth; protected = closed = 0; name = "without a name"
         }
         statement = first = ""; words = 0
     }
     function close_() {
         if (depth == inside) {
-            print (guarded ? "guarded" : closed ? "closed" : "open"), file, name
+            print (protected ? "protected" : closed ? "closed" : "open"), file, name
             inside = 0
         }
         if (depth == other) other = 0
         if (depth > 0) depth--
         statement = first = ""; words = 0
     }
-    # Each file begins anew: what it stands in is not told.
+    # Each file is read on its own, because `nginx -T` does not print which block includes it.
     /^# configuration file .*:$/ && quote == "" {
         file = substr($0, 22, length($0) - 22); depth = inside = other = 0; statement = first = ""; words = 0
         next
@@ -69,7 +70,7 @@ servers=$(printf '%s\n' "$config" | awk '
             else if ((letter == "\"" || letter == "\047") && text == "") quote = letter
             else if (letter ~ /[ \t\r]/) { word(text); text = "" }
             else if (letter == ";") { word(text); text = ""; end() }
-            # Within a word it belongs to a variable: ${name}.
+            # Inside a word, a brace belongs to a variable: ${name}.
             else if (letter == "{" && text !~ /\$$/) { word(text); text = ""; open() }
             else if (letter == "}" && text !~ /\$\{[A-Za-z0-9_]*$/) { word(text); text = ""; close_() }
             else text = text letter
@@ -77,8 +78,8 @@ servers=$(printf '%s\n' "$config" | awk '
         if (quote == "") word(text)
     }')
 
-printf '%s\n' "$servers" | grep -q '^guarded ' || fail "nginx would run no server{} that is guarded"
+printf '%s\n' "$servers" | grep -q '^protected ' || fail "nginx would run no protected server{}"
 
 printf '%s\n' "$servers" | sed -n 's/^open //p' | while read -r file name; do
-    printf '99-doorward-check.sh: warning: the server %s of %s is not guarded by doorward\n' "$name" "$file" >&2
+    printf '99-doorward-check.sh: warning: the server %s of %s is not protected by doorward\n' "$name" "$file" >&2
 done

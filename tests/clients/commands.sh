@@ -1,7 +1,7 @@
-# The commands of each client for tests/clients/run. This file is sourced. ${at[CLIENT]} is the path of the program, $host
-# the registry, $user the user, $word the password, and $image the image to push: image or other.
+# The commands of each client for tests/clients/run, which sources this file. ${at[CLIENT]} is the program, $host is the
+# registry, $word is the password of $user, and $image is the image to push: `image` or `other`.
 
-# Prepares a client once.
+# Prepares a client, once.
 prepare() { # client
     case $1 in
         buildah) ((EUID == 0)) && bud images ;;
@@ -11,7 +11,7 @@ prepare() { # client
     esac
 }
 
-# Writes the file of `docker login`, which most clients read.
+# Writes the file that `docker login` writes. Most clients read it.
 docker_config() { # sets $config
     config=$dir/config/$user-$word
     mkdir -p "$config" || return
@@ -46,7 +46,7 @@ hel() { docker_config && HOME=$dir HELM_REGISTRY_CONFIG=$config/config.json "${a
 push_helm() { hel push "$dir/chart-0.1.0.tgz" "oci://$host/$1" --plain-http; }
 pull_helm() { hel pull "oci://$host/$1/chart" --version 0.1.0 --plain-http -d "$dir/config"; }
 
-# cosign signs an image that must already be in the registry.
+# Pushes the image that cosign signs.
 before_cosign() {
     skopeo --insecure-policy copy -q --preserve-digests --dest-tls-verify=false "--dest-creds=$user:$word" "oci:$dir/$image:one" "docker://$host/$1:one"
 }

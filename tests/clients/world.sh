@@ -1,5 +1,5 @@
-# nginx, doorward with token signing, and a registry, for tests/clients/run and tests/conformance/run. This file is
-# sourced after benches/common.sh.
+# Starts nginx, a doorward that signs tokens, and a registry, for tests/clients/run and tests/conformance/run. Sourced after
+# benches/common.sh.
 #
 # ann can pull and push team/**, bob can pull it, dora can do everything, and anyone can pull public/**.
 
@@ -42,8 +42,8 @@ EOF2
 
 signing_keys() { # creates new ones
     rm -rf -- "$dir/token" && mkdir "$dir/token" || fail "cannot write to $dir"
-    "$doorward" token init --api-keys "$dir/token/keys.pem" --service $service --issuer doorward --realm "$realm" \
-        >/dev/null || fail "no signing keys were made"
+    "$doorward" signing-key init --signing-keys "$dir/token/keys.pem" --service $service --issuer doorward --realm "$realm" \
+        >/dev/null || fail "cannot create signing keys"
 }
 
 doorward_starts() { # mode expires
@@ -64,7 +64,7 @@ log: {level: error, accesslog: {disabled: true}}
 storage: {filesystem: {rootdirectory: $dir/storage}, delete: {enabled: true}}
 http: {addr: "127.0.0.1:$port_registry", secret: of-a-bench, relativeurls: true}
 EOF2
-    [[ $2 != on ]] || cat "$dir/token/registry-auth.yml" >>"$dir/registry.yml"
+    [[ $2 != registry ]] || cat "$dir/token/registry-auth.yml" >>"$dir/registry.yml"
     start registry env -u REGISTRY OTEL_TRACES_EXPORTER=none "$1" serve "$dir/registry.yml"
     pid_registry=$pid
     until in_use "$port_registry"; do
@@ -72,11 +72,11 @@ EOF2
         sleep 0.05
     done
 }
-nginx_starts() { # mode backend-port
+nginx_starts() { # mode upstream-port
     local server="include doorward/doorward-registry.conf;"
     case $1 in
-        beside) server+=" include doorward/doorward-token.conf;" ;;
-        on) server="include doorward/doorward-registry-tokens.conf;" ;;
+        mixed) server+=" include doorward/doorward-token.conf;" ;;
+        registry) server="include doorward/doorward-registry-tokens.conf;" ;;
     esac
     cat >"$dir/http.conf" <<EOF2
 include doorward/doorward-http.conf;
@@ -91,8 +91,8 @@ EOF2
     until in_use "$port_nginx"; do sleep 0.05; done
 }
 
-# Stops all servers and starts them with empty storage.
-world() { # registry-program basic|beside|on [token lifetime]
+# Stops what runs and starts everything with empty storage.
+world() { # registry-program basic|mixed|registry [token lifetime]
     no_world
     rm -rf -- "$dir/storage"
     : >"$dir/access.log"

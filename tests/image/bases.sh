@@ -1,5 +1,5 @@
-# The official images that ours are made from. Where they can't be pulled, stand-ins under their names: Debian's own
-# base system by debootstrap, and from it, with Debian's packages, the others. To be sourced.
+# Provides the official base images. If they cannot be pulled, stand-ins with the same names are built: debootstrap creates
+# the base system of Debian, and the other images add packages of Debian to it. Sourced by run.
 
 rust=$(sed -n 's/^ARG RUST_VERSION=//p' "$root/Dockerfile")
 bases=(debian:bookworm-slim "rust:$rust-slim-bookworm" nginx:stable registry:3)
@@ -13,29 +13,29 @@ bases_make() {
         if [[ -n ${!other-} ]]; then
             base_instead "$image" "${!other}"
         elif docker image inspect "$image" >/dev/null 2>&1; then
-            note "$image is there"
+            note "$image exists"
         elif docker pull --quiet "$image" >/dev/null 2>&1; then
             note "$image was pulled"
         else
             timed "stand_in_${image%%:*}" "$image" >"$dir/stand-in.log" 2>&1 ||
-                { tail -n 20 "$dir/stand-in.log" >&2; fail "$image can't be pulled, and no stand-in can be made"; }
-            note "$image can't be pulled; a stand-in was made in $took s"
+                { tail -n 20 "$dir/stand-in.log" >&2; fail "$image cannot be pulled, and no stand-in can be built"; }
+            note "$image cannot be pulled; a stand-in was built in $took s"
             [[ -n ${KEEP-} ]] || at_end "docker rmi $image"
         fi
     done
 }
 
-# Under the name of the official one, as compose.yaml has it; at the end the name is again what it was before.
+# Tags another image with the name of the official image, which compose.yaml uses. At the end the tag is restored.
 base_instead() { # image other
     local before
     before=$(docker image inspect --format '{{.Id}}' "$1" 2>/dev/null)
-    docker image inspect "$2" >/dev/null 2>&1 || quietly docker pull "$2" || fail "$2 can't be pulled"
-    docker tag "$2" "$1" || fail "$2 can't be tagged as $1"
+    docker image inspect "$2" >/dev/null 2>&1 || quietly docker pull "$2" || fail "$2 cannot be pulled"
+    docker tag "$2" "$1" || fail "$2 cannot be tagged as $1"
     if [[ -n $before ]]; then at_end "docker tag $before $1"; else at_end "docker rmi $1"; fi
     note "$1 is $2"
 }
 
-# It trusts whom this machine trusts, so that what is installed in it later comes from where this machine has it from.
+# The image gets the certificate authorities of this machine, so that it can install packages from the same sources.
 stand_in_debian() {
     "$root/tests/need" debootstrap || return
     local base=$dir/debian

@@ -1,4 +1,4 @@
-# What all of the image test shares: telling, waiting, and cleaning up. To be sourced.
+# Functions of all sections: output, waiting and clean-up. Sourced by run.
 
 LC_ALL=C
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -11,30 +11,30 @@ current=
 say() { printf '%s\n' "$*"; }
 note() { printf '        %s\n' "$*"; }
 title() { current=$1; printf '\n== %s\n' "$1"; }
-fail() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }       # cleaning up is the EXIT trap's
+fail() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }       # the EXIT trap cleans up
 
 ok() { passed=$((passed + 1)); printf 'ok      %s\n' "$*"; }
 failed() { failures+=("$current: $*"); printf 'FAILED  %s\n' "$*"; }
 
-check() { # what command...: ok if it succeeds
+check() { # name command...: ok if the command succeeds
     local what=$1 out
     shift
     if out=$("$@" 2>&1); then ok "$what"; else failed "$what"; indent 15 <<<"$out"; fi
 }
 
-refuses() { # what pattern command...: ok if it fails and says something that matches
+refuses() { # name pattern command...: ok if the command fails with output that matches
     local what=$1 pattern=$2 out
     shift 2
     if out=$("$@" 2>&1); then failed "$what: it succeeded"; indent 5 <<<"$out"; return; fi
-    if grep -Eiq -- "$pattern" <<<"$out"; then ok "$what"; else failed "$what: it failed otherwise"; fi
+    if grep -Eiq -- "$pattern" <<<"$out"; then ok "$what"; else failed "$what: it failed with other output"; fi
     grep -v '^$' <<<"$out" | indent 3
 }
 
-same() { # what got wanted
+same() { # name actual expected
     [[ $2 == "$3" ]] && ok "$1: $2" || failed "$1: ${2:-nothing} instead of $3"
 }
 
-at_most() { # what number limit unit
+at_most() { # name number limit unit
     awk -v a="$2" -v b="$3" 'BEGIN { exit !(a <= b) }' && ok "$1: $2 $4 (at most $3)" || failed "$1: $2 $4 (at most $3)"
 }
 
@@ -58,7 +58,7 @@ timed() { # command...: sets $took, in seconds
     return $status
 }
 
-quietly() { # command...: what it said, and how it ended where it failed, is in $dir/out
+quietly() { # command...: writes its output, and its exit if it failed, to $dir/out
     local status
     "$@" >"$dir/out" 2>&1
     status=$?
@@ -66,12 +66,12 @@ quietly() { # command...: what it said, and how it ended where it failed, is in 
     return $status
 }
 
-# A client that was killed says nothing; then this is all there is.
+# Describes an exit status. A client that was killed prints nothing else.
 how_ended() { # status
     (($1 > 128)) && printf 'was ended by SIG%s\n' "$(kill -l "$1")" || printf 'ended with status %s\n' "$1"
 }
 
-wait_until() { # seconds command...: as soon as the command succeeds; fails when the time is up
+wait_until() { # seconds command...: waits until the command succeeds, and fails after this time
     local end=$((SECONDS + $1))
     shift
     until "$@"; do
@@ -80,7 +80,7 @@ wait_until() { # seconds command...: as soon as the command succeeds; fails when
     done
 }
 
-turns() { # what seconds command...: ok, with the time it took, if the command succeeds in that time
+turns() { # name seconds command...: ok if the command succeeds within this time, which is printed
     local what=$1 limit=$2
     shift 2
     timed wait_until "$limit" "$@" && ok "$what after $took s" || { failed "$what: not in $limit s"; return 1; }
@@ -95,7 +95,7 @@ ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f\n", a / b; el
 in_use() { { : 3<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null; }
 
 taken=' '
-free_port() { # sets $port; below the range from which the kernel takes the ports of outgoing connections
+free_port() { # sets $port, below the range that the kernel uses for outgoing connections
     for _ in {1..200}; do
         port=$((20000 + RANDOM % 12000))
         [[ $taken == *" $port "* ]] && continue
@@ -104,9 +104,9 @@ free_port() { # sets $port; below the range from which the kernel takes the port
     fail "there is no free port between 20000 and 32000"
 }
 
-# ---- what was started is stopped, and what was made is removed, in the opposite order
+# ---- clean-up, in reverse order
 
-dir=$(mktemp -d "${TMPDIR:-/var/tmp}/doorward-image.XXXXXX") || fail "cannot make a temporary folder"
+dir=$(mktemp -d "${TMPDIR:-/var/tmp}/doorward-image.XXXXXX") || fail "cannot create a temporary folder"
 chmod 711 "$dir"
 undo=()
 
@@ -126,7 +126,7 @@ clean_up() {
     trap '' INT TERM
     local i
     for ((i = ${#undo[@]} - 1; i >= 0; i--)); do eval "${undo[i]}" >/dev/null 2>&1; done
-    # Docker's and podman's folders are full of mounts while something still runs; rm must not follow them.
+    # The folders of docker and podman contain mounts while a container runs. rm must not follow them.
     rm -rf --one-file-system -- "$dir"
 }
 trap clean_up EXIT

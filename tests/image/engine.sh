@@ -1,9 +1,9 @@
-# The engine, its command line and compose. To be sourced.
+# Starts the engine, and selects the commands of docker and compose. Sourced by run.
 
-# The user's own credentials and contexts have no part in this.
+# The credentials and contexts of the user are not used.
 export DOCKER_CONFIG=$dir/docker-config
 mkdir -p "$DOCKER_CONFIG"
-# The classic builder where the engine has one: what it builds, BuildKit does, too.
+# The classic builder if the engine has one. BuildKit can build everything that the classic builder can.
 export DOCKER_BUILDKIT=${DOCKER_BUILDKIT:-0} COMPOSE_DOCKER_CLI_BUILD=${COMPOSE_DOCKER_CLI_BUILD:-0}
 
 engine_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
@@ -11,17 +11,17 @@ engine_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1
 engine_start() {
     title engine
     if [[ ${ENGINE-} != own ]] && engine_answers; then
-        engine=theirs
+        engine=existing
     else
         "$root/tests/need" dockerd iptables || exit 1
-        engine=ours
-        # What it changes of this machine's network is put back.
+        engine=own
+        # The network settings of this machine are restored at the end.
         iptables-save >"$dir/iptables" 2>/dev/null && at_end "iptables-restore <'$dir/iptables'"
         at_end "sysctl -q -w net.ipv4.ip_forward=$(sysctl -n net.ipv4.ip_forward)"
         [[ -e /sys/class/net/docker0 ]] || at_end "ip link del docker0"
-        # The path of a unix socket is short.
+        # The path of a unix socket must be short.
         export DOCKER_HOST=unix://$dir/docker.sock
-        # In a session of its own: Ctrl-C must not end it before what runs in it is cleaned up.
+        # In its own session, so that Ctrl-C does not stop it before its containers are removed.
         setsid dockerd --host "$DOCKER_HOST" --data-root "$dir/docker" --exec-root "$dir/exec" \
             --pidfile "$dir/docker.pid" </dev/null >"$dir/dockerd.log" 2>&1 &
         engine_pid=$!
@@ -36,7 +36,8 @@ engine_start() {
     note "$(docker version --format 'docker {{.Client.Version}}, engine {{.Server.Version}}')" \
         "($engine, $(docker info --format '{{.Driver}}')), $("${compose_command[@]}" version --short)"
     note "$(podman --version), $(skopeo --version)"
-    # Where containers meet the machine: a port that is published there is no loopback port, so docker insists on TLS.
+    # The address of this machine in the network of containers. For a port that is published there docker requires TLS,
+    # because it is not a loopback address.
     gateway=$(docker network inspect bridge --format '{{(index .IPAM.Config 0).Gateway}}') && [[ -n $gateway ]] ||
         gateway=$(docker network inspect bridge --format '{{(index .IPAM.Config 0).Subnet}}' | sed 's#\.0/.*#.1#')
 }

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Asks a registry's /v2/ without a pause, with right and with wrong credentials, until standard input ends.
+"""Sends requests to /v2/ of a registry continuously, with correct and wrong credentials, until standard input ends.
 
     load.py URL USER:PASSWORD PROGRESS
 
-What must never be is told on standard output, as it happens: a 2xx for a wrong credential, and for the right one
-anything but a 200 or a 503 whose body is the registry's JSON. The file PROGRESS holds, at any time, the answers so far
-and the longest time in which the right one got no 200.
+Each error is printed on standard output at once. A 2xx for wrong credentials is an error. For the correct ones, only a 200,
+or a 503 with the JSON of a registry, is not an error. The file PROGRESS always contains the number of responses, and the
+longest time without a 200 for the correct credentials.
 """
 
 import base64
@@ -20,7 +20,7 @@ import time
 import urllib.parse
 
 URL = urllib.parse.urlsplit(sys.argv[1])
-# Few, and the same all the time: the throttle counts different wrong passwords, and is not what is looked at here.
+# Always the same few credentials. The throttle counts different wrong passwords, and is not tested here.
 WRONG = [sys.argv[2].split(":")[0] + ":wrong", "nobody:wrong", ":", None]
 THREADS_RIGHT = 4
 
@@ -41,7 +41,7 @@ def connect():
     return http.client.HTTPConnection(URL.netloc, timeout=20)
 
 
-def as_it_should(right, status, body):
+def is_expected(right, status, body):
     if not right:
         return not 200 <= status < 300
     if status == 503:
@@ -52,7 +52,7 @@ def as_it_should(right, status, body):
     return status == 200
 
 
-def ask(credential, right):
+def send_requests(credential, right):
     connection = connect()
     while not done.is_set():
         try:
@@ -68,9 +68,9 @@ def ask(credential, right):
             if right and status == 200:
                 longest[0] = max(longest[0], time.monotonic() - last_good[0])
                 last_good[0] = time.monotonic()
-        if not as_it_should(right, status, body):
+        if not is_expected(right, status, body):
             print("right" if right else "wrong", status, body, flush=True)
-        # Load enough to meet every moment of a restart, and no more than leaves the machine some room.
+        # Frequent enough for each phase of a restart, without using the whole machine.
         time.sleep(0.005)
 
 
@@ -85,8 +85,8 @@ def progress():
         time.sleep(0.1)
 
 
-threads = [threading.Thread(target=ask, args=(sys.argv[2], True)) for _ in range(THREADS_RIGHT)]
-threads += [threading.Thread(target=ask, args=(wrong, False)) for wrong in WRONG]
+threads = [threading.Thread(target=send_requests, args=(sys.argv[2], True)) for _ in range(THREADS_RIGHT)]
+threads += [threading.Thread(target=send_requests, args=(wrong, False)) for wrong in WRONG]
 threads.append(threading.Thread(target=progress))
 for thread in threads:
     thread.start()

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Runs a command on a terminal and answers what it asks, as the person in front of it would.
+"""Runs a command in a terminal and answers its prompts, as a user would.
 
     person.py PROMPT ANSWER [PROMPT ANSWER...] -- COMMAND...
 
-A prompt is a regular expression; whenever new output holds one, its answer is typed. What was printed goes to standard
-output, and the command's exit status is this one's. Fails when there is no end after TIMEOUT seconds, 600.
+A prompt is a regular expression. If new output matches, the answer is typed. The output is copied to standard output, and
+the exit status is that of the command. It fails if the command does not end in TIMEOUT seconds, by default 600.
 """
 
 import os
@@ -27,18 +27,18 @@ unread = b""
 while True:
     if not select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
         os.kill(pid, signal.SIGKILL)
-        sys.exit("person.py: no end in sight")
+        sys.exit("person.py: the command did not end in time")
     try:
         new = os.read(terminal, 65536)
-    except OSError:     # how Linux tells of the other side's end
+    except OSError:     # on Linux, the command has closed the terminal
         new = b""
     if not new:
         break
     sys.stdout.buffer.write(new.replace(b"\r", b""))
     sys.stdout.flush()
     unread += new
-    while asked := [(m, a) for p, a in prompts if (m := p.search(unread))]:
-        found = min(asked, key=lambda f: f[0].start())
+    while matches := [(m, a) for p, a in prompts if (m := p.search(unread))]:
+        found = min(matches, key=lambda match: match[0].start())
         unread = unread[found[0].end():]
         os.write(terminal, found[1] + b"\n")
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 255)

@@ -1,20 +1,20 @@
-# The compose files, used on a copy of the repository as on a fresh clone. To be sourced.
+# Runs the compose files in a copy of the repository, as in a fresh clone. Sourced by run.
 
 export DOORWARD_IMAGE=doorward-image-test
 nginx_image=doorward-image-test-nginx
 images_made=no
 
-images_make() { # doorward's and nginx's own, from what is in the cache
+images_make() { # builds the images of doorward and nginx, with the cache
     [[ $images_made == no ]] || return 0
     docker build --tag "$DOORWARD_IMAGE" "$root" >"$dir/build.log" 2>&1 &&
         docker build --tag "$nginx_image" "$root/nginx" >>"$dir/build.log" 2>&1 ||
-        { tail -n 30 "$dir/build.log" >&2; fail "the images can't be built"; }
+        { tail -n 30 "$dir/build.log" >&2; fail "the images cannot be built"; }
     images_made=yes
     [[ -n ${KEEP-} ]] || at_end "docker rmi $DOORWARD_IMAGE $nginx_image"
 }
 
 copies=0
-fresh() { # sets $copy: what a clone would have, and a user's, not root's
+fresh() { # sets $copy: the files of a clone, owned by a user other than root
     local file
     copy=$dir/copy.$((++copies))
     mkdir "$copy"
@@ -33,8 +33,8 @@ compose() { (cd "$copy" && "${compose_command[@]}" --project-name "$project" ${f
 container() { compose ps --quiet "$1" 2>/dev/null | head -n 1; }       # its id
 addresses_of() { docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' "$1"; }
 
-# Brings a fresh copy up: stack_up NAME [FILE...], the files being those in compose/. Without one it is what
-# `docker compose up` does. What is set for it stands in the environment.
+# Starts a fresh copy: stack_up NAME [FILE...]. The files are those in compose/. Without a file it runs `docker compose up`.
+# Settings are in the environment.
 stack_up() {
     local file
     stack_down
@@ -56,26 +56,28 @@ stack_down() {
 at_end stack_down
 
 logs() { compose logs --no-color "$@" 2>&1; }
-first_password() { logs users | sed -n 's/.*first user is admin, with the password \([a-z0-9]*\).*/\1/p' | tail -n 1; }
+# Prints the generated password of admin, of 20 characters, from the log of `users` or from the input.
+password_in() { sed -n 's/.*admin.* \([a-z2-9]\{20\}\)\>.*/\1/p' | tail -n 1; }
+first_password() { logs users | password_in; }
 add_user() { htpasswd -bBC 10 "$copy/access/htpasswd" "$1" "$2" 2>/dev/null; }
 
-status() { # url [curl's options...]: 000 if there is no answer
+status() { # url [options of curl...]: prints the status, 000 without a response
     local code
     code=$(curl --silent --insecure --output /dev/null --max-time 20 --write-out '%{http_code}' "${@:2}" "$1")
     printf '%s\n' "${code:-000}"
 }
-answers() { [[ $(status "$1" "${@:3}") == "$2" ]]; }    # url status [curl's options...]
+answers() { [[ $(status "$1" "${@:3}") == "$2" ]]; }    # url status [options of curl...]
 
-ready() { # url: until a client without a password is refused, and so doorward asked
+ready() { # url: waits until a client without a password is refused, so nginx and doorward work
     wait_until 60 answers "$1" 401 && return
-    failed "$1 is not ready after 60 s: it answers $(status "$1")"
+    failed "$1 is not ready after 60 s: it returns $(status "$1")"
     compose ps | indent
     logs | indent 30
     return 1
 }
 
-# An image of 20 layers, each with a file of random bytes; no two images share one.
-layered() { # name [KiB of a layer]
+# Builds an image of 20 layers, each with a file of random bytes. Two images never share a layer.
+layered() { # name [size of a layer in KiB]
     local context=$dir/layers layer
     rm -rf "$context" && mkdir "$context" && echo 'FROM scratch' >"$context/Dockerfile" || return
     for layer in {1..20}; do

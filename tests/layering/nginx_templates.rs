@@ -145,6 +145,27 @@ fn auth_location_sets_no_variable_of_the_main_request_pitfall_p8() {
     assert_none("a map of $uri, $args or $upstream_*", &broken(&shared, differs));
 }
 
+/// Returns the variables that more than one map of the snippets defines.
+fn defined_twice(directives: &[Directive]) -> Vec<String> {
+    let names = directives.iter().filter_map(|directive| {
+        let variable = directive.text.strip_prefix("map ")?.strip_suffix(" {")?.rsplit(' ').next()?;
+        Some(variable.to_owned())
+    });
+    let mut seen = std::collections::BTreeSet::new();
+    names.filter(|name| !seen.insert(name.clone())).collect()
+}
+
+#[test]
+fn no_two_maps_of_the_snippets_define_the_same_variable() {
+    let twice =
+        parse("x", "map $a $doorward_b {\n}\nmap \"$c $d\" $doorward_b {\n}\nmap $b $doorward_c {\n}\n");
+    assert_eq!(defined_twice(&twice), ["$doorward_b"]);
+    // nginx uses the last of two such maps and does not report the other one.
+    let snippets: Vec<Directive> =
+        files(&shipped().join("snippets"), ".conf").iter().flat_map(directives).collect();
+    assert_none("maps of the same variable", &defined_twice(&snippets));
+}
+
 /// Returns the directives of each location that has a proxy_pass.
 fn proxying(directives: &[Directive]) -> Vec<Vec<&Directive>> {
     let mut found = Vec::new();

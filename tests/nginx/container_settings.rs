@@ -102,15 +102,21 @@ fn missing_setting_is_named() {
 }
 
 #[test]
-fn unknown_setting_is_an_error_and_kubernetes_variables_are_ignored() {
-    let said = ["NGX_DOORWARD_BACKENDS is no setting", "BACKEND BACKEND_CA BODY_WITH_ANY_METHOD"];
-    assert_refused(|| two().set("BACKENDS", "x:1"), &said);
+fn unknown_or_renamed_setting_is_an_error_and_kubernetes_variables_are_ignored() {
+    let said = ["unknown setting NGX_DOORWARD_UPSTREAMS", "TOKENS UPSTREAM UPSTREAM_CA"];
+    assert_refused(|| two().set("UPSTREAMS", "x:1"), &said);
+    for (old, new) in
+        [("BACKEND", "UPSTREAM"), ("BACKEND_CA", "UPSTREAM_CA"), ("SECRET_FILE", "PROXY_SECRET_FILE")]
+    {
+        let said = format!("NGX_DOORWARD_{old} was renamed to NGX_DOORWARD_{new}");
+        assert_refused(|| two().set(old, "x:1"), &[&said]);
+    }
     let links = || two().set("SERVICE_HOST", "10.0.0.1").set("PORT", "tcp://10.0.0.1:80");
     assert_valid(|| links().set("PORT_80_TCP_ADDR", "10.0.0.1"));
     // The settings of compose.yaml, as `env_file: .env` passes them (O10). A similar name is an error.
     let compose = || two().set("PUBLISH", "8443").set("SUBNET", "172.31.255.0/28");
     assert_valid(|| compose().set("TLS_NAME", "registry.example.com"));
-    assert_refused(|| compose().set("TLS_NAMES", "x"), &["NGX_DOORWARD_TLS_NAMES is no setting"]);
+    assert_refused(|| compose().set("TLS_NAMES", "x"), &["unknown setting NGX_DOORWARD_TLS_NAMES"]);
 }
 
 #[test]
@@ -124,26 +130,26 @@ fn value_that_would_inject_configuration_is_refused_as_in_ingress_nginx_cve_2025
     }
     for path in ["/a b", "/a;b", "/a\nb", "/$host", "/a{b", "/a\"b", "/a'b", "/a\\b", "/a#b"] {
         let value = format!("http://127.0.0.1:8000{path}");
-        assert_refused(|| two().set("AUTH", &value), &["NGX_DOORWARD_AUTH", "a path may hold letters"]);
+        assert_refused(|| two().set("AUTH", &value), &["NGX_DOORWARD_AUTH", "a path can contain letters"]);
     }
 }
 
 #[test]
 fn invalid_address_is_refused_with_the_remedy() {
     for (value, said) in [
-        ("registry", "lacks the port"),
-        ("registry:", "no port between 1 and 65535"),
-        ("registry:0", "no port between 1 and 65535"),
-        ("registry:65536", "no port between 1 and 65535"),
-        ("registry:http", "no port between 1 and 65535"),
+        ("registry", "has no port; write host:port"),
+        ("registry:", "must end in a port between 1 and 65535"),
+        ("registry:0", "must end in a port between 1 and 65535"),
+        ("registry:65536", "must end in a port between 1 and 65535"),
+        ("registry:http", "must end in a port between 1 and 65535"),
         (":5000", "is not host:port"),
         ("-x:5000", "is not host:port"),
-        ("http://registry:5000", "without the scheme"),
-        ("https://registry:5000", "without the scheme"),
+        ("http://registry:5000", "remove the scheme and the path"),
+        ("https://registry:5000", "remove the scheme and the path"),
         ("fd00::1:5000", "in brackets"),
-        ("[fd00::g]:5000", "no IPv6 address"),
-        ("[]:5000", "no IPv6 address"),
-        ("unix:run/x.sock", "begins with a slash"),
+        ("[fd00::g]:5000", "must contain an IPv6 address"),
+        ("[]:5000", "must contain an IPv6 address"),
+        ("unix:run/x.sock", "must begin with a slash"),
         ("unix:/run/x.sock:/auth", "the path of a socket"),
     ] {
         assert_refused(|| two().set("UPSTREAM", value), &["NGX_DOORWARD_UPSTREAM=", said]);
@@ -152,10 +158,10 @@ fn invalid_address_is_refused_with_the_remedy() {
         assert_valid(|| two().set("UPSTREAM", value));
     }
     for (value, said) in [
-        ("https://127.0.0.1/auth", "plain HTTP"),
-        ("http://127.0.0.1:8000", "lacks the path"),
+        ("https://127.0.0.1/auth", "TLS is not supported"),
+        ("http://127.0.0.1:8000", "has no path"),
         ("http://user@127.0.0.1/auth", "is not host:port"),
-        ("http://unix:/run/x.sock:/auth", "a unix socket is written unix:/path"),
+        ("http://unix:/run/x.sock:/auth", "write a unix socket as unix:/path"),
         ("http:///auth", "is not host:port"),
     ] {
         assert_refused(|| two().set("AUTH", value), &["NGX_DOORWARD_AUTH=", said]);
@@ -172,21 +178,21 @@ fn invalid_value_is_refused_with_the_remedy() {
         ("PLAIN_HTTP", "yes", "is not one of: on off"),
         ("PROTO", "spdy", "is not one of: http https"),
         ("LISTEN", "localhost:80", "is not PORT or ADDRESS:PORT"),
-        ("LISTEN", "99999", "no port between"),
-        ("SERVER_NAME", "~^.*$", "names are separated by commas"),
-        ("REAL_IP_FROM", "balancer", "is no list of addresses"),
-        ("REAL_IP_FROM", "10.0.0.0/8,0.0.0.0/0", "every client is a balancer"),
-        ("RESOLVER", "dns.example", "is no list of addresses"),
-        ("MAX_BODY_SIZE", "1.5g", "is no size, like 100m"),
-        ("MAX_BODY_SIZE", "100mb", "is no size, like 100m"),
-        ("MAX_BODY_SIZE", "-1", "is no size, like 100m"),
-        ("MAX_BODY_SIZE", "m", "is no size, like 100m"),
+        ("LISTEN", "99999", "must end in a port between"),
+        ("SERVER_NAME", "~^.*$", "separate names by commas"),
+        ("REAL_IP_FROM", "balancer", "is not a list of addresses"),
+        ("REAL_IP_FROM", "10.0.0.0/8,0.0.0.0/0", "every client can set its own address"),
+        ("RESOLVER", "dns.example", "is not a list of addresses"),
+        ("MAX_BODY_SIZE", "1.5g", "is not a size, like 100m"),
+        ("MAX_BODY_SIZE", "100mb", "is not a size, like 100m"),
+        ("MAX_BODY_SIZE", "-1", "is not a size, like 100m"),
+        ("MAX_BODY_SIZE", "m", "is not a size, like 100m"),
         ("BODY_WITH_ANY_METHOD", "yes", "is not one of: on off"),
         ("FACTS", "Plan", "lower-case letters, digits and hyphens"),
-        ("FACTS", "plan customer", "facts are separated by commas"),
-        ("FACTS", "plan,x;y", "facts are separated by commas"),
-        ("FACTS", "-plan", "-plan is no name of a fact"),
-        ("FACTS", "a23456789012345678901234567890123", "is no name of a fact"),
+        ("FACTS", "plan customer", "separate facts by commas"),
+        ("FACTS", "plan,x;y", "separate facts by commas"),
+        ("FACTS", "-plan", "-plan is not the name of a fact"),
+        ("FACTS", "a23456789012345678901234567890123", "is not the name of a fact"),
     ] {
         assert_refused(|| two().set(name, value), &[&format!("NGX_DOORWARD_{name}="), said]);
     }
@@ -200,7 +206,7 @@ fn invalid_value_is_refused_with_the_remedy() {
             .set("UPSTREAM", "app.test:80")
     };
     for (name, value) in [("MAX_BODY_SIZE", "1g"), ("BODY_WITH_ANY_METHOD", "on")] {
-        let said = format!("NGX_DOORWARD_{name} is for NGX_DOORWARD_KIND=site, and this is registry");
+        let said = format!("NGX_DOORWARD_{name} requires NGX_DOORWARD_KIND=site, and it is registry");
         assert_refused(|| two().set("KIND", "registry").set(name, value), &[&said]);
         assert_valid(|| two().set(name, value));
     }
@@ -213,7 +219,7 @@ fn invalid_value_is_refused_with_the_remedy() {
     ] {
         assert!(facts.contains(&format!("        {line}\n")), "{line}: {facts}");
     }
-    let said = "NGX_DOORWARD_FACTS is for NGX_DOORWARD_KIND=registry and site, and this is ecr";
+    let said = "NGX_DOORWARD_FACTS requires NGX_DOORWARD_KIND=registry or site, and it is ecr";
     assert_refused(|| two().set("KIND", "ecr").set("FACTS", "plan"), &[said]);
     let written = assert_valid(all);
     for line in [
@@ -249,7 +255,7 @@ fn short_name_in_kubernetes_is_refused_with_the_full_name() {
         let text = format!("nameserver 10.96.0.10\nsearch {resolve}\noptions ndots:5\n");
         move || two().file("etc/resolv.conf", &text).set("AUTH", "doorward:8000")
     };
-    let said = ["NGX_DOORWARD_AUTH: write the whole name, doorward.shop.svc.cluster.local"];
+    let said = ["NGX_DOORWARD_AUTH: write the full name, doorward.shop.svc.cluster.local"];
     assert_refused(cluster("shop.svc.cluster.local svc.cluster.local cluster.local"), &said);
     let written = assert_valid(cluster("example.com"));
     assert!(written.contains("resolver 10.96.0.10 valid=2s"), "{written}");

@@ -65,14 +65,14 @@ fn missing_configuration_fails_the_start_pitfall_p44() {
         image.script("entrypoint.d/20-envsubst-on-templates.sh", "exit 0\n");
         image
     };
-    assert_fails(silent, "the guarded configuration is not what nginx would run");
+    assert_fails(silent, "nginx would not run the protected configuration of this start");
     let elsewhere = |image: Image| {
         let folder = image.path("elsewhere");
         fs::create_dir(&folder).unwrap();
         image.environment("NGINX_ENVSUBST_OUTPUT_DIR", folder.display().to_string())
     };
-    assert_fails(elsewhere, "the guarded configuration is not what nginx would run");
-    // A configuration of an earlier start with other settings.
+    assert_fails(elsewhere, "nginx would not run the protected configuration of this start");
+    // One that is left from an earlier start, with other settings.
     let image = ready();
     assert_eq!(image.try_out().code, Some(0));
     let old = written(&image);
@@ -117,8 +117,8 @@ fn command_that_bypasses_the_entrypoint_finds_no_valid_configuration_pitfall_p44
     let image = ready().file("etc/nginx/conf.d/default.conf", &text);
     let output = process::run(image.run(&["sh", "-c", "nginx -t"]));
     assert_ne!(output.code, Some(0), "{output:?}");
-    assert!(output.stderr.contains("the guarded configuration was not written"), "{}", output.stderr);
-    // The entrypoint replaces it like any other file.
+    assert!(output.stderr.contains("the protected configuration was not written"), "{}", output.stderr);
+    // By the entrypoint it is replaced like any other.
     assert_eq!(image.try_out().code, Some(0));
 }
 
@@ -136,9 +136,9 @@ fn nginx_without_a_required_module_or_version_fails_the_start_by_name() {
         claims("1.28.0", "configure arguments: --with-http_ssl_module"),
         "ngx_http_auth_request_module",
     );
-    assert_fails(claims("1.16.1", module), "nginx 1.18 or newer is needed");
-    // The file does not contain the realip module either.
-    assert_fails(claims("1.28.0", module), "the guarded configuration is not what nginx would run");
+    assert_fails(claims("1.16.1", module), "nginx 1.18 or newer is required");
+    // The same in the place of what it does not say of itself.
+    assert_fails(claims("1.28.0", module), "nginx would not run the protected configuration of this start");
     let behind = |image: Image| claims("1.28.0", module)(image).set("REAL_IP_FROM", "10.0.0.1");
     assert_fails(behind, "ngx_http_realip_module");
 }
@@ -174,7 +174,7 @@ fn unprotected_server_is_warned_about() {
             assert_eq!(output.code, Some(0), "{}", output.stderr);
             let warning = format!("warning: the server {name} of ");
             assert_eq!(output.stderr.matches(&warning).count(), 1, "{name}: {}", output.stderr);
-            assert!(output.stderr.contains("conf.d/mine.conf is not guarded"), "{}", output.stderr);
+            assert!(output.stderr.contains("conf.d/mine.conf is not protected"), "{}", output.stderr);
         }
     }
     let fine = [
@@ -207,7 +207,7 @@ fn health_check_reports_whether_nginx_listens_without_curl() {
         nginx.stop();
         let output = healthy(&nginx, &shell);
         assert_eq!(output.code, Some(1), "{output:?}");
-        assert!(output.stderr.contains("nobody listens on port"), "{}", output.stderr);
+        assert!(output.stderr.contains("nginx does not listen on port"), "{}", output.stderr);
         let file = nginx.image().path("etc/nginx/conf.d/default.conf");
         fs::write(file, WELCOME).unwrap();
         assert_eq!(healthy(&nginx, &shell).code, Some(1));

@@ -47,7 +47,7 @@ fn certificate_is_created_once_for_its_name_and_signs_no_other() {
         // The share is not mounted. The script creates no new pair in its place.
         names(&tls).iter().for_each(|name| fs::remove_file(tls.join(name)).unwrap());
         let output = make(shell, &[&tls, &once]);
-        let said = format!("there was one, as {} shows", once.display());
+        let said = format!("but {} records that one existed", once.display());
         assert!(output.code == Some(1) && output.stderr.contains(&said), "{output:?}");
         assert!(names(&tls).is_empty());
         // The script creates none if the folder is missing.
@@ -75,7 +75,7 @@ fn existing_certificate_or_dangling_link_is_never_replaced_field_o1() {
                 let output = make(shell, &[&tls, &once]);
                 assert_eq!(output.code, Some(i32::from(refused)), "{file} -> {target}: {output:?}");
                 let is_named =
-                    output.stderr.contains(&format!("/{file} is a link to {target}, where there is"));
+                    output.stderr.contains(&format!("/{file} is a link to {target}, which does not exist"));
                 assert_eq!(is_named, refused && target != ".", "{output:?}");
                 assert_eq!(names(&tls), [file], "{target}");
                 assert_eq!(fs::read_link(tls.join(file)).unwrap(), Path::new(target));

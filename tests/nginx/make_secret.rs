@@ -53,7 +53,7 @@ fn existing_empty_file_folder_or_dangling_link_is_never_replaced_field_o1() {
         symlink(at("target"), at("to-be-made")).unwrap();
         symlink("to-be-made", at("chain")).unwrap();
         symlink(at("folder"), at("to-a-folder")).unwrap();
-        let nowhere = "where there is nothing; mount what it leads to, or remove the link";
+        let nowhere = "which does not exist; mount the target, or remove the link";
         let target = at("target").display().to_string();
         let names = [
             ("file", None),
@@ -84,7 +84,7 @@ fn secret_that_cannot_be_created_is_an_error() {
     with_each_shell(|shell, dir| {
         let output = make(shell, &[&dir.join("nowhere/secret").display().to_string()]);
         assert_ne!(output.code, Some(0), "{output:?}");
-        let said = format!("there is no folder {}; mount what it is on", dir.join("nowhere").display());
+        let said = format!("there is no folder {}; mount it", dir.join("nowhere").display());
         assert!(output.stderr.contains(&said), "{output:?}");
         assert_eq!(fs::read_dir(dir).unwrap().count(), 0, "no folder is made");
         assert_ne!(make(shell, &[]).code, Some(0));

@@ -69,17 +69,20 @@ fn registry_setting_accepts_a_name_with_or_without_port() {
     assert_starts(|image, _| resolver(image).set("UPSTREAM", name), &server);
     assert_fails(
         |image, _| image.set("UPSTREAM", ""),
-        "NGX_DOORWARD_UPSTREAM is not set; for example NGX_DOORWARD_UPSTREAM=1234",
+        "NGX_DOORWARD_UPSTREAM is not set; set it to a registry, like NGX_DOORWARD_UPSTREAM=1234",
     );
-    assert_fails(|image, _| image.set("UPSTREAM", format!("https://{name}")), "write it without the scheme");
+    assert_fails(
+        |image, _| image.set("UPSTREAM", format!("https://{name}")),
+        "remove the scheme and the path",
+    );
     assert_fails(|image, _| image.set("UPSTREAM", format!("{name}/v2")), "is not host:port");
     assert_fails(
         |image, _| image.set("UPSTREAM", "unix:/run/x"),
-        "For one of your own use NGX_DOORWARD_KIND=registry",
+        "For a registry without TLS set NGX_DOORWARD_KIND=registry",
     );
     assert_fails(
         |image, _| image.set("UPSTREAM", "[::1]:443"),
-        "For one of your own use NGX_DOORWARD_KIND=registry",
+        "For a registry without TLS set NGX_DOORWARD_KIND=registry",
     );
     assert_fails(|image, _| image.set("UPSTREAM", "a;b"), "is not host:port");
 }
@@ -94,27 +97,24 @@ fn invalid_upstream_setting_is_named() {
     );
     assert_fails(
         |image, _| image.set("REDIRECT_HOSTS", "a.test"),
-        "does nothing without NGX_DOORWARD_REDIRECTS=follow",
+        "has no effect without NGX_DOORWARD_REDIRECTS=follow",
     );
     for name in ["PUSH", "REDIRECTS", "UPSTREAM_CA"] {
         let value = if name == "PUSH" { "on" } else { "pass" };
         let other = |image: Image| image.set("UPSTREAM_CA", "").set(name, value);
         for kind in ["site", "registry"] {
-            let said = format!("NGX_DOORWARD_{name} is for NGX_DOORWARD_KIND=ecr, and this is {kind}");
+            let said = format!("NGX_DOORWARD_{name} requires NGX_DOORWARD_KIND=ecr, and it is {kind}");
             assert_fails(|image, _| other(image).set("KIND", kind), &said);
         }
     }
-    assert_fails(|image, _| image.set("UPSTREAM_CA", "ca.pem"), "it begins with a slash");
-    assert_fails(|image, _| image.set("UPSTREAM_CA", "/x;y"), "a path may hold letters, digits");
-    assert_fails(|image, _| image.set("UPSTREAM_CA", "/no/such"), "there is no such file. Is it mounted?");
+    assert_fails(|image, _| image.set("UPSTREAM_CA", "ca.pem"), "a path must begin with a slash");
+    assert_fails(|image, _| image.set("UPSTREAM_CA", "/x;y"), "a path can contain letters, digits");
+    assert_fails(|image, _| image.set("UPSTREAM_CA", "/no/such"), "the file does not exist; mount it");
     assert_fails(
         |image, dir| image.set("UPSTREAM_CA", dir.display().to_string()),
-        "is empty, no file, or user",
+        "is empty, is not a file, or cannot be read by user",
     );
-    assert_fails(
-        |image, _| image.set("UPSTREAM_CA", ""),
-        "name a file of your own: NGX_DOORWARD_UPSTREAM_CA=",
-    );
+    assert_fails(|image, _| image.set("UPSTREAM_CA", ""), "set your own file: NGX_DOORWARD_UPSTREAM_CA=");
     assert_fails(
         |image, dir| {
             let path = dir.join("none.pem");
@@ -142,11 +142,11 @@ fn redirect_hosts_must_be_names_and_not_a_wildcard_for_all() {
         let hosts = if bad.is_empty() { "a.test," } else { bad };
         assert_fails(|image, _| follow(image, hosts), "NGX_DOORWARD_REDIRECT_HOSTS=");
     }
-    assert_fails(|image, _| follow(image, "a.test;b"), "hosts are separated by commas");
-    assert_fails(|image, _| follow(image, "a.test:70000"), "has no port between 1 and 65535");
+    assert_fails(|image, _| follow(image, "a.test;b"), "separate hosts by commas");
+    assert_fails(|image, _| follow(image, "a.test:70000"), "must end in a port between 1 and 65535");
     assert_fails(
         |image, _| image.set("REDIRECTS", "follow").file("etc/resolv.conf", "search test\n"),
-        "set NGX_DOORWARD_RESOLVER=",
+        "has no server; set one, like NGX_DOORWARD_RESOLVER=",
     );
 }
 
@@ -162,18 +162,18 @@ fn proxy_secret_with_unsafe_characters_is_refused() {
         assert_starts(|image, dir| with(image, dir, text), "include \"");
     }
     let bad: [(&[u8], &str); 12] = [
-        (b"0123456789abcde", "has 15 characters, and should have 16 to 256"),
+        (b"0123456789abcde", "has 15 characters, and must have 16 to 256"),
         (&[b'x'; 257], "has 257 characters"),
         (b"\n", "has 0 characters"),
-        (b"0123456789abcdef\n0123456789abcdef\n", "is more than one line"),
-        (b"0123456789 abcdef", "is more than one line, or holds blanks"),
-        (b"0123456789abcdef\r\n", "is more than one line, or holds blanks"),
-        (b"0123456789abcdef\xc3\xa9", "what is not ASCII"),
-        (b"0123456789abcdef\"", "holds a quote"),
-        (b"0123456789abcdef'", "holds a quote"),
-        (b"0123456789abcdef\\", "holds a quote"),
-        (b"0123456789abcdef$x", "holds a quote"),
-        (b"0123456789abcdef;", "holds a quote"),
+        (b"0123456789abcdef\n0123456789abcdef\n", "has more than one line"),
+        (b"0123456789 abcdef", "has more than one line, or has blanks"),
+        (b"0123456789abcdef\r\n", "has more than one line, or has blanks"),
+        (b"0123456789abcdef\xc3\xa9", "characters beyond ASCII"),
+        (b"0123456789abcdef\"", "contains a quote"),
+        (b"0123456789abcdef'", "contains a quote"),
+        (b"0123456789abcdef\\", "contains a quote"),
+        (b"0123456789abcdef$x", "contains a quote"),
+        (b"0123456789abcdef;", "contains a quote"),
     ];
     for (text, said) in bad {
         assert_fails(|image, dir| with(image, dir, text), said);
@@ -181,8 +181,8 @@ fn proxy_secret_with_unsafe_characters_is_refused() {
             assert!(!output.stderr.contains("0123456789"), "{}", output.stderr);
         }
     }
-    assert_fails(|image, dir| with(image, dir, b""), "is empty, no file, or user");
-    assert_fails(|image, _| image.set("PROXY_SECRET_FILE", "/no/such"), "there is no such file");
+    assert_fails(|image, dir| with(image, dir, b""), "is empty, is not a file, or cannot be read by user");
+    assert_fails(|image, _| image.set("PROXY_SECRET_FILE", "/no/such"), "the file does not exist");
 }
 
 #[test]

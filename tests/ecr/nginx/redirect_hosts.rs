@@ -131,7 +131,7 @@ fn unusable_redirect_host_is_refused_at_start() {
             |image, _| {
                 image.set("RESOLVER", "127.0.0.1").set("REDIRECTS", "follow").set("REDIRECT_HOSTS", host)
             },
-            "is an address or this machine; name the storage as its certificate does",
+            "is an address or this machine; write the name that the certificate contains",
         );
     }
     assert_fails(

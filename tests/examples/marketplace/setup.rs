@@ -53,7 +53,7 @@ pub(super) fn copy(integration: Integration, dir: &Path, service: &str) -> Strin
         fs::create_dir(dir.join(folder)).unwrap();
     }
     let token = ("admin-token", "0123456789abcdef0123456789abcdef");
-    for (name, text) in [("shop-key", INTERNAL), token, ("market/groups", ""), ("market/keys", "")] {
+    for (name, text) in [("shop-key", INTERNAL), token, ("market/groups", ""), ("market/api-keys", "")] {
         fs::write(dir.join(name), text).unwrap();
     }
     dir.join(name).display().to_string()
@@ -127,7 +127,7 @@ impl MarketplaceSetup {
         let keys = self.marketplace.keys_file();
         self.marketplace.revoke(&key);
         self.put("groups", &format!("{}probe.{number}: {probe}\n", self.marketplace.groups_file()));
-        self.put("keys", &keys);
+        self.put("api-keys", &keys);
         let asked = format!("/token?service={SERVICE}&scope=repository:any/probe.{number}:pull");
         let request =
             Request::get(&asked).header("X-Original-Host", SERVICE).from(&format!("192.0.2.{number}"));

@@ -1,4 +1,4 @@
-"""Answers 200 to guest with the password guest, and 401 to everybody else: all that nginx wants to know."""
+"""Answers 200 to the user guest with the password guest, and 401 to all other requests."""
 
 import base64
 import http.server
@@ -19,6 +19,6 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
 
-# The first process of a container ignores what it has no handler for.
+# The first process of a container ignores signals without a handler.
 signal.signal(signal.SIGTERM, lambda *_: exit(0))
 http.server.ThreadingHTTPServer(("", 9000), Answer).serve_forever()

@@ -1,4 +1,4 @@
-# `docker build` and what comes out of it, and `docker compose up` on a fresh clone.
+# `docker build`, the content of the image, and `docker compose up` in a fresh clone.
 
 section_build() {
     build_times && build_contents
@@ -14,34 +14,34 @@ build_times() {
     fresh
     echo '// changed' >>"$copy/src/main.rs"
     timed build "$copy" && ok "docker build, a line of src changed: $took s"
-    check "the dependencies' layer was taken from the cache" \
+    check "the layer of the dependencies came from the cache" \
         test "$(grep -c 'Using cache\|CACHED' "$dir/build.log")" -ge 4
     build "$root"
 }
 
-tells() { docker image inspect "$DOORWARD_IMAGE" --format "$1"; }       # template
+inspect() { docker image inspect "$DOORWARD_IMAGE" --format "$1"; }      # template
 
 build_contents() {
     local image=$DOORWARD_IMAGE id files version
-    at_most "size of the image" "$(tells '{{.Size}}' | awk '{ printf "%.1f", $1 / 1e6 }')" 12 MB
-    same "user" "$(tells '{{.Config.User}}')" 65532:65532
-    same "health check" "$(tells '{{.Config.Healthcheck.Test}}')" "[CMD /doorward health]"
+    at_most "size of the image" "$(inspect '{{.Size}}' | awk '{ printf "%.1f", $1 / 1e6 }')" 12 MB
+    same "user" "$(inspect '{{.Config.User}}')" 65532:65532
+    same "health check" "$(inspect '{{.Config.Healthcheck.Test}}')" "[CMD /doorward health]"
     version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
-    same "version of the label" "$(tells '{{index .Config.Labels "org.opencontainers.image.version"}}')" "$version"
-    note "labels: $(tells '{{range $k, $v := .Config.Labels}}{{$k}} {{end}}' | sed 's/org.opencontainers.image.//g')"
+    same "version of the label" "$(inspect '{{index .Config.Labels "org.opencontainers.image.version"}}')" "$version"
+    note "labels: $(inspect '{{range $k, $v := .Config.Labels}}{{$k}} {{end}}' | sed 's/org.opencontainers.image.//g')"
     same "program" "$(docker run --rm --read-only --cap-drop ALL --network none "$image" --version)" "doorward $version"
     refuses "there is no shell" 'not found|no such file' docker run --rm --entrypoint sh "$image"
 
     id=$(docker create "$image")
     docker export "$id" | tar -tv >"$dir/contents"
     docker rm "$id" >/dev/null
-    # What Docker puts into every container does not count.
+    # Without the files that Docker adds to every container.
     files=$(awk '$1 ~ /^-/ { print $6 }' "$dir/contents" |
         grep -vxE '\.dockerenv|dev/console|etc/(hostname|hosts|resolv\.conf)' | sort | tr '\n' ' ')
     same "files" "${files% }" \
         "doorward etc/ssl/certs/ca-certificates.crt licenses/LICENSE-APACHE licenses/LICENSE-MIT"
-    check "/etc/doorward is there" grep -q ' etc/doorward/$' "$dir/contents"
-    check "/run/doorward is the user's" grep -q '^d.* 65532/65532 .* run/doorward/$' "$dir/contents"
+    check "/etc/doorward exists" grep -q ' etc/doorward/$' "$dir/contents"
+    check "/run/doorward belongs to the user" grep -q '^d.* 65532/65532 .* run/doorward/$' "$dir/contents"
 }
 
 build_up() {
@@ -56,14 +56,14 @@ build_up() {
     ok "docker compose up on a fresh clone: docker login works after $(since "$begin") s"
     password=$(first_password)
 
-    check "a user's htpasswd file can be read by the service alone" \
+    check "only the owner and the service can read the htpasswd file" \
         test "$(stat -c '%a %g' "$copy/access/htpasswd")" = "640 65532"
     (cd "$copy" && stat -c '        %n %A %u:%g' access/htpasswd tls/tls.crt tls/tls.key)
     mkdir "$dir/before" && cp -r "$copy/access" "$copy/tls" "$dir/before/"
     compose up -d >"$dir/up.log" 2>&1
     check "a second docker compose up changes nothing" eval \
         'diff -r "$dir/before/access" "$copy/access" && diff -r "$dir/before/tls" "$copy/tls"'
-    check "and the user still gets in" answers "https://$at/v2/" 200 --user "admin:$password"
+    check "the user is still admitted" answers "https://$at/v2/" 200 --user "admin:$password"
 
     password=$(compose run --rm -T users add bob --generate 2>/dev/null | grep -oE '[a-z2-9]{20}' | tail -n 1)
     turns "docker compose run users add bob: admitted" 5 answers "https://$at/v2/" 200 --user "bob:$password"

@@ -1,4 +1,4 @@
-# docker, podman and skopeo against compose's registry: over TLS with a certificate of its own, and over http.
+# docker, podman and skopeo with the registry of compose.yaml: over TLS with the created certificate, and over http.
 
 section_clients() {
     clients_https
@@ -7,18 +7,18 @@ section_clients() {
 }
 
 name=doorward-image-test-layers
-refused='unauthorized|no basic auth|denied|authentication'     # as one client or the other says it
+refused='unauthorized|no basic auth|denied|authentication'     # the messages of the clients
 
 as_docker() { docker "$@"; }
 podman_at=(--root "$dir/podman" --runroot "$dir/podman-run" --tmpdir "$dir/podman-tmp")
 as_podman() { podman "${podman_at[@]}" "$@"; }
-export REGISTRY_AUTH_FILE=$dir/auth.json        # for podman and skopeo, who want it to be there
+export REGISTRY_AUTH_FILE=$dir/auth.json        # podman and skopeo require this file
 echo '{}' >"$REGISTRY_AUTH_FILE"
 at_end "podman ${podman_at[*]} rmi --all --force; podman ${podman_at[*]} system reset --force"
 
 layered_image() {
     docker image inspect "$name" >/dev/null 2>&1 && return
-    layered "$name" || { failed "the image of 20 layers can't be built"; return 1; }
+    layered "$name" || { failed "the image of 20 layers cannot be built"; return 1; }
     at_end "docker rmi $name"
 }
 
@@ -28,7 +28,7 @@ clients_https() {
     local certs
     layered_image || return
     free_port
-    # Not a loopback address, for which docker would not look at the certificate.
+    # Not a loopback address: docker does not verify certificates there.
     at=$gateway:$port url=https://$gateway:$port/v2/ tls=()
     export NGX_DOORWARD_PUBLISH=$at NGX_DOORWARD_TLS_NAME=$gateway
     stack_up https && ready "$url" || return
@@ -61,7 +61,7 @@ clients_http() {
     with_skopeo
 }
 
-login() { # client password: as the person who is asked
+login() { # client password
     "as_$1" login "${tls_of[@]}" --username admin --password-stdin "$at" <<<"$2"
 }
 
@@ -72,7 +72,7 @@ with_client() { # docker or podman
     local client=$1 tls_of=() image=$at/team/$1 before took_push
     [[ $client == docker ]] || tls_of=(${tls[@]+"${tls[@]}"})
     if [[ $client == podman ]]; then
-        # It has not got the image that docker built.
+        # podman does not have the image that docker built.
         quietly as_podman pull "${tls_of[@]}" --creds "admin:$password" "$at/team/docker" ||
             { failed "podman: pull of what docker pushed"; indent <"$dir/out"; return; }
         as_podman tag "$at/team/docker" "$image"
@@ -88,7 +88,7 @@ with_client() { # docker or podman
     timed quietly "as_$client" push "${tls_of[@]}" "$image" ||
         { failed "$client: push"; indent <"$dir/out"; return; }
     took_push=$took
-    # As long as another name keeps its layers, nothing is pulled.
+    # A client pulls no layer that another name still uses.
     case $client in
         podman) as_podman rmi --all --force >/dev/null 2>&1 ;;
         docker) docker rmi "$image" "$name" >/dev/null ;;
@@ -130,38 +130,38 @@ large_layer() {
     digest=sha256:$(sha256sum "$big" | cut -d ' ' -f 1)
     upload chunked "$big" "$digest" "$mib"
     upload single "$big" "$digest" "$mib"
-    # Nothing of it may have been kept on the way.
-    at_most "nginx keeps of it" "$(docker exec "$(container nginx)" du -sm /var/cache/nginx | cut -f 1)" 1 MiB
+    # nginx must not have stored the layer.
+    at_most "nginx stores of it" "$(docker exec "$(container nginx)" du -sm /var/cache/nginx | cut -f 1)" 1 MiB
     timed docker_large "$big" && ok "docker: push and pull of an image with a layer of $mib MiB: $took s" ||
         { failed "docker: push and pull of an image with a layer of $mib MiB"; indent <"$dir/out"; }
     rm -f "$big"
 }
 
-ask() { curl --silent --show-error --insecure --user "admin:$password" "$@"; }
+request() { curl --silent --show-error --insecure --user "admin:$password" "$@"; }
 
-goes_on() { # curl's options...: where the registry wants the next request of an upload
+next_location() { # options of curl...: prints the URL of the next request of an upload
     local where
-    where=$(ask --dump-header - --output /dev/null "$@" | tr -d '\r' | sed -n 's/^[Ll]ocation: //p')
+    where=$(request --dump-header - --output /dev/null "$@" | tr -d '\r' | sed -n 's/^[Ll]ocation: //p')
     [[ $where != /* ]] || where=https://$at$where
     printf '%s\n' "$where"
 }
 
 upload() { # chunked|single file digest MiB
     local where code repo=team/$1 begin back bytes=(--header 'Content-Type: application/octet-stream')
-    local told=(--output /dev/null --write-out '%{http_code}')
-    where=$(goes_on --request POST "$url$repo/blobs/uploads/")
+    local print_status=(--output /dev/null --write-out '%{http_code}')
+    where=$(next_location --request POST "$url$repo/blobs/uploads/")
     begin=$(now)
     if [[ $1 == chunked ]]; then
-        # From a pipe, so that curl does not know how long it is.
-        where=$(cat "$2" | goes_on --request PATCH --upload-file - "${bytes[@]}" "$where")
-        code=$(ask --request PUT "${told[@]}" --header 'Content-Length: 0' "$where&digest=$3")
+        # From a pipe, so that curl sends no Content-Length.
+        where=$(cat "$2" | next_location --request PATCH --upload-file - "${bytes[@]}" "$where")
+        code=$(request --request PUT "${print_status[@]}" --header 'Content-Length: 0' "$where&digest=$3")
     else
-        code=$(ask --upload-file "$2" "${bytes[@]}" "${told[@]}" "$where&digest=$3")
+        code=$(request --upload-file "$2" "${bytes[@]}" "${print_status[@]}" "$where&digest=$3")
     fi
     same "$1 upload of $4 MiB ($(since "$begin") s)" "$code" 201
     begin=$(now)
-    back=sha256:$(ask "$url$repo/blobs/$3" | sha256sum | cut -d ' ' -f 1)
-    same "and back ($(since "$begin") s)" "$back" "$3"
+    back=sha256:$(request "$url$repo/blobs/$3" | sha256sum | cut -d ' ' -f 1)
+    same "download ($(since "$begin") s)" "$back" "$3"
 }
 
 docker_large() { # file
@@ -173,7 +173,7 @@ docker_large() { # file
 
 parallel_pulls() {
     local i pids=() bad=0
-    # Empty caches are what the first requests of ten clients meet.
+    # With an empty cache, as after a restart.
     docker restart -t 5 "$(container doorward)" >/dev/null && ready "$url"
     begin=$(now)
     for i in {1..10}; do

@@ -1,5 +1,5 @@
-# What the first start makes, and what it never does: in the place of links, folders and shares that are not mounted, and
-# where the engine does not see the files beside compose.yaml.
+# The files that the first start creates. It must never replace links and folders, and create nothing in a share that is
+# not mounted. It must fail if the engine does not see the files beside compose.yaml.
 
 section_files() {
     free_port
@@ -7,11 +7,11 @@ section_files() {
     url=https://$NGX_DOORWARD_PUBLISH/v2/
     local file
     files_made
-    # What stands in the place of the file, and what is said.
+    # Each line: a file, what exists at its path, a container and the message in its log.
     for file in tls/tls.crt tls/tls.key; do
-        files_kept "$file" dangling tls 'is a link to /nowhere/at/all, where there is nothing'
-        files_kept "$file" out tls 'is a link to .*/outside, where there is nothing'
-        files_kept "$file" folder tls 'is a directory, and should be a file'
+        files_kept "$file" dangling tls 'is a link to /nowhere/at/all, which does not exist'
+        files_kept "$file" out tls 'is a link to .*/outside, which does not exist'
+        files_kept "$file" folder tls 'is a directory, and must be a file'
     done
     files_kept access/htpasswd dangling users 'is a link to /nowhere/at/all, which does not exist'
     files_kept access/htpasswd out users 'is a link to .*/outside, which does not exist'
@@ -23,12 +23,12 @@ section_files() {
     files_windows
 }
 
-# Everything in the two folders but what the clone has: links as they are written.
+# Lists the files in the two folders that a clone does not have. A link is printed with its target.
 files_list() {
     (cd "$copy" && find access tls -mindepth 1 ! -name .gitignore -printf '%p %y %l\n' 2>/dev/null | sort)
 }
 
-# A fresh copy, without an attempt to start it.
+# Creates a fresh copy without starting it.
 files_copy() { # name
     stack_down
     images_make
@@ -39,15 +39,15 @@ files_copy() { # name
 
 files_made() {
     stack_up made && ready "$url" || return
-    same "a fresh clone: what is made" "$(files_list | tr -d '\n')" \
+    same "a fresh clone: created files" "$(files_list | tr -d '\n')" \
         'access/htpasswd f tls/tls.crt f tls/tls.key f '
-    check "a second start makes nothing" compose up -d
+    check "a second start" compose up -d
 }
 
-# Puts something in the place of a file that would be made. compose must fail, the container must say why, and nothing
-# may have been made.
+# Creates a link or folder at the path of a file that the start would create. compose must fail, the log of the container
+# must have the reason, and no file may have been created.
 files_kept() { # file kind service pattern
-    local before said
+    local before log
     files_copy kept
     echo theirs >"$copy/outside"
     case $2 in
@@ -56,16 +56,16 @@ files_kept() { # file kind service pattern
         folder) mkdir "$copy/$1" ;;
     esac
     before=$(files_list | grep "^${1%/*}/")
-    compose up -d >"$dir/up.log" 2>&1 && failed "$2 in the place of $1: compose up succeeds"
-    said=$(logs "$3")
-    grep -Eq -- "$4" <<<"$said" && ok "$2 in the place of $1: it is said" ||
-        { failed "$2 in the place of $1: it is not said"; indent <<<"$said"; indent <"$dir/up.log"; }
-    grep -E -- "$4" <<<"$said" | indent 1
-    same "$2 in the place of $1: what is there" "$(files_list | grep "^${1%/*}/")" "$before"
-    same "$2 in the place of $1: the file outside" "$(cat "$copy/outside")" theirs
+    compose up -d >"$dir/up.log" 2>&1 && failed "$2 instead of $1: compose up succeeds"
+    log=$(logs "$3")
+    grep -Eq -- "$4" <<<"$log" && ok "$2 instead of $1: the log has the reason" ||
+        { failed "$2 instead of $1: the log has no reason"; indent <<<"$log"; indent <"$dir/up.log"; }
+    grep -E -- "$4" <<<"$log" | indent 1
+    same "$2 instead of $1: the files" "$(files_list | grep "^${1%/*}/")" "$before"
+    same "$2 instead of $1: the file outside" "$(cat "$copy/outside")" theirs
 }
 
-# A link that leads to a file of the same folder works in the container, too, whoever made it.
+# A link to a file in the same folder also works in the container.
 files_inside() {
     local password=$RANDOM$RANDOM$RANDOM
     files_copy inside
@@ -81,11 +81,11 @@ files_inside() {
     before=$(files_list)
     check "links within the folder: compose up" compose up -d
     ready "$url" || return
-    same "links within the folder: their user" "$(status "$url" --user "alice:$password")" 200
-    same "links within the folder: what is there" "$(files_list)" "$before"
+    same "links within the folder: a user of the file" "$(status "$url" --user "alice:$password")" 200
+    same "links within the folder: the files" "$(files_list)" "$before"
 }
 
-# At a later start the share is not mounted: its folder is there, and empty.
+# The share is not mounted at a later start, so its folder is empty.
 files_unmounted() {
     local folder service
     for folder in access tls; do
@@ -96,43 +96,43 @@ files_unmounted() {
         service=users
         [[ $folder == access ]] || service=tls
         compose up -d >"$dir/up.log" 2>&1 && failed "$folder is not mounted: compose up succeeds"
-        refuses "$folder is not mounted: it is said" 'it had some|there was one' said_and_failed "$service"
-        same "$folder is not mounted: what is made" "$(files_list | grep "^$folder/")" ""
+        refuses "$folder is not mounted: the log has the reason" "/markers/$service" log_and_fail "$service"
+        same "$folder is not mounted: created files" "$(files_list | grep "^$folder/")" ""
         mv "$copy/away"/* "$copy/$folder"
         check "$folder is mounted again: compose up" compose up -d
         ready "$url"
     done
 }
-said_and_failed() { logs "$1" | tail -n 2; return 1; }
+log_and_fail() { logs "$1" | tail -n 2; return 1; }
 
-# The folder itself is missing, as where a share's own mount point is.
+# The folder is missing, like a mount point that does not exist.
 files_no_folder() {
     files_copy missing
     rm -r "$copy/access"
     compose up -d >"$dir/up.log" 2>&1 && failed "access/ is missing: compose up succeeds"
-    refuses "access/ is missing: it is said" 'bind source path does not exist: .*/access|no folder' \
+    refuses "access/ is missing: the error has the reason" 'bind source path does not exist: .*/access|no folder' \
         eval "cat '$dir/up.log'; false"
-    [[ ! -e $copy/access ]] && ok "access/ is missing: nothing is made" || failed "access/ was made"
+    [[ ! -e $copy/access ]] && ok "access/ is missing: it is not created" || failed "access/ was created"
 }
 
-# compose.yaml alone, as Portainer's editor has it: the engine makes folders of what it does not find.
+# compose.yaml alone, as in the editor of Portainer: the engine creates folders for missing files.
 files_alone() {
     files_copy alone
     find "$copy" -mindepth 1 -maxdepth 1 ! -name 'compose*.yaml' ! -name access ! -name tls -exec rm -r {} +
     compose up -d >"$dir/up.log" 2>&1 && failed "compose.yaml alone: compose up succeeds"
-    refuses "compose.yaml alone: it is said" 'the files beside it are not mounted' \
+    refuses "compose.yaml alone: the log has the reason" 'the files beside it are not mounted' \
         eval "logs; cat '$dir/up.log'; false"
-    same "compose.yaml alone: containers of nginx that run" \
+    same "compose.yaml alone: nginx runs" \
         "$(docker inspect --format '{{.State.Running}}' "$(container nginx)" 2>/dev/null)" ""
 }
 
-# A clone on Windows, whose git makes CRLF of line ends.
+# A clone on Windows, where git writes CRLF line ends.
 files_windows() {
     local from
     files_copy windows
-    command -v git >/dev/null || { note "git is not there: no clone"; return; }
+    command -v git >/dev/null || { note "git is missing: no clone"; return; }
     from=$copy copy=$dir/windows
-    # git reads no repository of another user.
+    # git refuses a repository of another user.
     chown -R "$(id -u):$(id -g)" "$from"
     (cd "$from" && git init -q && git add -A &&
         git -c user.name=x -c user.email=x@example.com commit -q -m x) >"$dir/out" 2>&1 &&

@@ -1,4 +1,4 @@
-# What happens to doorward's container under load, the users changed on the host, and its health.
+# The container of doorward: restarts under load, users that are changed on the host, and its health check.
 
 section_life() {
     free_port
@@ -15,7 +15,7 @@ section_life() {
 
 load_start() {
     right=admin:$(first_password)
-    answers "$url" 200 --user "$right" || { failed "the first user does not get in"; return 1; }
+    answers "$url" 200 --user "$right" || { failed "the first user is not admitted"; return 1; }
     rm -f "$dir/progress"
     mkfifo "$dir/load.in"
     python3 "$here/load.py" "$url" "$right" "$dir/progress" <"$dir/load.in" >"$dir/load.out" 2>&1 &
@@ -32,12 +32,12 @@ load_good() {
     printf %s "${good:-0}"
 }
 load_passed() { (($(load_good) >= $1)); }
-load_flows() { # until the right password gets in again, 100 times from now
+load_flows() { # waits until the correct password is admitted 100 more times
     wait_until 60 load_passed $(($(load_good) + 100)) ||
-        failed "under load, nobody gets in any more after 60 s: $(cat "$dir/progress")"
+        failed "under load, the user is not admitted for 60 s: $(cat "$dir/progress")"
 }
 
-load_end() { # what
+load_end() { # name
     local out
     exec 9>&-
     wait "$load_pid"
@@ -54,19 +54,19 @@ life_replaced() {
     note "restarted in $took s"
     timed compose up -d --force-recreate --no-deps doorward >/dev/null 2>&1 && load_flows
     note "replaced in $took s"
-    # As a fault would end it; the engine starts it again, and what is left of its socket is in the way.
+    # As after a crash: the engine starts it again, while its old socket still exists.
     kill -KILL "$(status_of "$(container doorward)" Pid)" && load_flows
     note "killed"
     load_end "restarted, replaced and killed under load"
 }
 
-# The container that comes back finds its address taken.
+# The container starts again with another address, because its old one is in use.
 life_new_address() {
     local before after id net
     export NGX_DOORWARD_SUBNET=${NGX_DOORWARD_SUBNET:-172.31.255.0/28}
     stack_up address tcp && ready "$url" && load_start || return
     id=$(container doorward)
-    net=${project}_question
+    net=${project}_auth
     before=$(addresses_of "$id")
     docker stop "$id" >/dev/null
     docker run -d --name "$project-squatter" --network "$net" --ip "${before% }" --entrypoint sleep \
@@ -88,8 +88,8 @@ life_users() {
     check "htpasswd adds bob on the host" add_user bob "${bob[1]#bob:}"
     turns "bob is admitted" 3 answers "$url" 200 "${bob[@]}"
     htpasswd -D "$file" bob 2>/dev/null
-    turns "bob removed is refused" 3 answers "$url" 401 "${bob[@]}"
-    # As editors and `sed -i` do, by another file in its place; with the owner that this one has.
+    turns "a removed user is refused" 3 answers "$url" 401 "${bob[@]}"
+    # Editors and `sed -i` replace the file by another one. It has the same owner.
     cp -p "$file" "$file.new" && htpasswd -bBC 10 "$file.new" bob "${bob[1]#bob:}" 2>/dev/null && mv "$file.new" "$file"
     turns "the file replaced, bob is admitted" 3 answers "$url" 200 "${bob[@]}"
     note "the file is now $(stat -c '%A %u:%g' "$file")"
@@ -98,9 +98,9 @@ life_users() {
 # ---- health
 
 health_is() { [[ $(status_of "$(container doorward)" Health.Status) == "$1" ]]; }
-health_turns() { turns "$1: $2" "$3" health_is "$2"; }      # what status seconds
-health_says() { compose exec -T doorward /doorward health 2>&1 | tail -n 1; }
-is_degraded() { [[ $(health_says) == *degraded* ]]; }
+health_turns() { turns "$1: $2" "$3" health_is "$2"; }      # name status seconds
+health_output() { compose exec -T doorward /doorward health 2>&1 | tail -n 1; }
+is_degraded() { [[ $(health_output) == *degraded* ]]; }
 was_restarted() { (($(docker inspect --format '{{.RestartCount}}' "$1") >= 1)); }     # container
 
 life_health() {
@@ -110,21 +110,21 @@ life_health() {
     health_turns "running" healthy 30
 
     mv "$file" "$file.away"
-    turns "the file gone: health says so" 10 is_degraded && note "$(health_says)"
-    same "the file gone: the last good one is in force" "$(status "$url" --user "$right")" 200
+    turns "the file is removed: health reports it" 10 is_degraded && note "$(health_output)"
+    same "the file is removed: the last valid content is active" "$(status "$url" --user "$right")" 200
 
     docker restart -t 5 "$id" >/dev/null
-    turns "the file gone at the start: it ends, and is started again" 20 was_restarted "$id"
+    turns "no file at the start: the container exits, and is started again" 20 was_restarted "$id"
     note "$(logs doorward | tail -n 1 | sed 's/^[^|]*| *//')"
-    same "the file gone at the start: what clients get" "$(status "$url" --user "$right")" 503
+    same "no file at the start: the status for clients" "$(status "$url" --user "$right")" 503
     mv "$file.away" "$file"
-    turns "the file back: clients get in" 60 answers "$url" 200 --user "$right"
-    health_turns "the file back" healthy 30
+    turns "the file exists again: clients are admitted" 60 answers "$url" 200 --user "$right"
+    health_turns "the file exists again" healthy 30
 
     docker kill --signal STOP "$id" >/dev/null
     health_turns "the process stopped" unhealthy 90
-    same "the process stopped: what clients get" "$(status "$url" --user "$right")" 503
+    same "the process stopped: the status for clients" "$(status "$url" --user "$right")" 503
     docker kill --signal CONT "$id" >/dev/null
-    health_turns "the process goes on" healthy 30
-    same "the process goes on: what clients get" "$(status "$url" --user "$right")" 200
+    health_turns "the process continues" healthy 30
+    same "the process continues: the status for clients" "$(status "$url" --user "$right")" 200
 }

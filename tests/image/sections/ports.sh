@@ -1,10 +1,10 @@
-# What can be reached of it, and from where.
+# The ports, sockets and mounts that each container, and this machine, can reach.
 
 section_ports() {
     local service
     free_port
     export NGX_DOORWARD_PUBLISH=127.0.0.1:$port NGX_DOORWARD_SUBNET=${NGX_DOORWARD_SUBNET:-172.31.255.0/28}
-    # doorward over TCP, so that it has a port that could be open.
+    # doorward listens on TCP here, so that its port can be tested.
     stack_up ports tcp && ready "https://$NGX_DOORWARD_PUBLISH/v2/" || return
     for service in registry doorward; do
         same "ports of $service that are published" "$(docker port "$(container "$service")")" ""
@@ -23,17 +23,17 @@ section_ports() {
     ports_socket
 }
 
-# Whether a TCP connection can be made, in bash alone; 3 s are enough on one machine.
+# Prints `open` if one of the addresses accepts a TCP connection within 3 s, and `closed` otherwise. For bash without curl.
 connects='
     for at; do timeout 3 bash -c ": <>/dev/tcp/${at%:*}/${at##*:}" 2>/dev/null && echo open && exit; done
     echo closed'
 
-addresses() { # service port: by name, and by the address on each network
+addresses() { # service port: prints the name, and the address on each network
     local address
     for address in "$1" $(addresses_of "$(container "$1")"); do printf '%s:%s ' "$address" "$2"; done
 }
 
-# Of these, those to which this machine knows a way. To the others a packet would leave it, and reach who knows whom.
+# The addresses with a route over a Docker bridge. A packet to any other address would leave this machine.
 addresses_near() { # service port
     local at
     for at in $(addresses "$1" "$2"); do
@@ -41,7 +41,7 @@ addresses_near() { # service port
     done
 }
 
-reach() { # what from to port open|closed
+reach() { # name from to port open|closed
     # shellcheck disable=SC2046
     same "$1" "$(docker exec "$(container "$2")" bash -c "$connects" - $(addresses "$3" "$4"))" "$5"
 }
@@ -54,7 +54,7 @@ machine() { # service port open|closed: from this machine itself
 
 stranger() { # service port: from a container of the default network
     # shellcheck disable=SC2046
-    same "$1, from a container that is on none of its networks" \
+    same "$1, from a container outside of its networks" \
         "$(docker run --rm --entrypoint bash nginx:stable -c "$connects" - $(addresses_near "$1" "$2"))" closed
 }
 
@@ -64,7 +64,7 @@ mounted() { # service path: yes or no
     [[ " $mounts" == *" $2 "* ]] && echo yes || echo no
 }
 
-asks() { # socket path: as nginx's workers would
+status_over() { # socket path: as a worker of nginx
     docker exec --user 101 "$(container nginx)" curl --silent --output /dev/null --write-out '%{http_code}' \
         --unix-socket "/run/doorward/$1" "http://localhost/$2"
 }
@@ -86,13 +86,13 @@ ports_socket() {
     id=$(container nginx)
     check "the metrics, for root in nginx's container" docker exec "$id" \
         curl --silent --fail --unix-socket /run/doorward/admin.sock http://localhost/metrics
-    same "the metrics, for nginx's workers" "$(asks admin.sock metrics)" 000
+    same "the metrics, for nginx's workers" "$(status_over admin.sock metrics)" 000
     for service in nginx:yes doorward:yes registry:no; do
         same "the proxy secret is in ${service%:*}" "$(mounted "${service%:*}" /secret)" "${service#*:}"
     done
-    same "a token, for nginx's workers" "$(asks public.sock token)" 404
-    same "the probes, on the socket that nginx asks" "$(asks doorward.sock readyz)" 404
-    same "the question, for nginx's workers" "$(asks doorward.sock auth)" 401
+    same "a token, for nginx's workers" "$(status_over public.sock token)" 404
+    same "the probes, on the auth socket" "$(status_over doorward.sock readyz)" 404
+    same "the auth check, for nginx's workers" "$(status_over doorward.sock auth)" 401
     same "capabilities of doorward" "$(capabilities "$(status_of "$(container doorward)" Pid)")" 0000000000000000
     same "capabilities of nginx's workers" \
         "$(capabilities "$(pgrep -P "$(status_of "$id" Pid)" | head -n 1)")" 0000000000000000

@@ -1,4 +1,4 @@
-# The README, followed from its text: each block that a line `<!-- follow: NAME -->` marks, as it stands.
+# Runs each block of the README that a line `<!-- follow: NAME -->` marks, unchanged.
 
 . "$here/machine.sh"
 . "$here/trouble.sh"
@@ -20,7 +20,7 @@ section_readme() {
     fi
     docker rm -f -v "$machine" >/dev/null 2>&1
     for name in $(sed -n 's/^<!-- follow: \(.*\) -->$/\1/p' "$root/README.md"); do
-        [[ " $followed " == *" $name "* ]] || failed "nobody followed the block $name"
+        [[ " $followed " == *" $name "* ]] || failed "no test runs the block $name"
     done
 }
 
@@ -32,9 +32,9 @@ block() { # name
         $0 == mark { found = 1 }' "$root/README.md"
 }
 
-# ---- with Docker: by a user, in a clone
+# ---- with Docker, in a clone
 
-# The blocks say `docker compose`; here it may have another name.
+# Replaces `docker compose` in a block by the compose command of this machine.
 as_compose() { sed "s#^docker compose #${compose_command[*]} #"; }
 
 here_follows() { # block [prompt answer]...
@@ -45,7 +45,7 @@ here_follows() { # block [prompt answer]...
     readme_types "$@" || { failed "$name"; indent 30 <"$dir/out"; return 1; }
     ok "$name: followed in $took s"
 }
-readme_types() { # [prompt answer]...: what is in $dir/block
+readme_types() { # [prompt answer]...: runs $dir/block in a terminal
     (cd "$copy" && timed quietly "$here/person.py" "$@" -- bash -ex "$dir/block"; status=$?; echo "$took" >"$dir/took"
         exit "$status")
     local status=$?
@@ -59,7 +59,7 @@ readme_docker() {
     if in_use 443; then
         free_port
         export NGX_DOORWARD_PUBLISH=127.0.0.1:$port
-        note "port 443 is taken: $port instead"
+        note "port 443 is in use; port $port is used instead"
         address=localhost:$port url=https://localhost:$port/v2/
     fi
     images_make
@@ -67,16 +67,16 @@ readme_docker() {
     export COMPOSE_PROJECT_NAME=doorward-image-test-readme
     project=$COMPOSE_PROJECT_NAME files=()
 
-    # The last line asks for what the one before has printed.
+    # The last line needs the password that the line before it prints.
     block docker | as_compose | sed "s/login localhost$/login $address/" >"$dir/all"
     grep -v 'docker login' "$dir/all" >"$dir/block"
     readme_types || { failed "docker"; indent 30 <"$dir/out"; return 1; }
-    password=$(sed -n 's/.*first user is admin, with the password \([a-z0-9]*\).*/\1/p' "$dir/out")
+    password=$(password_in <"$dir/out")
     ready "$url" || return
     grep 'docker login' "$dir/all" >"$dir/block"
     local up=$took
     if readme_types '[Uu]sername.*: *$' admin 'Password: *$' "$password" && grep -q 'Login Succeeded' "$dir/out"; then
-        ok "docker: followed, the first two lines in $up s, the log-in in $took s"
+        ok "docker: followed, the first two lines in $up s, the login in $took s"
         followed+=" docker"
     else
         failed "docker: login"
@@ -91,7 +91,7 @@ readme_docker() {
     trouble_docker "$address" "$url" "$secret"
 }
 
-# Your own pair in tls/, the name in .env.
+# Uses another certificate and key in tls/, and another host name in .env.
 readme_own_pair() { # url secret
     local at=${NGX_DOORWARD_PUBLISH:-443} to
     to=registry.example.com:${at##*:}
@@ -100,14 +100,14 @@ readme_own_pair() { # url secret
         -addext subjectAltName=DNS:registry.example.com -keyout "$copy/tls/tls.key" -out "$copy/tls/tls.crt" 2>/dev/null
     grep -o 'NGX_DOORWARD_SERVER_NAME=registry.example.com' "$root/README.md" >"$copy/.env"
     grep -o 'docker compose up -d --force-recreate nginx' "$root/README.md" | as_compose >"$dir/block"
-    readme_types || { failed "own pair"; indent <"$dir/out"; return; }
+    readme_types || { failed "own certificate"; indent <"$dir/out"; return; }
     own_pair_answers() {
         [[ $(curl -s -o /dev/null -w '%{http_code}' --cacert "$copy/tls/tls.crt" --resolve "$to:127.0.0.1" \
             --user "alice:$2" "https://$to/v2/") == 200 ]]
     }
-    turns "your own pair, and your own name" 20 own_pair_answers "$@"
-    same "any other name gets no handshake" "$(status "$1")" 000
-    # Back to the pair that was made: no other one would be.
+    turns "own certificate and host name" 20 own_pair_answers "$@"
+    same "a request for another name gets no handshake" "$(status "$1")" 000
+    # Restores the created certificate, because compose does not create another one.
     rm "$copy/.env" && mv "$dir/pair"/tls.* "$copy/tls"
     compose up -d >/dev/null 2>&1
     ready "$1"
@@ -115,18 +115,18 @@ readme_own_pair() { # url secret
 
 readme_files() {
     local file setting line names
-    mapfile -t names < <(sed -n 's/^| `\(compose\/[a-z]*\.yaml\)` .*/\1/p' "$root/README.md")
+    mapfile -t names < <(sed -n 's/^| `\(compose\/[a-z-]*\.yaml\)` .*/\1/p' "$root/README.md")
     same "files of compose/ in the table" "$(printf '%s\n' "${names[@]}" | sort | xargs)" \
         "$(cd "$root" && printf '%s\n' compose/*.yaml | sort | xargs)"
     for file in "${names[@]}"; do
-        # A setting that the row tells.
+        # The setting in the row, if there is one.
         setting=$(grep -F "| \`$file\`" "$root/README.md" | grep -oE '[A-Z_]+=[^`]+')
         check "$file${setting:+, $setting}" in_copy env ${setting:+"$setting"} "${compose_command[@]}" -f compose.yaml \
             -f "$file" config
     done
     line=$(grep -oE 'docker compose -f compose.yaml -f compose/http.yaml up -d' "$root/README.md" | as_compose)
     unset NGX_DOORWARD_PUBLISH
-    if in_use 5000; then note "port 5000 is taken; $line is not followed"; unset COMPOSE_PROJECT_NAME; return; fi
+    if in_use 5000; then note "port 5000 is in use; $line is not run"; unset COMPOSE_PROJECT_NAME; return; fi
     project=$COMPOSE_PROJECT_NAME files=(-f compose.yaml -f compose/http.yaml)
     echo "$line" >"$dir/block"
     readme_types && ready http://127.0.0.1:5000/v2/ &&
@@ -135,7 +135,7 @@ readme_files() {
 }
 in_copy() { (cd "$copy" && "$@"); }
 
-# ---- without
+# ---- without Docker
 
 readme_alone() {
     local secret=Secret-$RANDOM
@@ -148,7 +148,7 @@ readme_beside() {
     in_shell 'htpasswd -bBC 5 -c /etc/docker/registry/htpasswd carol carols 2>/dev/null &&
         chmod 644 /etc/docker/registry/htpasswd && systemctl restart docker-registry nginx'
     wait_until 20 registry_is 200 carol:carols || { failed "the registry's own htpasswd"; return 1; }
-    ok "the registry's own htpasswd: carol is admitted, a stranger is not ($(registry_says))"
+    ok "the registry's own htpasswd: carol is admitted, a client without a password is not ($(registry_says))"
 
     machine_follows install || return
     user=alice:$(grep -oE '^[a-z2-9]{20}$' "$dir/out")
@@ -160,20 +160,20 @@ readme_beside() {
     followed+=" nginx-conf"
     block nginx-conf | docker exec -i "$machine" tee /etc/nginx/conf.d/registry.conf >/dev/null
     in_shell 'nginx -t && systemctl reload nginx' >"$dir/out" 2>&1 || { failed nginx-conf; indent <"$dir/out"; }
-    turns "nginx-conf: asked before the registry's own" 5 registry_is 401 "$user"
+    turns "nginx-conf: doorward checks users before the registry" 5 registry_is 401 "$user"
     in_shell "sed -i 's/addr: :5001/addr: 127.0.0.1:5001/; /^auth:/,\$d' /etc/docker/registry/config.yml
         systemctl restart docker-registry"
     wait_until 20 registry_is 200 "$user"
     machine_follows reload 'Enter host password.*: *$' "${user#*:}" || return
-    same "reload: the two answers" "$(grep -oE '^HTTP/[0-9.]+ [0-9]+' "$dir/out" | cut -d ' ' -f 2 | xargs)" "401 200"
+    same "reload: the two responses" "$(grep -oE '^HTTP/[0-9.]+ [0-9]+' "$dir/out" | cut -d ' ' -f 2 | xargs)" "401 200"
     check "reload: the challenge" grep -qi '^.*www-authenticate.*: Basic realm=' "$dir/out"
-    same "the registry past nginx" "$(in_shell 'for at in $(hostname -I); do
+    same "the registry without nginx" "$(in_shell 'for at in $(hostname -I); do
         (: <>"/dev/tcp/$at/5001") 2>/dev/null && echo open; done; echo end')" end
 
     followed+=" from-registry"
     machine_follows from-registry || return
     turns "from the registry's own htpasswd: carol" 3 registry_is 200 carol:carols || return
-    user=carol:carols       # who was in the other file is gone
+    user=carol:carols       # the users of the other file do not exist any more
 }
 
 readme_sandbox() {
@@ -189,7 +189,7 @@ readme_sandbox() {
         "ipc mnt net user"
     same "sandbox: interfaces" "$(in_shell "grep -c : /proc/$pid/net/dev; grep -o '[a-z0-9]*:' /proc/$pid/net/dev" |
         xargs)" "1 lo:"
-    refuses "sandbox: it can write nowhere" 'read-only' on touch "/proc/$pid/root"/etc/doorward/x
+    refuses "sandbox: it can write no file" 'read-only' on touch "/proc/$pid/root"/etc/doorward/x
     refuses "sandbox: it can start no other program" 'permission denied' on nsenter -t "$pid" -m sh -c :
     at_most "sandbox: systemd-analyze security" "$(on systemd-analyze security --no-pager doorward 2>/dev/null |
         sed -n 's/.*exposure level.*: \([0-9.]*\).*/\1/p')" 2 ""
@@ -197,7 +197,7 @@ readme_sandbox() {
 
 readme_service() {
     local pid out
-    # Restarts without a pause, while a client asks without one.
+    # Continuous restarts while a client sends requests continuously.
     out=$(on timeout 60 bash -c 'cd /tmp; n=0
         curl -s -Z --no-progress-meter --parallel-max 4 --user "$0" -o /dev/null -w "%{http_code}\n" \
             "https://registry.example.com/v2/?[1-4000]" >codes 2>/dev/null & curl=$!
@@ -205,30 +205,30 @@ readme_service() {
         echo "$n restarts: $(sort codes | uniq -c | xargs)"' "$user")
     [[ $out == *"restarts: 4000 200" ]] && ok "restarted under load, $out" || failed "restarted under load: $out"
 
-    # Under another poll a reload shows.
+    # With a long poll interval, only the reload applies the change.
     in_shell 'echo DOORWARD_RELOAD_POLL_INTERVAL=1h >/etc/doorward/environment && systemctl restart doorward'
     pid=$(on systemctl show -P MainPID doorward)
     in_shell 'htpasswd -bB /etc/doorward/htpasswd dave daves 2>/dev/null'
-    same "a new user, while the file is looked at each hour" "$(registry_says dave:daves)" 401
+    same "a new user, with a poll interval of an hour" "$(registry_says dave:daves)" 401
     on systemctl reload doorward
-    # His refusal is remembered for some seconds; a new file ends that.
+    # The rejection is cached for some seconds. A new file ends that.
     turns "systemctl reload: dave" 3 registry_is 200 dave:daves
     same "systemctl reload: the process" "$(on systemctl show -P MainPID doorward)" "$pid"
     in_shell 'rm /etc/doorward/environment && systemctl restart doorward
         htpasswd -bB /etc/doorward/htpasswd erin erins 2>/dev/null'
     turns "an edit: erin" 2 registry_is 200 erin:erins
     in_shell 'htpasswd -D /etc/doorward/htpasswd erin 2>/dev/null'
-    turns "an edit: erin is gone" 2 registry_is 401 erin:erins
+    turns "an edit: erin is removed" 2 registry_is 401 erin:erins
 
-    # It goes on trying: the file back, so is the service.
+    # systemd starts the service until the file exists again.
     in_shell 'mv /etc/doorward/htpasswd /srv/away; systemctl restart doorward' 2>/dev/null
-    wait_until 30 in_shell '(($(systemctl show -P NRestarts doorward) > 5))' || failed "it gave up"
+    wait_until 30 in_shell '(($(systemctl show -P NRestarts doorward) > 5))' || failed "systemd stopped the restarts"
     in_shell 'mv /srv/away /etc/doorward/htpasswd'
-    turns "the file gone at the start, and back: admitted" 10 registry_is 200 "$user"
+    turns "no file at the start, then restored: admitted" 10 registry_is 200 "$user"
     trouble_machine
 }
 
-# A server with nginx's auth_basic, which becomes one with ours.
+# Replaces auth_basic of nginx by doorward.
 readme_from_nginx() {
     local before
     docker cp "$here/machine/registry.conf" "$machine:/etc/nginx/conf.d/registry.conf"
@@ -238,19 +238,19 @@ readme_from_nginx() {
     wait_until 5 registry_is 200 frank:franks
     same "auth_basic: frank (bcrypt), gina (apr1), hugo (DES)" \
         "$(registry_says frank:franks) $(registry_says gina:ginas) $(registry_says hugo:hugos)" "200 200 200"
-    # It ends with what check finds.
-    machine_types from-nginx && failed "from nginx's auth_basic: check takes DES" ||
-        check "from nginx's auth_basic: check tells of the line with DES" grep 'htpasswd:3:.*DES' "$dir/out"
+    # The block ends with `check`, which fails.
+    machine_types from-nginx && failed "from nginx's auth_basic: check accepts DES" ||
+        check "from nginx's auth_basic: check reports the line with DES" grep 'htpasswd:3:.*DES' "$dir/out"
     block nginx-conf | docker exec -i "$machine" tee /etc/nginx/conf.d/registry.conf >/dev/null
     in_shell 'nginx -t && systemctl reload nginx' >"$dir/out" 2>&1 || { failed nginx-conf; indent <"$dir/out"; return; }
     moved() { registry_is 401 hugo:hugos && registry_is 200 frank:franks && registry_is 200 gina:ginas; }
     turns "from nginx's auth_basic: frank and gina, not hugo" 5 moved
     before=$(hashes)
     in_shell 'for i in {1..50}; do curl -s -o /dev/null -u frank:franks https://registry.example.com/v2/; done'
-    same "what changes: hashes for 50 more requests of frank" "$(($(hashes) - before))" 0
+    same "difference: hashes for 50 more requests of frank" "$(($(hashes) - before))" 0
     in_shell 'htpasswd -bB /etc/doorward/htpasswd ines iness 2>/dev/null'
-    turns "what changes: no reload for a new user" 2 registry_is 200 ines:iness
-    same "what changes: a refusal" "$(on curl -s https://registry.example.com/v2/ | cut -c 1-34)" \
+    turns "difference: no reload for a new user" 2 registry_is 200 ines:iness
+    same "difference: a refusal" "$(on curl -s https://registry.example.com/v2/ | cut -c 1-34)" \
         '{"errors":[{"code":"UNAUTHORIZED",'
 }
 hashes() { on curl -s http://127.0.0.1:8001/metrics | awk '/^doorward_hash_checks_total/ { n += $2 } END { print n }'; }

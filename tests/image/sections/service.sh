@@ -1,4 +1,4 @@
-# A service in a container of its own that says who somebody is: found by its name, over TLS, and gone for a while.
+# An HTTP authenticator in its own container: its name, TLS, and an outage.
 
 section_service() {
     local url api=doorward-image-test-api
@@ -10,24 +10,24 @@ section_service() {
     files=(-f compose.yaml -f compose/auth-backend.yaml)
     check "the arrangement is changed" compose up -d
     at_end "docker rm -f -v $api"
-    docker run -d --name "$api" --network "${project}_outside" --network-alias api \
+    docker run -d --name "$api" --network "${project}_egress" --network-alias api \
         --volume "$copy/api:/api:ro" --entrypoint nginx nginx:stable -c /api/nginx.conf -g 'daemon off;' >/dev/null
 
-    turns "who the service knows is admitted" 20 answers "$url" 200 --user carol:c-secret
-    same "another password is not" "$(status "$url" --user carol:other)" 401
-    same "nor who has a line in the file that nobody asks" "$(status "$url" --user "admin:$(first_password)")" 401
-    same "the service's groups count" "$(status "${url}team/app/tags/list" --user carol:c-secret)" 404
-    same "and grant no more than they say" \
+    turns "a user of the service is admitted" 20 answers "$url" 200 --user carol:c-secret
+    same "a wrong password is refused" "$(status "$url" --user carol:other)" 401
+    same "a user of the unused htpasswd file is refused" "$(status "$url" --user "admin:$(first_password)")" 401
+    same "a group of the service grants a pull" "$(status "${url}team/app/tags/list" --user carol:c-secret)" 404
+    same "a group of the service grants no push" \
         "$(status "${url}team/app/blobs/uploads/" --user carol:c-secret --request POST)" 403
-    check "check --probe finds it by its name" compose exec -T doorward /doorward check --probe
+    check "check --probe reaches the service by its name" compose exec -T doorward /doorward check --probe
 
     docker stop --time 1 "$api" >/dev/null
-    turns "it is gone, and who was cached goes on" 5 answers "$url" 200 --user carol:c-secret
-    same "others can't be asked about" "$(status "$url" --user dave:d-secret)" 503
+    turns "the service is down: a cached user is admitted" 5 answers "$url" 200 --user carol:c-secret
+    same "the service is down: another user gets 503" "$(status "$url" --user dave:d-secret)" 503
     docker start "$api" >/dev/null
-    turns "it is back" 20 answers "$url" 200 --user dave:d-secret
-    service_told() { logs doorward | grep -q 'verdict="unavailable".*authenticator api: '; }
-    turns "what was wrong is told" 5 service_told && logs doorward | grep 'authenticator api: ' | indent 2
+    turns "the service is up again" 20 answers "$url" 200 --user dave:d-secret
+    service_logged() { logs doorward | grep -q 'verdict="unavailable".*authenticator api: '; }
+    turns "the log has the failure of the service" 5 service_logged && logs doorward | grep 'authenticator api: ' | indent 2
     docker rm -f -v "$api" >/dev/null
 }
 

@@ -1,4 +1,4 @@
-# Push and pull of an image of 20 layers by docker: with doorward, and with what one would have otherwise.
+# The time of a push and a pull of an image of 20 layers by docker: with doorward, and with the alternatives.
 #
 #   ROUNDS=5
 
@@ -34,7 +34,7 @@ speed_up() {
     done
 }
 
-# The same proxying for all, and nothing of ours.
+# The same proxy settings for all kinds, without the snippets of doorward.
 speed_conf() { # kind
     cat <<END
 upstream backend { server registry-$1:5000; keepalive 64; }
@@ -61,11 +61,11 @@ END
 
 speed_image() { printf '%s/team/speed:%s' "${at_of[$1]}" "$2"; }      # kind round
 
-# One round, whose order is another each time. Round 0 warms up: connections, caches of answers, files.
+# Runs one round. The order differs in each round. Round 0 fills connections and caches, and is not counted.
 speed_round() { # round
     local i kind order=()
     for i in "${!kinds[@]}"; do order+=("${kinds[(i + $1) % ${#kinds[@]}]}"); done
-    layered "doorward-image-test-speed:$1" || { failed "the image of 20 layers can't be built"; return 1; }
+    layered "doorward-image-test-speed:$1" || { failed "the image of 20 layers cannot be built"; return 1; }
     for kind in "${order[@]}"; do docker tag "doorward-image-test-speed:$1" "$(speed_image "$kind" "$1")"; done
     for kind in "${order[@]}"; do speed_time "$kind" push "$1" || return; done
     docker rmi "doorward-image-test-speed:$1" >/dev/null
@@ -100,8 +100,8 @@ speed_report() {
     for kind in "${kinds[@]}"; do note "$kind: push${times[$kind.push]}; pull${times[$kind.pull]}"; done
 }
 
-# The median of the rounds' ratios: what slows a whole round down is in both.
-speed_ratio() { # one.push other.push
+# Prints the median of the ratios of all rounds. A slow round affects both sides of its ratio.
+speed_ratio() { # kind.push kind.push
     local one other ratios=() i
     read -ra one <<<"${times[$1]}"
     read -ra other <<<"${times[$2]}"

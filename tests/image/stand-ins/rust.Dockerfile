@@ -1,5 +1,5 @@
-# Stands in for the official rust image where that can't be pulled: the toolchain of this machine, whose folder is the
-# build's context, beside Debian's C compiler.
+# Replaces the official rust image if it cannot be pulled: the toolchain of this machine, whose folder is the build context,
+# and the C compiler of Debian.
 FROM debian:bookworm-slim
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates gcc libc6-dev \

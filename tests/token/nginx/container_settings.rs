@@ -38,7 +38,7 @@ fn invalid_token_setting_is_named() {
     assert_fails(&[registry, ("TOKENS", "yes")], "NGX_DOORWARD_TOKENS=yes is not one of: off mixed registry");
     for kind in ["site", "ecr"] {
         let said =
-            format!("NGX_DOORWARD_TOKENS=registry is for NGX_DOORWARD_KIND=registry, and this is {kind}");
+            format!("NGX_DOORWARD_TOKENS=registry requires NGX_DOORWARD_KIND=registry, and it is {kind}");
         let backend = ("UPSTREAM", "127.0.0.1:443");
         let ca = crate::support::nginx::shipped().join("README.md").display().to_string();
         let mut settings = vec![("KIND", kind), ("TOKENS", "registry"), backend];
@@ -49,16 +49,16 @@ fn invalid_token_setting_is_named() {
     }
     assert_fails(
         &[registry, ("TOKENS", "mixed"), ("AUTH", "http://127.0.0.1:8000/auth")],
-        "tokens are doorward's, and NGX_DOORWARD_AUTH is another answerer",
+        "only doorward issues tokens, but NGX_DOORWARD_AUTH is another auth service",
     );
     let without = [registry, ("TOKENS", "registry"), ("PUBLIC", "")];
     assert_fails(
         &without,
-        "NGX_DOORWARD_TOKENS=registry: set NGX_DOORWARD_PUBLIC to doorward's public listener",
+        "NGX_DOORWARD_TOKENS=registry: set NGX_DOORWARD_PUBLIC to the public listener of doorward",
     );
     assert_fails(
         &[registry, ("TOKENS", "registry"), ("PUBLIC", "8002")],
-        "NGX_DOORWARD_PUBLIC=8002 lacks the port",
+        "NGX_DOORWARD_PUBLIC=8002 has no port",
     );
 }
 
@@ -83,7 +83,7 @@ fn each_token_mode_starts_and_off_changes_nothing() {
                 "{text}"
             );
             assert_eq!(text.contains("server 127.0.0.1:8002;"), gives, "{text}");
-            let said = output.stderr.contains("the registry itself must refuse who has no token");
+            let said = output.stderr.contains("the registry must verify tokens itself");
             assert_eq!(said, tokens == "registry", "{}", output.stderr);
         }
     }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# As the official image does: every *.template becomes a file of conf.d, with those variables replaced that are set and
-# that the filter lets through. A conf.d that can't be written is an error in the log and no more than that.
+# Works like the script of the official image. It writes a file in conf.d for each *.template, and replaces the variables that
+# are set and match the filter. If conf.d cannot be written, it only logs an error.
 set -e
 from=${NGINX_ENVSUBST_TEMPLATE_DIR:-/etc/nginx/templates}
 suffix=${NGINX_ENVSUBST_TEMPLATE_SUFFIX:-.template}
