@@ -206,7 +206,7 @@ fn invalid_file_fails_the_start() {
         Err(error) => error.to_string().replace(&path.display().to_string(), "FILE"),
     };
     assert_eq!(start(&path), "FILE: the file does not exist; create it with: htpasswd -B -c FILE NAME");
-    assert_eq!(start(folder.path()), "FILE: it is a directory, and not a file");
+    assert_eq!(start(folder.path()), "FILE: it is a directory, not a file");
     fs::write(&path, "x".repeat(5000)).unwrap();
     assert_eq!(start(&path), "FILE: the file has more than 4096 bytes; raise htpasswd.max_bytes");
     fs::write(&path, "\nalice:hunter2\n").unwrap();

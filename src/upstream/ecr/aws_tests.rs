@@ -232,7 +232,7 @@ fn error_message_is_one_bounded_line_with_a_remedy() {
     let name = EcrError::CallFailed(AwsService::Ecr, Http::NameNotResolved("no such host".into()));
     assert_eq!(
         name.to_string(),
-        "ECR: the host name cannot be resolved: no such host; see the region's name, and the resolver"
+        "ECR: the host name cannot be resolved: no such host; check the name of the region, and the resolver"
     );
     assert!(EcrError::TimedOut(super::FETCH_TIMEOUT).to_string().contains("within 20s"));
     let text = single_line(&format!("a\nb\t\u{1b}{}", "é".repeat(1000)));

@@ -139,7 +139,7 @@ fn unreachable_or_unresolvable_endpoint_is_a_connect_error() {
     let fetcher = fetcher.set("endpoint", "http://registry.invalid");
     let told = fetcher.fetch();
     assert_reported(&told, "connect", "ECR: the host name cannot be resolved");
-    assert_reported(&told, "connect", "; see the region's name, and the resolver");
+    assert_reported(&told, "connect", "; check the name of the region, and the resolver");
 }
 
 #[test]
