@@ -63,7 +63,7 @@ lint:
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --all-features --no-deps --document-private-items
 	@$(CARGO) deny --log-level error check bans licenses sources
 	@$(MAKE) --no-print-directory words-build
-	-@target/words --totals .
+	@target/words .
 
 # The check of words (tests/layering/words.rs) does not use the crate, so rustc alone builds it in seconds.
 words-build:

@@ -1,5 +1,5 @@
-//! The file of keys: whatever stands in it, each line is a key, a fault or neither, no id is told twice, and
-//! what is removed is gone; and whatever is presented, only what was written down is a key.
+//! Parses any text as an API key file. Each line is a key, an error or neither, and no ID occurs twice. A removed key is
+//! gone, and only a key of the file is accepted.
 
 #![no_main]
 
@@ -42,7 +42,7 @@ fuzz_target!(|text: &[u8]| {
     let file = parse(text, &by, Some(&parsed.index));
     assert_eq!(file.invalid_lines, parsed.invalid_lines);
     let keys = ApiKeys::new(file.index, ApiKeyRules::default());
-    // Nobody finds a secret of which the file has the hash.
+    // The text is not the secret of any hash in the file.
     assert!(keys.authenticate(None, text, NOW, |_| true).is_err());
     assert!(PresentedApiKey::parse(text).is_none() || has_api_key_prefix(text));
     let texts = String::from_utf8_lossy(text);

@@ -1,5 +1,5 @@
-//! The reader of the `Authorization` header: a letter says whether the rest is the header's value (v),
-//! or `user:password`, which is encoded here with the padding (p) or without it (n).
+//! Parses an `Authorization` header. The first letter of the input selects the meaning of the rest: the value of the
+//! header (v), or `user:password`, which is encoded here with padding (p) or without (n).
 
 #![no_main]
 
@@ -16,7 +16,7 @@ fn header(pair: &[u8], padded: bool) -> String {
     format!("Basic {}", engine.encode(pair))
 }
 
-/// Whether `user:password` is one that may be let in, as the README has it.
+/// Returns true if the README allows this user name and password.
 fn is_fit(user: &[u8], password: &[u8]) -> bool {
     let password_fits = !password.is_empty() && !password.contains(&0);
     Username::check(user).is_ok() && password_fits
@@ -32,7 +32,7 @@ fn check(credentials: &Credentials) {
     let (user, password) = (credentials.user(), credentials.password());
     assert!(is_fit(user, password));
     assert!(!user.contains(&b':'));
-    // The same pair, written anew, is the same credentials.
+    // If the pair is encoded again, the credentials are the same.
     let anew = header(&[user, b":", password].concat(), true);
     let Some(anew) = is_read(anew.as_bytes()) else { panic!("what was read is not read again") };
     assert_eq!((anew.user(), anew.password()), (user, password));

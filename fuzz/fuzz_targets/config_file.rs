@@ -1,5 +1,4 @@
-//! The reader of settings files: whatever the text, there are settings or faults, and each fault that
-//! comes of the file says where in it.
+//! Parses any text as a settings file. The result is settings or errors, and each error of the file has its place.
 
 #![no_main]
 
@@ -20,7 +19,7 @@ fn check_place(origin: &ConfigOrigin, text: &str) {
     assert!((1..=content.chars().count() + 1).contains(column));
 }
 
-fn check_fault(fault: &ConfigError) {
+fn check_error(fault: &ConfigError) {
     let text = fault.to_string();
     assert!(!text.is_empty() && !text.contains(char::is_control), "{text:?} is one line on stderr");
 }
@@ -57,7 +56,7 @@ fuzz_target!(|text: &str| {
         }
         Err(faults) => {
             assert!(faults.len() >= found.max(1));
-            faults.iter().for_each(check_fault);
+            faults.iter().for_each(check_error);
             // What is of no place is about a default, and only in relation to something that was set.
             assert!(faults.iter().any(|fault| matches!(fault.origin, ConfigOrigin::File { .. })));
         }

@@ -8,7 +8,7 @@ use doorward::authn::htpasswd::edit::{HtpasswdEdit, HtpasswdEditError, apply_edi
 use doorward::authn::htpasswd::file::{HtpasswdParseOptions, UserIndex, parse};
 use libfuzzer_sys::fuzz_target;
 
-/// Of the right shape; nobody's.
+/// A well-formed hash of an unknown password.
 const HASH: &str = "$2y$04$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ0123.";
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -28,7 +28,7 @@ fn lines_of_others<'t>(text: &'t [u8], name: &[u8]) -> Vec<&'t [u8]> {
     lines.filter(|line| read(&[b"\n", *line].concat()).find(name).is_none()).collect()
 }
 
-/// Whether every other user is there as before.
+/// Checks that every other user is unchanged.
 fn check_others(before: &UserIndex, after: &UserIndex, name: &[u8]) {
     for (other, entry) in before.entries().filter(|(other, _)| *other != name) {
         let now = after.find(other).expect("the others are still there");
@@ -79,7 +79,7 @@ fuzz_target!(|input: &[u8]| {
     if added {
         assert!(changed.starts_with(text));
     }
-    // Of several lines of the user, the second and later ones may stay where they are.
+    // If the user has several lines, the second and later ones can remain.
     let (was, is) = (lines_of_others(text, name), lines_of_others(&changed, name));
     assert_eq!(was.concat(), is.concat().get(..was.concat().len()).unwrap_or_default());
 });

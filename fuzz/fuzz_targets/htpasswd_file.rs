@@ -1,5 +1,5 @@
-//! The reader of htpasswd files, held against the rules in their shortest form: of the lines that are
-//! no comments, the name before the first colon and the hash up to the second; the first line of a name counts.
+//! Compares the htpasswd parser with the shortest form of its rules. A line that is not a comment has the name before the
+//! first colon and the hash before the second. If a name occurs twice, the first line is used.
 
 #![no_main]
 
@@ -11,12 +11,12 @@ use doorward::authn::htpasswd::file::{FINDINGS_MAX, HtpasswdParseOptions, Parsed
 use doorward::identity::Username;
 use libfuzzer_sys::fuzz_target;
 
-/// As the reader has it: a longer hash is refused.
+/// The limit of the parser: a longer hash is rejected.
 const HASH_MAX: usize = 4096;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// The hash of each user; `None` where the line can't be used.
+/// The hash of each user; `None` if the line is invalid.
 fn model(text: &[u8], allowed: AllowedFormats) -> HashMap<&[u8], Option<&[u8]>> {
     let mut users = HashMap::new();
     for line in text.strip_prefix(BOM).unwrap_or(text).split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
@@ -33,7 +33,7 @@ fn model(text: &[u8], allowed: AllowedFormats) -> HashMap<&[u8], Option<&[u8]>> 
     users
 }
 
-fn check_faults(text: &[u8], parsed: &ParsedHtpasswd) {
+fn check_findings(text: &[u8], parsed: &ParsedHtpasswd) {
     let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
     assert!(parsed.findings.len() <= FINDINGS_MAX);
     assert!(parsed.findings.is_sorted_by_key(|fault| fault.line));
@@ -49,7 +49,7 @@ fuzz_target!(|text: &[u8]| {
     let allowed = AllowedFormats { plain: text.len().is_multiple_of(2) };
     let rules = HtpasswdParseOptions { fingerprint_key: [7; 32], allowed_formats: allowed };
     let (parsed, again) = (parse(text.to_vec(), &rules), parse(text.to_vec(), &rules));
-    check_faults(text, &parsed);
+    check_findings(text, &parsed);
     assert_eq!(parsed.findings, again.findings);
 
     let (users, model) = (&parsed.users, model(text, allowed));

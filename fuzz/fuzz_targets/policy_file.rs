@@ -1,5 +1,5 @@
-//! The reader of policy files: whatever the text, there are rules or faults with their places; and what the
-//! index finds is what a look at every rule finds.
+//! Parses any text as a policy file. The result is rules, or errors with their places. The index finds the same rules as a
+//! search through all of them.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 
 const NAMES: [&str; 4] = ["a", "a/b", "team/app", "ann/x/y"];
 
-/// Looks at all rules, one after the other.
+/// Evaluates all rules, one after the other.
 fn is_granted(rules: &PolicyRules, subject: &Subject<'_>, host: &str, object: &Resource<'_>) -> bool {
     let mut granted = false;
     for rule in rules.rules() {

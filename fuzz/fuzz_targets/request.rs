@@ -1,5 +1,5 @@
-//! The reader of a registry's requests, beside a model of what a registry makes of the same line: what is
-//! let through is about the repository that the registry acts on, and mounts from where it says.
+//! Compares the parser of registry requests with a model of a registry. An accepted request is for the repository on which
+//! the registry acts, and it mounts from the named repository only.
 //!
 //! The input's lines: method, URI, content type.
 
@@ -33,7 +33,7 @@ static ROUTES: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
     ]
 });
 
-/// Go's `url.ParseQuery` and `FormValue`: of several the first, what can't be decoded is passed over.
+/// Go's `url.ParseQuery` and `FormValue`: the first of several values is used, and a value that cannot be decoded is skipped.
 fn form_value<'q>(query: &'q str, key: &str) -> Option<Cow<'q, str>> {
     let decode = |text: &'q str| {
         let whole = text.split('%').skip(1).all(|rest| {
@@ -71,7 +71,7 @@ fn check(asked: &RegistryRequest<'_>, method: &str, uri: &str) {
         RegistryTarget::Catalog => assert_eq!((path, found), ("/v2/_catalog", None)),
         RegistryTarget::Repository(name) => assert_eq!(found.map(|(_, name)| name), Some(name), "{path}"),
     }
-    // What the registry would mount, of this URI and of each that it may be asked for instead.
+    // The sources that the registry would mount, for this URI and for each URI that can replace it.
     let mounts = |uri: &str| {
         let starts = found.is_some_and(|(kind, _)| kind == "uploads") && method == "POST";
         let query = query(uri);

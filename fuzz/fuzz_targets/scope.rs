@@ -1,5 +1,5 @@
-//! The scopes that clients ask tokens for: any text, read as it is in a query. What is granted on comes back
-//! letter by letter, and never with an action that was not asked for.
+//! Parses any text as the scopes of a token request. The resource is returned unchanged, and never with an action that was
+//! not requested.
 
 #![no_main]
 

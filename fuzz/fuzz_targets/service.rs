@@ -1,5 +1,5 @@
-//! Services that authenticate: whatever a client presents, what is sent holds exactly that, each value
-//! in its place; and whatever is answered, nobody is accepted but by what the settings say.
+//! Sends any credentials to an HTTP authenticator, and parses any response. The request contains exactly the credentials,
+//! each value in its place. A user is accepted only if the settings accept the response.
 
 #![no_main]
 

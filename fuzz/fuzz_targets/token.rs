@@ -1,6 +1,5 @@
-//! The file of signing keys, put together from blocks, their pieces and anything else: it is read or refused,
-//! and what is changed can be read again and has the keys that it should have. And tokens: whatever is
-//! presented, only what was signed is one.
+//! Parses signing key files that consist of blocks, parts of blocks and other text. A file is accepted or rejected, and a
+//! changed file has the expected keys. Only a signed token is accepted.
 //!
 //! A digit of the input stands for one of ten pieces of a file, and everything else for itself; so no seed
 //! needs to hold a key.
@@ -20,7 +19,7 @@ use libfuzzer_sys::fuzz_target;
 const NOW: u64 = 1_700_000_000;
 
 struct Desk {
-    /// What the digits stand for.
+    /// The pieces that the digits of the input select.
     pieces: Vec<String>,
     new: NewSigningKey,
     keys: SigningKeys,
@@ -102,7 +101,7 @@ fn file(input: &[u8]) {
 fn token(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     assert!(DESK.keys.verify(&text, NOW).is_err());
-    // Each part of a good token, with something else in its place or behind it.
+    // Each part of a valid token, replaced or followed by other text.
     let parts: Vec<&str> = DESK.token.split('.').collect();
     let coded = BASE64_URL_SAFE_NO_PAD.encode(input);
     for at in 0..3 {

@@ -7,7 +7,7 @@
 use doorward::authn::hash::{AllowedFormats, HashFormat};
 use libfuzzer_sys::fuzz_target;
 
-/// The passwords of the seeds. One is longer than what bcrypt looks at.
+/// The passwords of the seeds. One is longer than what bcrypt uses.
 const KNOWN: [&[u8]; 4] = [
     b"password",
     b"pass word:with$signs",
@@ -18,10 +18,10 @@ const KNOWN: [&[u8]; 4] = [
 /// No hash was made of this one.
 const NOBODYS: &[u8] = b"no hash was ever made of this password";
 
-/// What bcrypt looks at, in bytes.
+/// The number of bytes of a password that bcrypt uses.
 const BCRYPT_PASSWORD_MAX: usize = 72;
 
-/// Whether checks in this format are too slow to do many of them. Its text was read all the same.
+/// Returns true if checks in this format are too slow for many of them. The text of the hash is parsed anyway.
 fn is_slow(format: HashFormat) -> bool {
     match format {
         HashFormat::Bcrypt(cost) => cost > 4,

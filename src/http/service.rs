@@ -188,7 +188,7 @@ fn untrusted_peer_response() -> ResponseFuture {
     ResponseFuture::Ready(Some(close_if_untrusted(response, false)))
 }
 
-/// Checks a request to the admin listener before its path is looked at.
+/// Checks a request to the admin listener before its path is read.
 fn check_admin_request(state: &AppState, request: &Request) -> Result<(), AdminAccessError> {
     // A connection whose peer is not known is not served.
     let peer = request.conn_data::<Peer>().ok_or(AdminAccessError::UntrustedPeer)?;

@@ -95,8 +95,8 @@ impl ThrottleLimits {
         [(self.user_failures, self.network_failures), (user, all), (wider(user), wider(all))]
     }
 
-    /// Returns the part of its limit up to which a network allows users who failed there: [`FAILED_USERS_FRACTION`],
-    /// or more if one user alone could reach it before the user's own limit.
+    /// Returns the fraction of the limit of a network at which users who failed there are throttled. It is at least
+    /// [`FAILED_USERS_FRACTION`], and so high that one user alone reaches the limit of the user first.
     fn failed_users_fraction(&self) -> f64 {
         let fraction = (f64::from(self.user_failures) + 1.0) / f64::from(self.network_failures.max(1));
         fraction.clamp(FAILED_USERS_FRACTION, 1.0)

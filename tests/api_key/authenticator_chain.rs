@@ -159,10 +159,10 @@ fn unused_api_key_file_or_missing_file_setting_is_an_error() {
     };
     let keys = format!("api_keys.file = \"{}\"\n", path("keys"));
     says(keys.clone() + &tables(&KINDS, &service), "");
-    says(keys.clone() + &tables(&KINDS[..2], &service), "api_keys.file is set, and no authenticator uses it");
-    says(tables(&KINDS, &service), "there is one of type api_keys; set api_keys.file too");
+    says(keys.clone() + &tables(&KINDS[..2], &service), "api_keys.file is set, but no authenticator uses it");
+    says(tables(&KINDS, &service), "an authenticator of type api_keys requires api_keys.file");
     let two = tables(&["htpasswd", "api_keys"], &service)
         + "[[authenticator]]\ntype = \"api_keys\"\nname = \"again\"\n";
-    says(keys.clone() + &two, "there are two of type api_keys, and it has one file");
-    says(keys + "api_keys.owners = \"some\"\n", "it is neither htpasswd nor any");
+    says(keys.clone() + &two, "two authenticators of type api_keys, which has one file");
+    says(keys + "api_keys.owners = \"some\"\n", "must be htpasswd or any");
 }

@@ -143,7 +143,7 @@ fn list_shows_use_counts_if_doorward_is_reachable() {
     assert_eq!(uses, 1.0);
     let told = json(&list(&["--url", &url, "--json"]).stdout);
     assert_eq!((&told[0]["use_count"], told[1].get("last_used_at")), (&Value::from(1), None));
-    // Nobody is there, and somebody else is.
+    // No process listens there, or another program does.
     let free = format!("http://127.0.0.1:{}", crate::support::free_port());
     for url in [&free[..], "", "unix:/nowhere"] {
         assert_eq!(list(&["--url", url]).code, Some(1), "{url}");
@@ -164,7 +164,7 @@ fn revoke_removes_only_the_named_keys() {
         .collect();
     let before = file.text();
     assert!(before.starts_with(text) && before.lines().count() == 6, "{before}");
-    // Of a name there may be many; and another's is not ann's.
+    // Several users can have a key of this name. A key of another user is not one of ann.
     file.refuses("revoke", &["ci"], "no such API key; a name requires --owner");
     file.refuses("revoke", &["laptop", "--owner", "bob"], "no such API key");
     file.refuses("revoke", &[&keys[2], "--owner", "ann"], "no such API key");
@@ -197,10 +197,10 @@ fn api_key_name_is_unique_per_owner_and_reusable_after_revocation() {
 fn invalid_api_key_arguments_are_refused_and_nothing_is_written() {
     let file = ApiKeyFile::new(Some("# none\n"));
     for (scope, why) in [
-        ("pul:team/**", "--scope: right "),
-        ("pull", ": write ACTIONS:REPOSITORY"),
-        ("", "--scope: right "),
-        ("catalog:x", "by itself"),
+        ("pul:team/**", "--scope: permission "),
+        ("pull", "; write ACTIONS:REPOSITORY"),
+        ("", "--scope: permission "),
+        ("catalog:x", "write it without a repository"),
         ("get:/docs", "capitals"),
         ("pull:{user}/**", "for the policy"),
     ] {

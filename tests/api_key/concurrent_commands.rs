@@ -16,7 +16,7 @@ fn thirty_concurrent_new_keys_are_all_written_and_valid() {
     let old = make(&file, "ann", "old", &[]);
     let start = |arguments: &[&str]| -> Child {
         let mut command = command();
-        command.arg("key").args(arguments).arg("--api-keys").arg(&file);
+        command.arg("api-key").args(arguments).arg("--api-keys").arg(&file);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
     let mut running: Vec<Child> = (0..AT_ONCE)

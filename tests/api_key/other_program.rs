@@ -31,7 +31,7 @@ fn api_key_written_by_another_program_is_accepted() {
     }
     assert_eq!(setup.doorward.metric("doorward_api_keys_invalid_lines"), 0.0);
     let listed = crate::support::doorward::doorward(&[
-        "key",
+        "api-key",
         "list",
         "--api-keys",
         &setup.path("keys").display().to_string(),

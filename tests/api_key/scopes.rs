@@ -28,7 +28,7 @@ fn pull_scope_allows_pull_and_denies_push_although_the_owner_may_push() {
         setup.await_log(
             "reason=\"policy\" detail=\"repository:team/app:push is beyond the API key's scope; key ",
         );
-        // The password is as good as it was.
+        // The password is still accepted.
         assert_eq!(setup.registry(Presentation::As("ann"), "a1", "PUT", MANIFEST).status, 200);
     }
 }
@@ -56,7 +56,7 @@ fn scope_never_grants_what_the_owner_lacks() {
     assert_key_scope_is_not_blamed(&setup);
 }
 
-/// Where the owner lacks it, the log does not put it down to the key.
+/// Checks that the log does not name the scope of the key if the owner lacks the permission.
 fn assert_key_scope_is_not_blamed(setup: &ApiKeySetup) {
     setup.await_log("detail=\"repository:team/app:push is not granted; key ");
     assert!(!setup.doorward.log().contains("is beyond the API key's scope"), "{}", setup.doorward.log());

@@ -88,7 +88,7 @@ fn line_with_an_invalid_missing_or_duplicate_field_disables_its_key() {
     assert_costs_itself(&unowned, &key, ITS_LINE, "invalid API key: missing field owner");
     let twice = whole.replace("\"owner\":\"ann\"", "\"owner\":\"ann\",\"owner\":\"bob\"");
     assert_costs_itself(&twice, &key, ITS_LINE, "invalid API key: a field is present twice");
-    // Whose it is can't be told.
+    // The owner of the key is unknown.
     let nobodys = key.clone().with("id", "short").line();
     assert_costs_itself(&nobodys, &key, NOT_THERE, "id: must be 10 letters and digits");
 }

@@ -111,7 +111,7 @@ fn kind(error: &EcrError) -> &'static str {
     }
 }
 
-/// Not a test, but what they start.
+/// The process that the other tests start.
 #[tokio::test]
 #[ignore = "the other tests start it, each with an environment of its own"]
 async fn child_process_prints_the_fetched_tokens() {

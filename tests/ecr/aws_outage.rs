@@ -94,8 +94,8 @@ fn invalid_responses() -> Vec<(&'static str, Reply, &'static str)> {
         ("refuses: AccessDeniedException", says(400, "AccessDeniedException"), "ecr:GetAuthorizationToken"),
         ("refuses: UnrecognizedClientException", says(400, "UnrecognizedClientException"), "Unrecognized"),
         ("refuses: ExpiredTokenException", says(400, "ExpiredTokenException"), "ExpiredToken"),
-        ("throttles", says(400, "ThrottlingException"), "fewer calls"),
-        ("throttles with 429", Reply::status(429).with("Retry-After", 1), "fewer calls"),
+        ("throttles", says(400, "ThrottlingException"), "ECR throttles calls"),
+        ("throttles with 429", Reply::status(429).with("Retry-After", 1), "ECR throttles calls"),
         ("fails with 500", says(500, "InternalFailure"), "ECR failed: 500"),
         ("redirects", Reply::status(302).with("Location", "http://192.0.2.1/"), "302"),
         ("breaks off", Reply::Break, "ECR:"),
@@ -186,7 +186,7 @@ fn token_lifetime_follows_the_clock_of_aws() {
         Some(&format!("Basic {}", token("good"))),
     );
     let ready = doorward.ready().text();
-    assert!(ready.contains("good for 11h") || ready.contains("good for 12h"), "{ready}");
+    assert!(ready.contains("valid for 11h") || ready.contains("valid for 12h"), "{ready}");
 }
 
 /// Returns an HTTP date that is `seconds` from now.

@@ -55,7 +55,7 @@ fn check_probe_reports_whether_the_api_is_reachable() {
     let mut setup = start();
     let (code, said) = setup.check(&["--probe"]);
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("authenticator internal: reachable: status 401 after "), "{said}");
+    assert!(said.contains("authenticator internal: reachable: 401 after "), "{said}");
     setup.backend.go();
     let (code, said) = setup.check(&["--probe"]);
     assert_eq!(code, Some(1), "{said}");

@@ -20,7 +20,7 @@ fn not_understood() -> Vec<(String, &'static str)> {
         (hash.clone(), "is a hash without a user name"),
         (format!("alice {MARK}"), "has no colon, perhaps a space instead"),
         (format!("alice\t{hash}"), "has no colon, perhaps a space instead"),
-        // Variants: other separators, a secret that stands before the colon, and one in each field.
+        // Variants: other separators, a secret before the colon, and one in each field.
         (format!("alice,{MARK},10:30"), "the hash format is unknown"),
         (format!("{MARK}:{MARK}"), "the hash format is unknown"),
         (format!("postgres=//alice={MARK}@db:5432/app"), "the hash format is unknown"),

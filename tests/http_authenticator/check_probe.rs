@@ -32,7 +32,7 @@ fn check_probe_reports_a_reachable_service_with_its_status() {
         let backend = Backend::saying(Reply::status(code));
         let output = probe(backend.address, lines);
         assert_eq!(output.code, Some(0), "{output:?}");
-        let line = format!("authenticator vendor: reachable: status {code} after ");
+        let line = format!("authenticator vendor: reachable: {code} after ");
         assert!(said(&output).contains(&line), "{output:?}");
         assert_eq!(backend.requests(), 1);
         let (user, password) = backend.heard()[0].who();
@@ -77,7 +77,7 @@ fn check_probe_of_a_service_that_admits_any_user_exits_1() {
     let backend = Backend::saying(Reply::status(200));
     let output = probe(backend.address, "");
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(said(&output).contains("made-up credentials accepted with status 200"), "{output:?}");
+    assert!(said(&output).contains("made-up credentials accepted with 200"), "{output:?}");
     // The other side of it: the same answer with a no in it.
     let backend = Backend::saying(Reply::json("{\"active\": false}"));
     let output = probe(backend.address, "accepted_if = { \"/active\" = true }");
@@ -113,7 +113,7 @@ fn check_probe_reports_each_of_several_services() {
     command.args(["check", "--probe"]).args(config(dir.path(), &settings));
     let output = run(command);
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(said(&output).contains("authenticator vendor: reachable: status 401"), "{output:?}");
+    assert!(said(&output).contains("authenticator vendor: reachable: 401"), "{output:?}");
     assert!(said(&output).contains("authenticator other: responded with 500"), "{output:?}");
     assert_eq!((first.requests(), second.requests()), (1, 1));
 }

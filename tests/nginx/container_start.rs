@@ -137,7 +137,7 @@ fn nginx_without_a_required_module_or_version_fails_the_start_by_name() {
         "ngx_http_auth_request_module",
     );
     assert_fails(claims("1.16.1", module), "nginx 1.18 or newer is required");
-    // The same in the place of what it does not say of itself.
+    // The modules that `nginx -V` does not list.
     assert_fails(claims("1.28.0", module), "nginx would not run the protected configuration of this start");
     let behind = |image: Image| claims("1.28.0", module)(image).set("REAL_IP_FROM", "10.0.0.1");
     assert_fails(behind, "ngx_http_realip_module");

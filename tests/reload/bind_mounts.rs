@@ -23,7 +23,7 @@ const FILES: [(&str, &str); 6] = [
     ("proxy-secret", "0123456789abcdef0123456789abcdef\n"),
 ];
 
-/// What the log says at the start of each that is mounted by itself, and `/readyz` of one that was replaced.
+/// The log message at the start for each file that is a mount, and the message of `/readyz` for a replaced one.
 const ALONE: &str = "mounted as a single file, replacements outside the mount not detected";
 const REPLACED: &str = "replaced outside its mount, old file still active";
 

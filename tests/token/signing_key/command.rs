@@ -247,7 +247,7 @@ fn key_id_with_a_leading_dash_is_not_a_flag() {
     let folder = SigningKeyFolder::new();
     for kid in ["-abc", "-h", "--x"] {
         let output = folder.run("use", &[kid]);
-        // -h alone is help, which is asked for often, and no id.
+        // -h alone prints the help.
         let (code, word) = if kid == "-h" { (0, "Usage") } else { (1, "it contains no key with this ID") };
         assert!(output.code == Some(code), "{kid}: {output:?}");
         assert!((output.stdout + &output.stderr).contains(word), "{kid}");

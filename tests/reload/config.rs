@@ -81,7 +81,7 @@ fn changed_throttle_limit_takes_effect_on_sighup_and_failures_stay_counted() {
 }
 
 #[test]
-fn changed_network_limit_applies_to_users_who_failed_there() {
+fn user_with_failures_is_throttled_by_a_changed_network_limit() {
     let (doorward, path) = start("");
     for guess in 0..4 {
         assert_eq!(doorward.log_in("alice", &format!("guess {guess}"), HERE), 401);
