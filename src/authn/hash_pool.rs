@@ -123,7 +123,7 @@ impl CheckTimeEstimator {
 }
 
 /// The queue of password checks. The caller provides the threads, which call [`HashPool::run`]. A test calls
-/// [`HashPool::run_next`] instead.
+/// `HashPool::run_next` instead.
 pub struct HashPool {
     queue: Queue<PasswordCheck>,
     /// `None` if the capacity is fixed.

@@ -178,7 +178,7 @@ impl RemoteSource {
         )
     }
 
-    /// Makes calls until [`RemoteSource::close`].
+    /// Makes calls until the future is dropped. In tests, `close` ends it too.
     pub(crate) async fn run(self: Arc<Self>) {
         let mut tasks = JoinSet::new();
         for number in 0..self.spec.connections_max {

@@ -112,7 +112,7 @@ impl RemoteQueues {
             .map_err(|job| job.on_complete)
     }
 
-    /// Waits for the next query, and returns it with its queue. Returns `None` after [`RemoteQueues::close`]. At most
+    /// Waits for the next query, and returns it with its queue. Returns `None` after `close`, which tests call. At most
     /// [`RemoteQueues::suspect_connections_max`] callers pass `takes_suspect`.
     pub(crate) async fn next(
         &self,
