@@ -5,7 +5,7 @@
 //! does not get all requests at once when it recovers.
 //!
 //! No requester can cause that others are held back. A failure that a requester can cause counts for all only if several
-//! requesters saw it, and a requester from elsewhere still gets a call at once. ARCHITECTURE.md has the complete table.
+//! requesters saw it, and a requester from elsewhere still gets a call at once. docs/design/shared-state.md has the complete table.
 
 pub(crate) mod backoff;
 pub(crate) mod failed_calls;
