@@ -108,7 +108,7 @@ impl ConfigLayers {
         let origin = ConfigOrigin::File { path: shown, line: 1, column: 1 };
         let read = std::fs::metadata(path).and_then(|metadata| match metadata.len() {
             length if metadata.is_file() && length <= CONFIG_FILE_BYTES_MAX => std::fs::read(path),
-            _ => Err(std::io::Error::other("it is not a regular file of at most 1 MiB")),
+            _ => Err(std::io::Error::other("it is not a file of at most 1 MiB")),
         });
         let text = read.and_then(|bytes| {
             if let Some(format) = wrong_format::detect_other_format(&bytes) {

@@ -215,7 +215,7 @@ fn token_from_a_stale_answer_expires_with_it() {
         crate::support::doorward::doorward(&["signing-key", "init", "--signing-keys", &at("keys.pem")]);
     assert_eq!(made.code, Some(0), "{made:?}");
     let settings = format!(
-        "[token]\nsigning_keys = \"{}\"\nservice = \"registry.test\"\n[[authenticator]]\ntype = \"http\"\nurl = \"{}/\"\nheaders = {{ Authorization = \"Basic {{basic}}\" }}\ntrusted_for = \"0s\"\nstale_if_unavailable = \"2m\"\n",
+        "[token]\nsigning_keys = \"{}\"\nservice = \"registry.test\"\n[[authenticator]]\ntype = \"http\"\nurl = \"{}/\"\nheaders = {{ Authorization = \"Basic {{basic}}\" }}\ncache_ttl = \"0s\"\nstale_if_unavailable = \"2m\"\n",
         at("keys.pem"),
         api.url()
     );

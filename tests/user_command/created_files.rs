@@ -137,8 +137,9 @@ fn path_beside_signing_keys_is_replaced_only_if_it_is_a_regular_file_field_o1() 
                 _ => rustix::fs::mkfifoat(rustix::fs::CWD, at(file), rustix::fs::Mode::RUSR).unwrap(),
             };
             let keys = at("keys.pem").display().to_string();
-            let token =
-                |what: &[&str]| -> Output { doorward(&[&["token"], what, &["--api-keys", &keys]].concat()) };
+            let token = |what: &[&str]| -> Output {
+                doorward(&[&["signing-key"], what, &["--signing-keys", &keys]].concat())
+            };
             put();
             let before = content(dir.path());
             let output = token(&["init"]);

@@ -28,7 +28,7 @@ fn deceptive_name_is_refused_from_a_file_and_by_every_command() {
         users.refuses("add", &["--stdin", QUICK[0], QUICK[1], "--", name], b"x", "the user name has a");
         let keys = users.dir.path().join("keys");
         let output = doorward(&[
-            "key",
+            "api-key",
             "new",
             "--create",
             "--owner",

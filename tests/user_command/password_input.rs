@@ -36,7 +36,7 @@ fn password_is_the_first_line_of_stdin() {
         let users = Users::of("");
         users.add("alice", stdin);
         users.quietly("verify", &["alice", "--stdin"], password);
-        users.refuses("verify", &["alice", "--stdin"], b"wonderlan", "another");
+        users.refuses("verify", &["alice", "--stdin"], b"wonderlan", "wrong password");
     }
 }
 
@@ -80,7 +80,7 @@ fn generated_password_is_printed_once_and_differs_each_time() {
         assert!(!printed.contains(&password), "twice the same");
         printed.push(password);
     }
-    users.refuses("verify", &["alice", "--stdin"], printed[0].as_bytes(), "another");
+    users.refuses("verify", &["alice", "--stdin"], printed[0].as_bytes(), "wrong password");
     users.refuses("add", &["alice", "--generate"], b"", "already");
 }
 

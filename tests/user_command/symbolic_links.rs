@@ -187,7 +187,7 @@ fn pipe_socket_device_or_folder_in_place_of_any_file_is_refused_at_once_by_every
             &["signing-key", "list", "--signing-keys", at],
             &["signing-key", "add", "--signing-keys", good, "--private-key", at],
             &["check", "--htpasswd", at],
-            &["check", "--htpasswd", good, "--signing-keys", at],
+            &["check", "--htpasswd", good, "--api-keys", at],
             &["check", "--htpasswd", good, "--policy", at],
             &["check", "--htpasswd", good, "--groups", at],
             &["check", "--htpasswd", good, "--expect", at],

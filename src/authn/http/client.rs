@@ -110,7 +110,7 @@ fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
         |error| format!("cannot be read: {error}; the user that runs doorward must be allowed to read it");
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() || metadata.len() > FILE_SIZE_MAX {
-        return Err("not a regular file of at most 1 MiB".into());
+        return Err("not a file of at most 1 MiB".into());
     }
     fs::read(path).map(Zeroizing::new).map_err(unreadable)
 }
