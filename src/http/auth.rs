@@ -21,7 +21,7 @@ use crate::pipeline::worker_cache::WorkerCache;
 pub(super) enum AuthResponse {
     /// The response, available without waiting.
     Ready(Response<BoxBody>),
-    /// A password must be checked first.
+    /// An authenticator must check the credentials first.
     CheckNeeded(Box<PendingCheck>, Request),
 }
 

@@ -1,4 +1,4 @@
-//! The throttle for failed logins: by user, network and block; where a throttled client is answered.
+//! The throttle for failed logins: by user, network and block; and from where a throttled client still gets an answer.
 
 use crate::support::client::{Answer, Request};
 use crate::support::doorward::Doorward;
