@@ -6,7 +6,7 @@
 //!
 //! Each poll compares the stamp of the file: device, inode, size, modification time and change time. A stamp that was
 //! equal for longer than the coarsest clock tick of a file system is trusted. The content of a file with a trusted stamp
-//! is compared only every [`COMPARE_INTERVAL`].
+//! is compared only once a minute.
 //!
 //! # Half-written files
 //!

@@ -16,7 +16,7 @@ use crate::reload::{SourceFile, displayable_path, is_unexpectedly_empty};
 const ANYONE_GRANT_NOTE: &str = "a grant to anyone works for curl, crane and browsers only; docker, podman and skopeo request /v2/ first, are challenged, and fail without a login. Anonymous docker pulls require the registry token protocol";
 
 /// Note for a grant to anyone beside an upstream with credentials.
-const ANYONE_GRANT_UPSTREAM_NOTE: &str = "a request without credentials is challenged if its [[upstream]] has credentials, even if a grant to anyone permits it, unless the [[upstream]] sets anyone = true";
+const ANYONE_GRANT_UPSTREAM_NOTE: &str = "a request without credentials is challenged if its [[upstream]] has credentials, even if a grant to anyone permits it, unless the [[upstream]] sets allow_anonymous = true";
 
 /// Warning for a grant of push to users that no grant permits to pull.
 const PUSH_WITHOUT_PULL_WARNING: &str = "a push also requires pull, and no grant permits pull to all users of this grant on the same repositories; add \"pull\" to its actions";

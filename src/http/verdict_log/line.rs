@@ -168,9 +168,8 @@ impl VerdictLogLine {
 
     pub(super) fn write(&self, entry: &VerdictLogEntry, suppressed: u64) {
         let (name, reason) = (entry.reason.verdict_name(), entry.reason.name());
-        // A field without a value is omitted, and so is a detail that only repeats the scope.
-        let detail = Some(&*entry.detail)
-            .filter(|detail| !detail.is_empty() && Some(*detail) != entry.scope.as_deref());
+        // A field without a value is omitted.
+        let detail = Some(&*entry.detail).filter(|detail| !detail.is_empty());
         let scope = entry.scope.as_deref().map(truncate_scopes);
         let Self { user, client, network, method, host, path, request_id } = self;
         let network = network.to_string();
