@@ -109,9 +109,12 @@ impl Doorward {
         if answer.status == 200 { Ok(String::from_utf8(answer.body)?) } else { Err("not ready".into()) }
     }
 
-    /// Returns the sum of a metric over all its labels.
+    /// Returns the sum of a metric over all its labels. An unknown name is an error.
     pub(crate) fn metric(&self, name: &str) -> Fallible<u64> {
         let text = self.get(self.admin, "/metrics")?;
+        if !text.contains(&format!("# TYPE doorward_{} ", name.trim_end_matches("_total"))) {
+            return Err(format!("there is no metric doorward_{name}").into());
+        }
         let value = |line: &str| {
             let rest = line.strip_prefix("doorward_")?.strip_prefix(name)?;
             rest.starts_with(['{', ' ']).then(|| rest.rsplit(' ').next()?.parse::<u64>().ok())?

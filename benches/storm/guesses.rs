@@ -93,7 +93,7 @@ fn at_once(from: From, title: &str) -> Fallible<()> {
     let mut connections =
         (0..AT_ONCE).map(|_| Connection::open(doorward.port)).collect::<Fallible<Vec<_>>>()?;
     let requests: Vec<_> = (0..AT_ONCE).map(|n| guess(from, n)).collect();
-    let names = ["hashes_total", "hash_shed_total", "throttle_failures_total"];
+    let names = ["hash_checks_total", "hash_queue_full_total", "throttle_failures_total"];
     let figures = || names.iter().map(|name| doorward.metric(name)).collect::<Fallible<Vec<u64>>>();
     let before = figures()?;
     let stop = AtomicBool::new(false);

@@ -92,7 +92,9 @@ pub(super) fn verdict_response(
     let mut response = match verdict {
         Verdict::Allow(allowed) => match allow_response(allowed, identity) {
             Ok(response) => response,
-            Err(_) => reason_response(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Err(_) => {
+                reason_response(StatusCode::SERVICE_UNAVAILABLE, Reason::AuthenticatorUnavailable.name())
+            }
         },
         Verdict::Challenge(reason) => match challenge.header_value(scope, reason) {
             Ok(value) => {
@@ -104,7 +106,9 @@ pub(super) fn verdict_response(
                 }
                 response
             }
-            Err(_) => reason_response(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Err(_) => {
+                reason_response(StatusCode::SERVICE_UNAVAILABLE, Reason::AuthenticatorUnavailable.name())
+            }
         },
         Verdict::Forbid(denied) => {
             let mut response = reason_response(StatusCode::FORBIDDEN, verdict.reason_name());

@@ -9,7 +9,7 @@ use actix_web::http::header::HeaderName;
 
 use super::AppState;
 use super::peer::Peer;
-use super::response::{self, HandlerError};
+use super::response;
 use super::subrequest::{ReceivedSubrequest, single_header};
 use super::verdict_log::line::header_for_log;
 use crate::metrics::UpstreamLabel;
@@ -19,12 +19,12 @@ use crate::request::subrequest::Subrequest;
 /// The header with the value of nginx's `$upstream_status`: the status of the rejected request.
 const X_UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-upstream-status");
 
-/// Returns 503 to every trusted peer.
+/// Returns 503. A request with invalid proxy headers is not counted.
 pub(super) fn handle_upstream_refused(state: &AppState, request: &Request) -> HttpResponse {
     let peer = request.conn_data::<Peer>();
     let received = ReceivedSubrequest::from_headers(state, &request.head().headers, peer);
     let Ok(subrequest) = received.for_token() else {
-        return response::error_response(HandlerError::UntrustedPeer);
+        return response::upstream_refused_response();
     };
     // Only a peer that presents the proxy secret can have used the upstream credentials.
     if subrequest.has_proxy_secret {

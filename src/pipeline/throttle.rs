@@ -174,12 +174,13 @@ impl Throttle {
 
     /// Sets all limits except the size of the tables.
     pub(crate) fn set_limits(&self, limits: &ThrottleLimits) {
+        let now = self.clock.now();
         for (tier, (user, all)) in self.tiers.iter().zip(limits.tiers()) {
-            tier.users.set_limit(user, limits.window);
-            tier.totals.set_limit(all, limits.window);
+            tier.users.set_limit(user, limits.window, now);
+            tier.totals.set_limit(all, limits.window, now);
         }
         self.failed_users_fraction.store(limits.failed_users_fraction().to_bits(), Ordering::Relaxed);
-        self.cached_answer_attempts.set_limit(limits.cached_answer_attempts, limits.window);
+        self.cached_answer_attempts.set_limit(limits.cached_answer_attempts, limits.window, now);
     }
 
     /// Returns the tags by which `user` in `network` is counted.

@@ -7,18 +7,21 @@ use crate::network::NetworkPrefixes;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn throttle(entries: usize) -> (Arc<Throttle>, Clock) {
-    let limits = ThrottleLimits {
+fn limits(entries_max: usize) -> ThrottleLimits {
+    ThrottleLimits {
         user_failures: 3,
         network_failures: 6,
         block_user_failures: 9,
         block_failures: 12,
         cached_answer_attempts: 9,
         window: 6 * MINUTE,
-        entries_max: entries,
-    };
+        entries_max,
+    }
+}
+
+fn throttle(entries: usize) -> (Arc<Throttle>, Clock) {
     let clock = Clock::manual();
-    (Arc::new(Throttle::new(limits, clock.clone(), Arc::default())), clock)
+    (Arc::new(Throttle::new(limits(entries), clock.clone(), Arc::default())), clock)
 }
 
 fn keys_from(throttle: &Arc<Throttle>, address: &str, user: &str) -> ThrottleKeys {
@@ -44,6 +47,19 @@ fn throttled_user_can_retry_after_one_failure_has_leaked() {
     assert_eq!(throttle.retry_after(&alice, None), None);
     fail_attempts(&throttle, alice, 3..4);
     assert_eq!(throttle.retry_after(&alice, None), Some(2 * MINUTE));
+}
+
+#[test]
+fn count_above_a_lowered_limit_still_ends_after_one_window() {
+    let (throttle, clock) = throttle(64);
+    let alice = keys_from(&throttle, "192.0.2.1", "alice");
+    fail_attempts(&throttle, alice, 0..3);
+    throttle.set_limits(&ThrottleLimits { user_failures: 1, network_failures: 1, ..limits(64) });
+    assert_eq!(throttle.retry_after(&alice, None), Some(6 * MINUTE));
+    clock.advance(5 * MINUTE);
+    assert_eq!(throttle.retry_after(&alice, None), Some(MINUTE));
+    clock.advance(MINUTE);
+    assert_eq!(throttle.retry_after(&alice, None), None);
 }
 
 #[test]

@@ -43,7 +43,9 @@ pub(crate) struct TokenIssuer {
 
 impl fmt::Debug for TokenIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tokens").field("names", &self.issuer_and_service).finish_non_exhaustive()
+        f.debug_struct("TokenIssuer")
+            .field("issuer_and_service", &self.issuer_and_service)
+            .finish_non_exhaustive()
     }
 }
 

@@ -125,7 +125,7 @@ fn explain_names_the_api_key_and_the_missing_scope() {
     assert_eq!(ask("ann", "pull", "GET").code, Some(0));
     // carl lacks the permission, not only the key.
     let output = ask("carl", "wide", "PUT");
-    assert!(output.code == Some(1) && !output.stdout.contains("his key"), "{output:?}");
+    assert!(output.code == Some(1) && !output.stdout.contains("the API key does not"), "{output:?}");
     // The key belongs to bob, not to ann.
     let output = ask("ann", &keys[4].id(), "GET");
     assert!(output.code == Some(1) && output.stdout.contains("ann has no such API key"), "{output:?}");

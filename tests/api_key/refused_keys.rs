@@ -171,6 +171,7 @@ fn client_with_many_invalid_api_keys_is_throttled_and_a_valid_key_is_accepted() 
     limited(Presentation::As("ann"));
     assert_challenged(&show(Presentation::Bearer, &Key::new("ann", "z").secret));
     limited(Presentation::Bearer);
+    // Three failures of the user, and one with a key alone, which counts for the network.
     assert!(doorward.metric("doorward_throttle_failures_total") >= 4.0);
 }
 

@@ -13,12 +13,8 @@ use super::mounted::Mounts;
 use super::process::{Output, Process, run};
 
 /// Metrics with labels. They are not exported before their first value.
-const LABELLED: [&str; 4] = [
-    "doorward_hash_checks_total",
-    "doorward_http_requests_total",
-    "doorward_authenticator_call_seconds_total",
-    "doorward_verdicts_total",
-];
+const LABELLED: [&str; 3] =
+    ["doorward_hash_checks_total", "doorward_authenticator_call_seconds_total", "doorward_verdicts_total"];
 
 /// Defaults of the tests: free ports, and enough time for a hash. Hash threads have a low priority, so a
 /// check can take much longer on a busy machine.

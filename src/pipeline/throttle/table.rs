@@ -113,9 +113,22 @@ impl FailureTable {
         }
     }
 
-    /// Sets the limit. Failures that were counted remain and decrease at the new rate.
-    pub(crate) fn set_limit(&self, failures: u32, window: Duration) {
-        self.limit.store(pack_limit(failures, window), Ordering::Relaxed);
+    /// Sets the limit. Failures that were counted remain, but not more than the new limit: otherwise they would need
+    /// many windows to decrease to zero at the new rate.
+    pub(crate) fn set_limit(&self, failures: u32, window: Duration, now: Moment) {
+        let old = self.limit();
+        let packed = pack_limit(failures, window);
+        if self.limit.swap(packed, Ordering::Relaxed) == packed {
+            return;
+        }
+        let new = self.limit();
+        for bucket in &self.buckets {
+            let mut records = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+            for record in records.iter_mut() {
+                record.level = old.level_at(record, now).min(new.failures_max);
+                record.updated_at = now;
+            }
+        }
     }
 
     fn limit(&self) -> FailureLimit {
