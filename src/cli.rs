@@ -8,6 +8,7 @@ mod config_flags;
 mod explain;
 mod health;
 mod output;
+mod proxy_config;
 mod serve;
 mod signing_key;
 mod usage_error;
@@ -42,6 +43,7 @@ fn command() -> Command {
         .subcommand(user::command())
         .subcommand(api_key::command())
         .subcommand(signing_key::command())
+        .subcommand(proxy_config::command())
         .subcommand(Command::new("completions").about("Print the completion script for a shell").arg(shell))
 }
 
@@ -65,6 +67,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             run_with_config(matches, |config| api_key::run(action, matches, &config))
         }),
         Some(("signing-key", matches)) => run_action(matches, signing_key::run),
+        Some(("proxy-config", matches)) => run_action(matches, proxy_config::run),
         Some(("completions", matches)) => print_completions(matches),
         Some(_) | None => ExitCode::from(EXIT_USAGE),
     }

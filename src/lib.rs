@@ -51,6 +51,7 @@ pub(crate) mod network;
 pub mod permissions;
 pub mod pipeline;
 pub mod policy;
+pub(crate) mod proxy_config;
 pub(crate) mod reload;
 pub mod request;
 pub mod server;

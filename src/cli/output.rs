@@ -21,6 +21,11 @@ pub(super) fn print_line(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
+/// Prints text with its line breaks on stdout.
+pub(super) fn print_text(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
 /// Prints a value as one line of JSON on stdout. Characters that can change the display of a terminal are escaped.
 pub(super) fn print_json(value: &impl Serialize) -> Result<(), String> {
     let json = serde_json::to_string(value).map_err(|error| error.to_string())?;

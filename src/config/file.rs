@@ -4,6 +4,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::array_of_tables;
 use super::authenticator::{self, AuthenticatorConfig};
+use super::raw_table::{self, RawProxyConfig};
 use super::setting::ConfigValue;
 use super::table::{self, SETTINGS};
 use super::unknown_setting;
@@ -15,6 +16,9 @@ pub(super) const AUTHENTICATOR_KEY: &str = "authenticator";
 /// The key of the list of upstreams.
 pub(super) const UPSTREAM_KEY: &str = "upstream";
 
+/// The key of the options of `doorward proxy-config`.
+const PROXY_CONFIG_KEY: &str = "proxy_config";
+
 /// The content of a file.
 #[derive(Debug, Default)]
 pub struct ConfigFileContent {
@@ -24,6 +28,8 @@ pub struct ConfigFileContent {
     pub authenticators: Option<(ConfigOrigin, Vec<AuthenticatorConfig>)>,
     /// The `[[upstream]]` tables.
     pub upstreams: Vec<UpstreamConfig>,
+    /// The table `[proxy_config]`.
+    pub(crate) proxy_config: RawProxyConfig,
 }
 
 /// Parses the text of the file at `path`. Reports syntax errors and unknown keys, and returns everything else.
@@ -82,6 +88,10 @@ impl ConfigFileReader<'_> {
                 }
                 (None, value) if key == AUTHENTICATOR_KEY => self.read_authenticators(value, at),
                 (None, value) if key == UPSTREAM_KEY => self.read_upstreams(value, at),
+                (None, value) if key == PROXY_CONFIG_KEY => {
+                    self.content.proxy_config =
+                        raw_table::read_proxy_config(value, at, self.origin_at, self.errors);
+                }
                 (None, DeValue::Table(inner)) if prefix.is_empty() && is_section(&key) => {
                     self.read_table(&format!("{key}."), inner);
                 }

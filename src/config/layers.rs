@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::authenticator::AuthenticatorConfig;
+use super::raw_table::RawProxyConfig;
 use super::reader::{SettingReader, split_list};
 use super::setting::{ConfigValue, LayerValues, Setting};
 use super::table::{self, ConfigValues, SETTINGS};
@@ -33,6 +34,8 @@ pub struct ConfigLayers {
     pub authenticators: Option<(ConfigOrigin, Vec<AuthenticatorConfig>)>,
     /// The `[[upstream]]` tables of the file.
     pub upstreams: Vec<UpstreamConfig>,
+    /// The table `[proxy_config]` of the file.
+    pub(crate) proxy_config: RawProxyConfig,
     /// Hashes of the tables.
     pub table_hashes: TableHashes,
     /// The errors found so far.
@@ -123,6 +126,7 @@ impl ConfigLayers {
                 self.file = content.values.into_iter().collect();
                 self.authenticators = content.authenticators;
                 self.upstreams = content.upstreams;
+                self.proxy_config = content.proxy_config;
                 self.table_hashes = file::hash_tables(&text);
             }
             Err(error) => {
@@ -169,14 +173,14 @@ fn unknown_variable_message(name: &str) -> String {
 
 /// Returns whether a variable is one that Kubernetes or Docker add to every container if a service is called doorward
 /// or doorward-something. The administrator did not write it, so it must not prevent a start.
-fn is_injected_by_orchestrator(name: &str, value: &str) -> bool {
+pub(crate) fn is_injected_by_orchestrator(name: &str, value: &str) -> bool {
     let is_url = value.starts_with("tcp://") || value.starts_with("udp://") || value.starts_with("sctp://");
     let parts: Vec<&str> = name.split('_').collect();
     let service = parts.windows(2).any(|w| matches!(w, ["SERVICE", "HOST" | "PORT"]));
     let numbered = parts.windows(3).any(|w| {
         matches!(w, ["PORT", number, "TCP" | "UDP" | "SCTP"] if number.bytes().all(|b| b.is_ascii_digit()))
     });
-    let link = name == "DOORWARD_NAME" || name.starts_with("DOORWARD_ENV_");
+    let link = ["DOORWARD_NAME", "NGX_DOORWARD_NAME"].contains(&name) || name.starts_with("DOORWARD_ENV_");
     service || numbered || link || (is_url && parts.last() == Some(&"PORT"))
 }
 

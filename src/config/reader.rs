@@ -4,31 +4,31 @@ use super::setting::{ConfigValue, LayerValues};
 use super::{ConfigError, ConfigOrigin};
 
 /// Reads settings, and collects the errors of all of them.
-pub(super) struct SettingReader<'l> {
+pub(crate) struct SettingReader<'l> {
     /// The layers, the one with the highest priority first.
     layers: [&'l LayerValues; 3],
     errors: Vec<ConfigError>,
 }
 
 impl<'l> SettingReader<'l> {
-    pub(super) fn new(layers: [&'l LayerValues; 3]) -> Self {
+    pub(crate) fn new(layers: [&'l LayerValues; 3]) -> Self {
         Self { layers, errors: Vec::new() }
     }
 
     /// Returns the errors of what was read so far.
-    pub(super) fn into_errors(self) -> Vec<ConfigError> {
+    pub(crate) fn into_errors(self) -> Vec<ConfigError> {
         self.errors
     }
 
     /// Returns the place of a setting's first value.
-    pub(super) fn origin(&self, key: &str) -> ConfigOrigin {
+    pub(crate) fn origin(&self, key: &str) -> ConfigOrigin {
         let first = self.given(key).and_then(|values| values.first());
         first.map_or(ConfigOrigin::Unset, |value| value.origin.clone())
     }
 
     /// Reads a setting that always has a value. If the value cannot be parsed, the default takes its place, so that
     /// the checks that follow report no error of their own about it.
-    pub(super) fn one<T: Default>(
+    pub(crate) fn one<T: Default>(
         &mut self,
         key: &'static str,
         default: &'static str,
@@ -42,7 +42,7 @@ impl<'l> SettingReader<'l> {
     }
 
     /// Reads a setting that can be absent.
-    pub(super) fn optional<T>(
+    pub(crate) fn optional<T>(
         &mut self,
         key: &'static str,
         _default: &'static str,
@@ -53,7 +53,7 @@ impl<'l> SettingReader<'l> {
     }
 
     /// Reads a setting that takes several values. The default separates them by commas.
-    pub(super) fn list<T>(
+    pub(crate) fn list<T>(
         &mut self,
         key: &'static str,
         default: &'static str,
@@ -107,6 +107,6 @@ fn unset_value(text: &str) -> ConfigValue {
 }
 
 /// Splits a list as it is written on the command line, in a variable and in the table of settings.
-pub(super) fn split_list(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn split_list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty())
 }

@@ -34,7 +34,12 @@ impl Setting {
 
     /// Returns the name of the environment variable.
     pub(crate) fn variable(&self) -> String {
-        format!("DOORWARD_{}", self.short_key().replace('.', "_").to_uppercase())
+        self.variable_with_prefix("DOORWARD_")
+    }
+
+    /// Returns the name of the environment variable with another prefix.
+    pub(crate) fn variable_with_prefix(&self, prefix: &str) -> String {
+        format!("{prefix}{}", self.short_key().replace('.', "_").to_uppercase())
     }
 }
 
@@ -150,4 +155,5 @@ macro_rules! setting_row {
     };
 }
 
-pub(super) use {config_table, setting_row};
+pub(super) use config_table;
+pub(crate) use setting_row;

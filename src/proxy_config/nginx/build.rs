@@ -1,0 +1,412 @@
+//! Makes the values of the templates from the options. Reports options that contradict each other.
+
+use std::net::IpAddr;
+
+use super::view::{
+    CertificateView, DefaultServerView, FactView, ListenView, NginxView, ResolverView, ServerView,
+    StorageHostView, Target, UpstreamView,
+};
+use crate::proxy_config::machine::Machine;
+use crate::proxy_config::options::{CommonOptions, OptionError, ProxyOptions, ServerOptions};
+use crate::proxy_config::value::{
+    ClientScheme, Ipv6Mode, ListenSocket, Redirects, ServerAddress, ServiceKind, TokenMode,
+    parse_remote_registry,
+};
+use crate::proxy_config::version::NginxVersion;
+
+/// The limit of servers in one configuration. Real ones have two or three.
+const SERVERS_MAX: usize = 64;
+
+/// nginx keeps idle connections for this time, in seconds. It is less than the idle timeouts of doorward and of common
+/// servers, so nginx never writes to a connection that is being closed.
+const KEEPALIVE_TIMEOUT: u32 = 60;
+/// As [`KEEPALIVE_TIMEOUT`], for a remote registry: load balancers close idle connections after 60 s, or earlier under
+/// load.
+const REMOTE_KEEPALIVE_TIMEOUT: u32 = 15;
+
+/// The size limit of a request body to a site. nginx stores a body on its disk.
+const SITE_BODY_DEFAULT: &str = "100m";
+
+/// Which part of the configuration the command writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConfigurationPart {
+    /// All of it.
+    Whole,
+    /// All but the server itself, which the administrator writes. A server can have no upstream.
+    IncludeOnly,
+}
+
+/// Returns the values of the templates, or all errors.
+pub(crate) fn build(
+    options: &ProxyOptions,
+    part: ConfigurationPart,
+    machine: &Machine,
+    version: NginxVersion,
+    secret_include: Option<String>,
+) -> Result<NginxView, Vec<OptionError>> {
+    let mut builder = Builder {
+        common: &options.common,
+        part,
+        machine,
+        version,
+        resolvers: match options.common.resolver.is_empty() {
+            true => machine.resolvers(),
+            false => options.common.resolver.clone(),
+        },
+        uses_resolver: false,
+        upstreams: Vec::new(),
+        errors: Vec::new(),
+    };
+    match builder.build(options, secret_include) {
+        Some(view) if builder.errors.is_empty() => Ok(view),
+        Some(_) | None => Err(builder.errors),
+    }
+}
+
+struct Builder<'o> {
+    common: &'o CommonOptions,
+    part: ConfigurationPart,
+    machine: &'o Machine,
+    version: NginxVersion,
+    resolvers: Vec<IpAddr>,
+    uses_resolver: bool,
+    upstreams: Vec<UpstreamView>,
+    errors: Vec<OptionError>,
+}
+
+impl Builder<'_> {
+    /// Returns `None` after an error.
+    fn build(&mut self, options: &ProxyOptions, secret_include: Option<String>) -> Option<NginxView> {
+        if !(1..=SERVERS_MAX).contains(&options.servers.len()) {
+            self.common_error("kind", &format!("there must be 1 to {SERVERS_MAX} servers"));
+        }
+        if self.common.proxy_protocol && self.common.real_ip_from.is_empty() {
+            let message = "requires real_ip_from: the load balancers that send the PROXY protocol";
+            self.common_error("proxy_protocol", message);
+        }
+        let auth = match &self.common.auth {
+            Some(auth) => Some((
+                self.add_upstream(("auth", None), &auth.address, "doorward", KEEPALIVE_TIMEOUT),
+                auth.clone(),
+            )),
+            None => {
+                let message = "is required: the address of doorward, such as 127.0.0.1:8000 or unix:/run/doorward/doorward.sock";
+                self.common_error("auth", message);
+                None
+            }
+        };
+        let public = self.build_public(options);
+        let servers: Vec<ServerView> = options
+            .servers
+            .iter()
+            .enumerate()
+            .filter_map(|(number, server)| self.build_server(number, server))
+            .collect();
+        self.check_listeners(&servers);
+        let (auth_target, auth) = auth?;
+        Some(NginxView {
+            summary: summarize(options),
+            secret_include,
+            scheme: self.common.scheme.map(ClientScheme::name),
+            access_log: self.common.access_log.clone(),
+            auth: auth_target,
+            auth_path: auth.path,
+            auth_host: auth.host_header,
+            public,
+            default_servers: self.default_servers(&servers),
+            real_ip_from: self.common.real_ip_from.iter().map(ToString::to_string).collect(),
+            real_ip_header: if self.common.proxy_protocol { "proxy_protocol" } else { "X-Forwarded-For" },
+            resolver: self.resolver(),
+            joins_header_lines: self.version.joins_header_lines(),
+            upstreams: std::mem::take(&mut self.upstreams),
+            servers,
+        })
+    }
+
+    fn common_error(&mut self, option: &'static str, message: &str) {
+        self.errors.push(OptionError { option, server: None, message: message.to_owned() });
+    }
+
+    fn server_error(&mut self, number: usize, option: &'static str, message: &str) {
+        self.errors.push(OptionError { option, server: Some(number), message: message.to_owned() });
+    }
+
+    fn build_public(&mut self, options: &ProxyOptions) -> Option<Target> {
+        let has_tokens = options.servers.iter().any(|server| server.tokens != TokenMode::Off);
+        match (&self.common.public, has_tokens) {
+            (Some(address), true) => {
+                Some(self.add_upstream(("public", None), address, "doorward_public", KEEPALIVE_TIMEOUT))
+            }
+            (None, true) => {
+                let message = "is required with tokens: the public listener of doorward (public.listen), such as 127.0.0.1:8002";
+                self.common_error("public", message);
+                None
+            }
+            (Some(_), false) => {
+                self.common_error("public", "has no effect without tokens; remove it, or set tokens");
+                None
+            }
+            (None, false) => None,
+        }
+    }
+
+    /// Adds an upstream, and returns what `proxy_pass` names.
+    fn add_upstream(
+        &mut self,
+        option: (&'static str, Option<usize>),
+        address: &ServerAddress,
+        name: &str,
+        keepalive_timeout: u32,
+    ) -> Target {
+        let is_dynamic = address.host_name().is_some_and(|host| {
+            host != "localhost" && !self.machine.has_static_name(host) && !self.resolvers.is_empty()
+        });
+        if is_dynamic {
+            self.uses_resolver = true;
+            let short = address.host_name().filter(|host| !host.contains('.'));
+            if let (Some(host), Some(domain)) = (short, self.machine.kubernetes_domain()) {
+                let message = format!(
+                    "write the full name, {host}.{domain}: the resolver of nginx does not use the search list"
+                );
+                self.errors.push(OptionError { option: option.0, server: option.1, message });
+            }
+        }
+        let target = Target { name: name.to_owned(), is_variable: is_dynamic && !self.version.has_resolve() };
+        self.upstreams.push(UpstreamView {
+            target: target.clone(),
+            server: address.to_string(),
+            is_resolved: is_dynamic && self.version.has_resolve(),
+            keepalive_timeout,
+        });
+        target
+    }
+
+    fn build_server(&mut self, number: usize, options: &ServerOptions) -> Option<ServerView> {
+        self.check_kind(number, options);
+        let suffix = if number == 0 { String::new() } else { format!("_{}", number + 1) };
+        let is_optional = self.part == ConfigurationPart::IncludeOnly && options.kind != ServiceKind::Ecr;
+        let (upstream, remote_host) = match &options.upstream {
+            Some(address) => {
+                let (upstream, remote_host) = self.build_upstream(number, &suffix, options.kind, address)?;
+                (Some(upstream), remote_host)
+            }
+            None if is_optional => (None, String::new()),
+            None => {
+                let message = "is required: the protected service, such as registry:5000 or 127.0.0.1:5000";
+                self.server_error(number, "upstream", message);
+                return None;
+            }
+        };
+        if options.redirects == Redirects::Follow {
+            self.uses_resolver = true;
+            if self.resolvers.is_empty() {
+                let message = "nginx must resolve names to follow redirects, but /etc/resolv.conf has no server; set resolver";
+                self.server_error(number, "redirects", message);
+            }
+        }
+        let has_tls = !options.plain_http;
+        let is_site = options.kind == ServiceKind::Site;
+        let has_http2 = has_tls && is_site;
+        let default_port = if has_tls { 443 } else { 80 };
+        let default_listen = |port| ListenSocket { address: None, port };
+        let listen = options.listen.clone().unwrap_or_else(|| default_listen(default_port));
+        let redirects_to_https = has_tls && is_site && options.listen.is_none();
+        Some(ServerView {
+            suffix,
+            kind: options.kind,
+            tokens: options.tokens,
+            names: options.server_name.clone(),
+            listen: self.listen(&listen, has_tls, has_http2 && !self.version.has_http2_directive()),
+            redirect_listen: match redirects_to_https {
+                true => self.listen(&default_listen(80), false, false),
+                false => Vec::new(),
+            },
+            certificate: has_tls.then(|| CertificateView {
+                certificate: options.tls_certificate.clone(),
+                key: options.tls_key.clone(),
+            }),
+            has_http2_directive: has_http2 && self.version.has_http2_directive(),
+            upstream,
+            remote_name: remote_host.split(':').next().unwrap_or_default().to_owned(),
+            remote_host,
+            upstream_ca: options.upstream_ca.clone().unwrap_or_default(),
+            is_read_only: !options.push.unwrap_or(options.kind != ServiceKind::Ecr),
+            follows_redirects: options.redirects == Redirects::Follow,
+            redirect_hosts: options
+                .redirect_hosts
+                .iter()
+                .map(|host| StorageHostView {
+                    name: host.name.clone(),
+                    with_subdomains: host.with_subdomains,
+                })
+                .collect(),
+            facts: options
+                .facts
+                .iter()
+                .map(|fact| FactView { header: fact.clone(), variable: fact.replace('-', "_") })
+                .collect(),
+            max_body_size: options.max_body_size.clone().unwrap_or_else(|| SITE_BODY_DEFAULT.to_owned()),
+            body_with_any_method: options.body_with_any_method,
+            public_paths: options.public_paths.clone(),
+            cors_origins: options.cors_origins.clone(),
+            include: options.include.clone(),
+        })
+    }
+
+    /// Adds the upstream of a server. Returns it, and the Host of a remote registry.
+    fn build_upstream(
+        &mut self,
+        number: usize,
+        suffix: &str,
+        kind: ServiceKind,
+        address: &ServerAddress,
+    ) -> Option<(Target, String)> {
+        let (keepalive_timeout, remote_host) = match kind {
+            ServiceKind::Registry | ServiceKind::Site => (KEEPALIVE_TIMEOUT, String::new()),
+            ServiceKind::Ecr => match parse_remote_registry(address) {
+                Ok(host) => (REMOTE_KEEPALIVE_TIMEOUT, host),
+                Err(error) => {
+                    self.server_error(number, "upstream", &error);
+                    return None;
+                }
+            },
+        };
+        let name = format!("doorward_upstream{suffix}");
+        let target = self.add_upstream(("upstream", Some(number)), address, &name, keepalive_timeout);
+        Some((target, remote_host))
+    }
+
+    /// Rejects options that another option makes useless. Such an option is a mistake that can be dangerous.
+    fn check_kind(&mut self, number: usize, options: &ServerOptions) {
+        use ServiceKind::{Ecr, Registry, Site};
+        let given: [(&'static str, bool, &[ServiceKind]); 9] = [
+            ("tokens", options.tokens != TokenMode::Off, &[Registry]),
+            ("push", options.push.is_some(), &[Registry, Ecr]),
+            ("upstream_ca", options.upstream_ca.is_some(), &[Ecr]),
+            ("redirects", options.redirects == Redirects::Follow, &[Ecr]),
+            ("redirect_hosts", !options.redirect_hosts.is_empty(), &[Ecr]),
+            ("facts", !options.facts.is_empty(), &[Registry, Site]),
+            ("max_body_size", options.max_body_size.is_some(), &[Site]),
+            ("body_with_any_method", options.body_with_any_method, &[Site]),
+            ("public_paths", !options.public_paths.is_empty(), &[Site]),
+        ];
+        for (option, is_given, kinds) in given {
+            if is_given && !kinds.contains(&options.kind) {
+                let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+                let (names, kind) = (names.join(" or "), options.kind.name());
+                let message =
+                    format!("requires the kind {names}, and the kind is {kind}; remove one of them");
+                self.server_error(number, option, &message);
+            }
+        }
+        if !options.redirect_hosts.is_empty() && options.redirects == Redirects::Pass {
+            self.server_error(number, "redirect_hosts", "has no effect without redirects = follow");
+        }
+        if options.tokens == TokenMode::Registry && !options.facts.is_empty() {
+            let message = "requires an auth check, which tokens = registry does not run; remove one of them";
+            self.server_error(number, "facts", message);
+        }
+        if options.kind == Ecr && self.common.proxy_secret_file.is_none() {
+            let message = "is required with the kind ecr: doorward gives upstream credentials only to a peer with the proxy secret";
+            self.common_error("proxy_secret_file", message);
+        }
+        let is_secure = !options.plain_http || self.common.scheme == Some(ClientScheme::Https);
+        if !is_secure && options.cors_origins.iter().any(|origin| origin.starts_with("https:")) {
+            let message = "a browser sends no request from an https page to plain http; use TLS, or set scheme = https behind a load balancer";
+            self.server_error(number, "cors_origins", message);
+        }
+    }
+
+    fn listen(&self, socket: &ListenSocket, has_tls: bool, has_http2: bool) -> Vec<ListenView> {
+        let view = |address: String| ListenView {
+            address,
+            has_tls,
+            has_http2,
+            has_proxy_protocol: self.common.proxy_protocol,
+        };
+        let has_ipv6 = match self.common.ipv6 {
+            Ipv6Mode::Auto => self.machine.has_ipv6(),
+            Ipv6Mode::On => true,
+            Ipv6Mode::Off => false,
+        };
+        let mut all = vec![view(socket.to_string())];
+        if socket.address.is_none() && has_ipv6 {
+            all.push(view(format!("[::]:{}", socket.port)));
+        }
+        all
+    }
+
+    /// Reports servers that nginx could not tell apart.
+    fn check_listeners(&mut self, servers: &[ServerView]) {
+        let all = |server: &ServerView| -> Vec<ListenView> {
+            server.listen.iter().chain(&server.redirect_listen).cloned().collect()
+        };
+        for (number, server) in servers.iter().enumerate() {
+            for other in servers.iter().take(number) {
+                let (own, others) = (all(server), all(other));
+                let shared = |a: &ListenView| {
+                    others.iter().filter(|b| a.address == b.address).cloned().collect::<Vec<_>>()
+                };
+                if own.iter().any(|a| shared(a).iter().any(|b| a.has_tls != b.has_tls)) {
+                    let message = "two servers use this address, one with TLS and one without; give one another address";
+                    self.server_error(number, "listen", message);
+                } else if own.iter().any(|a| shared(a).iter().any(|b| a.has_http2 != b.has_http2)) {
+                    let message = "before nginx 1.25.1 HTTP/2 applies to a whole address, so a registry and a site cannot share it; give one another address";
+                    self.server_error(number, "listen", message);
+                }
+                let shares_name = server.names.iter().any(|name| other.names.contains(name));
+                if shares_name && own.iter().any(|a| !shared(a).is_empty()) {
+                    let message =
+                        "two servers have the same name and address; nginx would use the first only";
+                    self.server_error(number, "server_name", message);
+                }
+            }
+        }
+    }
+
+    /// Returns a server for other names, for each address with TLS on which no server has every name. Without it, the
+    /// first server of the address would answer every name.
+    fn default_servers(&self, servers: &[ServerView]) -> Vec<DefaultServerView> {
+        let mut all: Vec<DefaultServerView> = Vec::new();
+        for server in servers.iter().filter(|server| server.certificate.is_some()) {
+            let is_known = |listen: &ListenView| {
+                all.iter().any(|default| default.listen.iter().any(|other| other.address == listen.address))
+            };
+            let has_every_name = |listen: &ListenView| {
+                let at_address =
+                    |other: &&ServerView| other.listen.iter().any(|o| o.address == listen.address);
+                servers.iter().filter(at_address).any(|other| other.names.iter().any(|name| name == "_"))
+            };
+            let is_missing = |listen: &&ListenView| !is_known(listen) && !has_every_name(listen);
+            let listen: Vec<ListenView> = server.listen.iter().filter(is_missing).cloned().collect();
+            if !listen.is_empty() {
+                let certificate = server.certificate.clone().filter(|_| !self.version.has_reject_handshake());
+                all.push(DefaultServerView { listen, certificate });
+            }
+        }
+        all
+    }
+
+    fn resolver(&self) -> Option<ResolverView> {
+        let address = |address: &IpAddr| match address {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        };
+        let is_ipv4_only = match self.common.ipv6 {
+            Ipv6Mode::Auto => !self.machine.has_global_ipv6(),
+            Ipv6Mode::On => false,
+            Ipv6Mode::Off => true,
+        };
+        let addresses = self.resolvers.iter().map(address).collect();
+        self.uses_resolver.then_some(ResolverView { addresses, is_ipv4_only })
+    }
+}
+
+/// Returns a line that describes the servers, without secrets.
+fn summarize(options: &ProxyOptions) -> String {
+    let summary = |server: &ServerOptions| {
+        let upstream = server.upstream.as_ref().map(ToString::to_string).unwrap_or_default();
+        format!("{} {} -> {upstream}", server.kind.name(), server.server_name.join(" "))
+    };
+    options.servers.iter().map(summary).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,192 @@
+//! The values of the templates.
+
+use crate::proxy_config::value::{ServiceKind, TokenMode};
+
+/// The values of the whole configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct NginxView {
+    /// The servers as text, for the first lines of the file.
+    pub(crate) summary: String,
+    /// The path of the file with the proxy secret, if there is one.
+    pub(crate) secret_include: Option<String>,
+    /// The scheme that clients use, if it is fixed.
+    pub(crate) scheme: Option<&'static str>,
+    pub(crate) access_log: String,
+    pub(crate) auth: Target,
+    /// The path of the auth check.
+    pub(crate) auth_path: String,
+    /// The Host header for the auth service.
+    pub(crate) auth_host: String,
+    /// The public listener of doorward, if there are token requests.
+    pub(crate) public: Option<Target>,
+    pub(crate) upstreams: Vec<UpstreamView>,
+    /// Servers that refuse every name that no other server has.
+    pub(crate) default_servers: Vec<DefaultServerView>,
+    /// The protected servers.
+    pub(crate) servers: Vec<ServerView>,
+    /// The networks of the load balancers.
+    pub(crate) real_ip_from: Vec<String>,
+    /// The header with the address of the client, behind load balancers.
+    pub(crate) real_ip_header: &'static str,
+    /// The DNS servers, if nginx resolves names while it runs.
+    pub(crate) resolver: Option<ResolverView>,
+    /// Whether nginx joins all lines of a header in its variable.
+    pub(crate) joins_header_lines: bool,
+}
+
+impl NginxView {
+    /// Returns whether a server is of the kind registry or ecr.
+    pub(crate) fn has_registry(&self) -> bool {
+        self.servers.iter().any(|server| !server.is_site())
+    }
+
+    pub(crate) fn has_site(&self) -> bool {
+        self.servers.iter().any(ServerView::is_site)
+    }
+
+    pub(crate) fn has_ecr(&self) -> bool {
+        self.servers.iter().any(ServerView::is_ecr)
+    }
+
+    pub(crate) fn has_public_paths(&self) -> bool {
+        self.servers.iter().any(|server| !server.public_paths.is_empty())
+    }
+}
+
+/// What `proxy_pass` names: an upstream, or a variable that nginx resolves for each request.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// The name of the upstream. The variable has the same name with `_at` at its end.
+    pub(crate) name: String,
+    /// Whether it is a variable.
+    pub(crate) is_variable: bool,
+}
+
+/// An upstream.
+#[derive(Clone, Debug)]
+pub(crate) struct UpstreamView {
+    pub(crate) target: Target,
+    /// The address.
+    pub(crate) server: String,
+    /// Whether nginx resolves the name again while it runs.
+    pub(crate) is_resolved: bool,
+    /// The time for which an idle connection is kept, in seconds. It is less than the idle timeout of the server.
+    pub(crate) keepalive_timeout: u32,
+}
+
+/// The DNS servers.
+#[derive(Clone, Debug)]
+pub(crate) struct ResolverView {
+    /// The addresses, with brackets around IPv6.
+    pub(crate) addresses: Vec<String>,
+    /// Whether nginx asks for IPv4 addresses only.
+    pub(crate) is_ipv4_only: bool,
+}
+
+/// A server for names that no protected server has.
+#[derive(Clone, Debug)]
+pub(crate) struct DefaultServerView {
+    pub(crate) listen: Vec<ListenView>,
+    /// A certificate, for a version of nginx that cannot refuse a handshake.
+    pub(crate) certificate: Option<CertificateView>,
+}
+
+/// The paths of a certificate and its key.
+#[derive(Clone, Debug)]
+pub(crate) struct CertificateView {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+/// One `listen`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListenView {
+    /// The address and port.
+    pub(crate) address: String,
+    pub(crate) has_tls: bool,
+    /// Whether HTTP/2 is a parameter here.
+    pub(crate) has_http2: bool,
+    /// Whether the load balancers send the PROXY protocol.
+    pub(crate) has_proxy_protocol: bool,
+}
+
+/// A protected server.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerView {
+    /// The end of the names of variables that belong to this server; empty for the first.
+    pub(crate) suffix: String,
+    pub(crate) kind: ServiceKind,
+    pub(crate) tokens: TokenMode,
+    pub(crate) names: Vec<String>,
+    pub(crate) listen: Vec<ListenView>,
+    /// The `listen` of a server that redirects to https.
+    pub(crate) redirect_listen: Vec<ListenView>,
+    pub(crate) certificate: Option<CertificateView>,
+    /// Whether `http2` is a directive here.
+    pub(crate) has_http2_directive: bool,
+    /// The protected service; none if the administrator writes the location.
+    pub(crate) upstream: Option<Target>,
+    /// The Host of a remote registry.
+    pub(crate) remote_host: String,
+    /// The name in the certificate of a remote registry.
+    pub(crate) remote_name: String,
+    pub(crate) upstream_ca: String,
+    pub(crate) is_read_only: bool,
+    pub(crate) follows_redirects: bool,
+    pub(crate) redirect_hosts: Vec<StorageHostView>,
+    pub(crate) facts: Vec<FactView>,
+    pub(crate) max_body_size: String,
+    pub(crate) body_with_any_method: bool,
+    pub(crate) public_paths: Vec<String>,
+    pub(crate) cors_origins: Vec<String>,
+    pub(crate) include: Vec<String>,
+}
+
+/// A host to which nginx follows redirects.
+#[derive(Clone, Debug)]
+pub(crate) struct StorageHostView {
+    pub(crate) name: String,
+    pub(crate) with_subdomains: bool,
+}
+
+/// A fact about a user.
+#[derive(Clone, Debug)]
+pub(crate) struct FactView {
+    /// The end of the header, such as `customer-id`.
+    pub(crate) header: String,
+    /// The end of the variable, such as `customer_id`.
+    pub(crate) variable: String,
+}
+
+impl ServerView {
+    pub(crate) fn is_site(&self) -> bool {
+        self.kind == ServiceKind::Site
+    }
+
+    pub(crate) fn is_ecr(&self) -> bool {
+        self.kind == ServiceKind::Ecr
+    }
+
+    /// Returns whether the server has the location of token requests.
+    pub(crate) fn has_tokens(&self) -> bool {
+        match self.tokens {
+            TokenMode::Off => false,
+            TokenMode::Mixed | TokenMode::Registry => true,
+        }
+    }
+
+    /// Returns whether the registry verifies tokens, so that its location runs no auth check.
+    pub(crate) fn registry_verifies_tokens(&self) -> bool {
+        self.tokens == TokenMode::Registry
+    }
+
+    /// Returns whether nginx resolves names for this server while it runs, with a resolver of the server.
+    pub(crate) fn uses_resolver(&self, auth: &Target) -> bool {
+        let has_variable = self.upstream.as_ref().is_some_and(|target| target.is_variable);
+        has_variable || auth.is_variable || self.follows_redirects
+    }
+
+    pub(crate) fn has_cors(&self) -> bool {
+        !self.cors_origins.is_empty()
+    }
+}

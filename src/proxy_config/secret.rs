@@ -1,0 +1,53 @@
+//! The proxy secret, which nginx reads from a file of its own, with a mode that keeps it from other users.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use askama::Template;
+use zeroize::Zeroizing;
+
+/// The limits of a secret, in bytes. They are those of doorward.
+const SECRET_BYTES_MIN: usize = 16;
+const SECRET_BYTES_MAX: usize = 256;
+
+/// Size limit of the file: it can have a second line, with the previous or the next secret.
+const FILE_BYTES_MAX: u64 = 4 << 10;
+
+const REMEDY: &str = "create a secret: openssl rand -hex 32";
+
+#[derive(Template)]
+#[template(path = "secret.conf")]
+struct SecretTemplate<'s> {
+    secret: &'s str,
+}
+
+/// Reads the file, and returns the configuration with the secret. The first line is used: during a rotation, doorward
+/// accepts both. No error contains a part of the file.
+pub(crate) fn read_proxy_secret(path: &str) -> Result<Zeroizing<String>, String> {
+    let read = || -> std::io::Result<Zeroizing<Vec<u8>>> {
+        let file = File::open(Path::new(path))?;
+        if !file.metadata()?.is_file() {
+            return Err(std::io::Error::other("it is not a file"));
+        }
+        let mut bytes = Zeroizing::new(Vec::new());
+        file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|error| format!("the file cannot be read: {error}"))?;
+    let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if !(SECRET_BYTES_MIN..=SECRET_BYTES_MAX).contains(&line.len()) {
+        return Err(format!(
+            "the first line must have {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} characters, and has {}; {REMEDY}",
+            line.len()
+        ));
+    }
+    let is_allowed = |b: &u8| b.is_ascii_graphic() && !b"\"'\\$;{}".contains(b);
+    let secret = std::str::from_utf8(line).ok().filter(|_| line.iter().all(is_allowed));
+    let secret = secret.ok_or_else(|| {
+        format!("the first line must have visible ASCII characters, without quotes, backslashes and $ ; {{ }}; {REMEDY}")
+    })?;
+    let text = SecretTemplate { secret }.render().map_err(|_| "the secret cannot be written".to_owned())?;
+    Ok(Zeroizing::new(text))
+}
