@@ -79,8 +79,23 @@ fn read_text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Returns the version of the installed nginx, after a check of its modules. `None` if nginx is not installed.
-pub(crate) fn installed_nginx(modules: &[&str]) -> Result<Option<NginxVersion>, String> {
+/// The nginx for which the configuration is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NginxBuild {
+    pub(crate) version: NginxVersion,
+    /// Whether it has the module for HTTP/2.
+    pub(crate) has_http2: bool,
+}
+
+impl NginxBuild {
+    /// A build with every module.
+    pub(crate) fn with_version(version: NginxVersion) -> Self {
+        Self { version, has_http2: true }
+    }
+}
+
+/// Returns the installed nginx, after a check of its modules. `None` if nginx is not installed.
+pub(crate) fn installed_nginx(modules: &[&str]) -> Result<Option<NginxBuild>, String> {
     let output = match Command::new("nginx").arg("-V").output() {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -96,7 +111,7 @@ pub(crate) fn installed_nginx(modules: &[&str]) -> Result<Option<NginxVersion>, 
             ));
         }
     }
-    Ok(Some(version))
+    Ok(Some(NginxBuild { version, has_http2: text.contains("http_v2_module") }))
 }
 
 #[cfg(test)]
