@@ -14,14 +14,14 @@ use crate::config::setting::{ConfigValue, LayerValues, Setting};
 use crate::config::{ConfigError, ConfigOrigin};
 use crate::proxy_config::explain::explain_blocks;
 use crate::proxy_config::files::find_files;
-use crate::proxy_config::machine::{Machine, installed_nginx};
+use crate::proxy_config::machine::{Machine, NginxModule, installed_nginx};
 use crate::proxy_config::nginx::{
     ConfigurationPart, NginxView, build, render_http_part, render_server_part, render_whole,
 };
 use crate::proxy_config::options::{OptionError, ProxyOptions};
 use crate::proxy_config::read::{OptionLayers, OptionsWithOrigins, VARIABLE_PREFIX, all_options};
 use crate::proxy_config::secret::read_proxy_secret;
-use crate::proxy_config::value::ServiceKind;
+use crate::proxy_config::value::{ServiceKind, TokenMode};
 use crate::proxy_config::version::NginxVersion;
 
 /// The whole configuration.
@@ -232,14 +232,18 @@ impl Target {
 }
 
 /// Returns the modules that nginx must have.
-fn required_modules(options: &ProxyOptions) -> Vec<&'static str> {
+fn required_modules(options: &ProxyOptions) -> Vec<NginxModule> {
+    let module = |name| NginxModule { name, is_default: false };
     let has_tls = options.servers.iter().any(|server| !server.plain_http || server.kind == ServiceKind::Ecr);
-    let mut modules = vec!["auth_request"];
+    let mut modules = vec![module("auth_request")];
     if has_tls {
-        modules.push("ssl");
+        modules.push(module("ssl"));
     }
     if !options.common.real_ip_from.is_empty() {
-        modules.push("realip");
+        modules.push(module("realip"));
+    }
+    if options.servers.iter().any(|server| server.tokens != TokenMode::Off) {
+        modules.push(NginxModule { name: "limit_req", is_default: true });
     }
     modules
 }

@@ -118,6 +118,7 @@ impl Builder<'_> {
             real_ip_header: if self.common.proxy_protocol { "proxy_protocol" } else { "X-Forwarded-For" },
             resolver: self.resolver(),
             joins_header_lines: self.version.joins_header_lines(),
+            has_small_variables_hash: self.version.has_small_variables_hash(),
             upstreams: std::mem::take(&mut self.upstreams),
             servers,
         })

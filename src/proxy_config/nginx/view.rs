@@ -32,6 +32,8 @@ pub(crate) struct NginxView {
     pub(crate) resolver: Option<ResolverView>,
     /// Whether nginx joins all lines of a header in its variable.
     pub(crate) joins_header_lines: bool,
+    /// Whether nginx needs a larger hash of variables than by default.
+    pub(crate) has_small_variables_hash: bool,
 }
 
 impl NginxView {
