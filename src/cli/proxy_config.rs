@@ -52,7 +52,7 @@ pub(super) fn command() -> Command {
                 .value_hint(ValueHint::DirPath),
             switch(
                 "include-only",
-                "write doorward-http.conf and doorward-server.inc, for a server{} of your own",
+                "write doorward-http.conf and doorward-server.inc, for your server{}",
             ),
             switch("explain", "print what each block protects against, instead of the configuration"),
         ])
@@ -126,7 +126,7 @@ fn read_options(matches: &ArgMatches) -> Result<OptionsWithOrigins, Vec<ConfigEr
     layers.with_environment(std::env::vars_os()).into_options()
 }
 
-/// What is written, and where.
+/// The output of the command.
 struct Target {
     folder: Option<PathBuf>,
     is_include_only: bool,

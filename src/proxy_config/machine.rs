@@ -1,4 +1,4 @@
-//! What the machine tells about nginx, name resolution and IPv6.
+//! Facts about the machine: the installed nginx, name resolution and IPv6.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -55,7 +55,7 @@ impl NginxView {
     }
 }
 
-/// What `proxy_pass` names: an upstream, or a variable that nginx resolves for each request.
+/// The target of a `proxy_pass`: an upstream, or a variable that nginx resolves for each request.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     /// The name of the upstream. The variable has the same name with `_at` at its end.
