@@ -14,7 +14,7 @@ use crate::config::setting::{ConfigValue, LayerValues, Setting};
 use crate::config::{ConfigError, ConfigOrigin};
 use crate::proxy_config::explain::explain_blocks;
 use crate::proxy_config::files::find_files;
-use crate::proxy_config::machine::{Machine, NginxBuild, installed_nginx};
+use crate::proxy_config::machine::{Machine, NginxBuild, NginxModule, installed_nginx};
 use crate::proxy_config::nginx::{
     ConfigurationPart, NginxView, build, render_http_part, render_server_part, render_whole,
 };
@@ -51,10 +51,7 @@ pub(super) fn command() -> Command {
         .args([
             option("output", "DIR", "write doorward.conf into this folder, instead of standard output")
                 .value_hint(ValueHint::DirPath),
-            switch(
-                "include-only",
-                "write doorward-http.conf and doorward-server.inc, for a server{} of your own",
-            ),
+            switch("include-only", "write doorward-http.conf and doorward-server.inc, for your server{}"),
             switch("explain", "print what each block protects against, instead of the configuration"),
         ])
         .args(all_options().map(option_flag));
@@ -136,7 +133,7 @@ fn read_options(matches: &ArgMatches) -> Result<OptionsWithOrigins, Vec<ConfigEr
     layers.with_environment(std::env::vars_os()).into_options()
 }
 
-/// What is written, and where.
+/// The output of the command.
 struct Target {
     folder: Option<PathBuf>,
     is_include_only: bool,
@@ -280,14 +277,18 @@ fn warnings(options: &ProxyOptions) -> Vec<&'static str> {
 }
 
 /// Returns the modules that nginx must have.
-fn required_modules(options: &ProxyOptions) -> Vec<&'static str> {
+fn required_modules(options: &ProxyOptions) -> Vec<NginxModule> {
+    let module = |name| NginxModule { name, is_default: false };
     let has_tls = options.servers.iter().any(|server| !server.plain_http || server.kind == ServiceKind::Ecr);
-    let mut modules = vec!["auth_request"];
+    let mut modules = vec![module("auth_request")];
     if has_tls {
-        modules.push("ssl");
+        modules.push(module("ssl"));
     }
     if !options.common.real_ip_from.is_empty() {
-        modules.push("realip");
+        modules.push(module("realip"));
+    }
+    if options.servers.iter().any(|server| server.tokens != TokenMode::Off) {
+        modules.push(NginxModule { name: "limit_req", is_default: true });
     }
     modules
 }

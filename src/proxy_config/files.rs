@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::options::{OptionError, ProxyOptions};
 use super::value::ServiceKind;
 
-/// Where systems keep the certificate authorities: Debian and Alpine, Fedora, OpenBSD and others.
+/// The files with the certificate authorities of the system: Debian and Alpine, Fedora, OpenBSD and others.
 const SYSTEM_AUTHORITIES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
@@ -36,7 +36,7 @@ pub(crate) fn find_files(options: &mut ProxyOptions, has_certificates: bool) -> 
                         Some(path) => server.upstream_ca = Some(path.to_owned()),
                         None => report(
                             "upstream_ca",
-                            "there is no /etc/ssl/certs/ca-certificates.crt, so no certificate can be verified; install ca-certificates, or set a file of your own".into(),
+                            "there is no /etc/ssl/certs/ca-certificates.crt, so no certificate can be verified; install ca-certificates, or set another file".into(),
                         ),
                     }
                 }

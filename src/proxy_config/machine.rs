@@ -1,4 +1,4 @@
-//! What the machine tells about nginx, name resolution and IPv6.
+//! Facts about the machine: the installed nginx, name resolution and IPv6.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -94,8 +94,25 @@ impl NginxBuild {
     }
 }
 
+/// A module of nginx that a configuration needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NginxModule {
+    /// The name, such as `auth_request`.
+    pub(crate) name: &'static str,
+    /// Whether nginx has it unless it is built without it.
+    pub(crate) is_default: bool,
+}
+
+impl NginxModule {
+    /// Returns whether a build has the module, by the output of `nginx -V`.
+    fn is_in(self, build: &str) -> bool {
+        let option = if self.is_default { "--without-http" } else { "--with-http" };
+        build.contains(&format!("{option}_{}_module", self.name)) != self.is_default
+    }
+}
+
 /// Returns the installed nginx, after a check of its modules. `None` if nginx is not installed.
-pub(crate) fn installed_nginx(modules: &[&str]) -> Result<Option<NginxBuild>, String> {
+pub(crate) fn installed_nginx(modules: &[NginxModule]) -> Result<Option<NginxBuild>, String> {
     let output = match Command::new("nginx").arg("-V").output() {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -105,18 +122,27 @@ pub(crate) fn installed_nginx(modules: &[&str]) -> Result<Option<NginxBuild>, St
     let unknown = || "nginx -V printed no version; set the version".to_owned();
     let version = NginxVersion::from_output(&text).ok_or_else(unknown)?.check_supported()?;
     for module in modules {
-        if !text.contains(&format!("http_{module}_module")) {
+        if !module.is_in(&text) {
             return Err(format!(
-                "the installed nginx has no ngx_http_{module}_module, which is required; install a build with it"
+                "the installed nginx has no ngx_http_{}_module, which is required; install a build with it (Debian: nginx)",
+                module.name
             ));
         }
     }
-    Ok(Some(NginxBuild { version, has_http2: text.contains("http_v2_module") }))
+    Ok(Some(NginxBuild { version, has_http2: NginxModule { name: "v2", is_default: false }.is_in(&text) }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn modules_are_found_in_the_build() {
+        let light = "configure arguments: --with-http_auth_request_module --without-http_limit_req_module";
+        let module = |name, is_default| NginxModule { name, is_default };
+        assert!(module("auth_request", false).is_in(light) && !module("ssl", false).is_in(light));
+        assert!(module("map", true).is_in(light) && !module("limit_req", true).is_in(light));
+    }
 
     #[test]
     fn resolvers_and_static_names_are_read() {

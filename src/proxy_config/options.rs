@@ -58,7 +58,7 @@ option_table! {
         list resolver: Vec<DnsAddress> = "", "IP", parse_resolver,
             "DNS servers of nginx; by default those in /etc/resolv.conf";
         one ipv6: Ipv6Mode = "auto", "MODE", parse_ipv6_mode,
-            "whether nginx listens on IPv6: auto (if this machine has an address), on or off";
+            "IPv6 beside IPv4: auto (if this machine has an address), on or off";
         list real_ip_from: Vec<IpNet> = "", "NET", parse_balancer_network,
             "load balancers from whose X-Forwarded-For nginx takes the client's address";
         one proxy_protocol: bool = "off", "SWITCH", parse_switch,
@@ -131,6 +131,6 @@ pub(crate) struct OptionError {
     pub(crate) option: &'static str,
     /// The number of the server in the configuration, from 0; none for a common option.
     pub(crate) server: Option<usize>,
-    /// What is wrong, and what to do.
+    /// The error, and what to do.
     pub(crate) message: String,
 }

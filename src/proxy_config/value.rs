@@ -49,10 +49,10 @@ pub(crate) fn parse_kind(text: &str) -> Result<ServiceKind, String> {
         .ok_or_else(|| "must be registry, site or ecr".into())
 }
 
-/// How registry tokens are used.
+/// The use of registry tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum TokenMode {
-    /// There are no tokens.
+    /// Tokens are not used.
     #[default]
     Off,
     /// doorward issues tokens and verifies them, beside passwords.
@@ -71,7 +71,7 @@ pub(crate) fn parse_token_mode(text: &str) -> Result<TokenMode, String> {
     }
 }
 
-/// What nginx does with a redirect of a remote registry to its storage.
+/// The handling of redirects of a remote registry to its storage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Redirects {
     /// The client gets the redirect.
@@ -99,10 +99,10 @@ pub(crate) fn parse_switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Whether nginx listens on IPv6 too.
+/// The use of IPv6 by listeners.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Ipv6Mode {
-    /// If the machine on which the command runs has an IPv6 address.
+    /// On, if the machine on which the command runs has an IPv6 address.
     #[default]
     Auto,
     /// Always.
@@ -263,7 +263,7 @@ pub(crate) fn parse_include(text: &str) -> Result<String, String> {
 /// The service that answers the auth subrequest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AuthService {
-    /// Its address.
+    /// The address of the service.
     pub(crate) address: ServerAddress,
     /// The path of the auth check.
     pub(crate) path: String,
@@ -416,7 +416,7 @@ pub(crate) fn parse_resolver(text: &str) -> Result<DnsAddress, String> {
     Ok(DnsAddress { address: address.map_err(|_| expected)?, port })
 }
 
-/// A size as nginx reads it, such as `100m`.
+/// Parses a size in the format of nginx, such as `100m`.
 pub(crate) fn parse_size(text: &str) -> Result<String, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = text.get(digits.len()..).unwrap_or_default();

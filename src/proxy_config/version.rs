@@ -47,6 +47,11 @@ impl NginxVersion {
         self >= Self::new(1, 23, 0)
     }
 
+    /// Returns whether the hash of variables is too small by default (nginx 1.30.0, which has more variables itself).
+    pub(crate) fn has_small_variables_hash(self) -> bool {
+        self >= Self::new(1, 30, 0)
+    }
+
     /// Returns the version that `nginx -v` prints: `nginx version: nginx/1.22.1 (Debian)`. Names of other builds, such
     /// as openresty or tengine, have the version of nginx first.
     pub(crate) fn from_output(text: &str) -> Option<Self> {

@@ -17,19 +17,19 @@ const SERVERS_MAX: usize = 64;
 /// nginx keeps idle connections for this time, in seconds. It is less than the idle timeouts of doorward and of common
 /// servers, so nginx never writes to a connection that is being closed.
 const KEEPALIVE_TIMEOUT: u32 = 60;
-/// As [`KEEPALIVE_TIMEOUT`], for a remote registry: load balancers close idle connections after 60 s, or earlier under
+/// The same for a remote registry: load balancers close idle connections after 60 s, or earlier under
 /// load.
 const REMOTE_KEEPALIVE_TIMEOUT: u32 = 15;
 
 /// The size limit of a request body to a site. nginx stores a body on its disk.
 const SITE_BODY_DEFAULT: &str = "100m";
 
-/// Which part of the configuration the command writes.
+/// The part of the configuration that the command writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConfigurationPart {
-    /// All of it.
+    /// The whole configuration.
     Whole,
-    /// All but the server itself, which the administrator writes. A server can have no upstream.
+    /// The configuration without the server itself, which the administrator writes. A server can have no upstream.
     IncludeOnly,
 }
 
@@ -122,6 +122,7 @@ impl Builder<'_> {
             real_ip_header: if self.common.proxy_protocol { "proxy_protocol" } else { "X-Forwarded-For" },
             resolver: self.resolver(),
             joins_header_lines: self.nginx.version.joins_header_lines(),
+            has_small_variables_hash: self.nginx.version.has_small_variables_hash(),
             upstreams: std::mem::take(&mut self.upstreams),
             servers,
         })
@@ -301,8 +302,7 @@ impl Builder<'_> {
             if is_given && !kinds.contains(&options.kind) {
                 let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
                 let (names, kind) = (names.join(" or "), options.kind.name());
-                let message =
-                    format!("requires the kind {names}, and the kind is {kind}; remove one of them");
+                let message = format!("requires the kind {names}, not {kind}; remove one of them");
                 self.server_error(number, option, &message);
             }
         }

@@ -32,6 +32,8 @@ pub(crate) struct NginxView {
     pub(crate) resolver: Option<ResolverView>,
     /// Whether nginx joins all lines of a header in its variable.
     pub(crate) joins_header_lines: bool,
+    /// Whether nginx needs a larger hash of variables than by default.
+    pub(crate) has_small_variables_hash: bool,
 }
 
 impl NginxView {
@@ -53,7 +55,7 @@ impl NginxView {
     }
 }
 
-/// What `proxy_pass` names: an upstream, or a variable that nginx resolves for each request.
+/// The target of a `proxy_pass`: an upstream, or a variable that nginx resolves for each request.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     /// The name of the upstream. The variable has the same name with `_at` at its end.
