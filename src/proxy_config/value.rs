@@ -102,7 +102,7 @@ pub(crate) fn parse_switch(text: &str) -> Result<bool, String> {
 /// The use of IPv6 by listeners.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Ipv6Mode {
-    /// On, if the machine on which the command runs has an IPv6 address.
+    /// IPv6 is used if the machine on which the command runs has an IPv6 address.
     #[default]
     Auto,
     /// Always.
