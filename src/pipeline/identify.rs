@@ -50,7 +50,7 @@ impl Pipeline {
             return None;
         };
         let flush_count = self.flush_count.load(Ordering::SeqCst);
-        let version = CacheVersion { records_version: self.authenticators.record_generation(), flush_count };
+        let version = CacheVersion { generation: self.authenticators.generation(), flush_count };
         Some(RequestFingerprint {
             header_hash: self.cache_key_maker.hash_header(header),
             client_address: client,
