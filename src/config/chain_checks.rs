@@ -61,23 +61,24 @@ impl ConfigValues {
 
     /// Returns whether a file or an authenticator supplies groups.
     pub(crate) fn group_source(&self) -> GroupSource {
-        let from_backends = self.has_groups_from_auth_backends();
+        let from_remote_sources = self.has_groups_from_remote_sources();
         // The owner of an API key is then listed in the htpasswd file, so no service would be called for the user.
         let are_owners_local = self.api_keys.owners == ApiKeyOwners::Htpasswd
             && matches!(
                 self.authenticators.first(),
                 Some(AuthenticatorConfig { kind: AuthenticatorType::Htpasswd, .. })
             );
-        let has_keys_without_groups = from_backends && self.api_keys.file.is_some() && !are_owners_local;
-        match (self.groups.file.is_some() || from_backends, has_keys_without_groups) {
+        let has_keys_without_groups =
+            from_remote_sources && self.api_keys.file.is_some() && !are_owners_local;
+        match (self.groups.file.is_some() || from_remote_sources, has_keys_without_groups) {
             (_, true) => GroupSource::PresentExceptForApiKeys,
             (true, false) => GroupSource::Present,
             (false, false) => GroupSource::Absent,
         }
     }
 
-    /// Returns whether an HTTP authenticator supplies groups.
-    pub(crate) fn has_groups_from_auth_backends(&self) -> bool {
+    /// Returns whether a remote source supplies groups.
+    pub(crate) fn has_groups_from_remote_sources(&self) -> bool {
         let has_groups = |one: &AuthenticatorConfig| match &one.kind {
             AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => false,
             AuthenticatorType::Remote(spec) => spec.kind.spec().has_groups(),

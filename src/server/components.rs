@@ -44,7 +44,7 @@ pub struct Components {
     /// Needs hash threads.
     pub hash_pool: Arc<HashPool>,
     /// Each needs a thread for its calls.
-    pub(crate) auth_backends: Vec<Arc<RemoteSource>>,
+    pub(crate) remote_sources: Vec<Arc<RemoteSource>>,
     /// Each needs a thread that polls its file.
     pub(crate) file_reloaders: Vec<Box<dyn PollFile>>,
     /// Need a thread that fetches their tokens.
@@ -69,15 +69,15 @@ impl Components {
         let upstreams = UpstreamParts::build(config, &clock, &metrics, &mut files)?;
         let token_issuer = start_signing_key_reloader(config, clock.now())?
             .map(|reloader| files.add(reloader, |file| build_token_issuer(config, file)));
-        let auth_backends = build_auth_backends(config, &clock, &metrics)?;
-        let readiness = Readiness::new(files.health, auth_backends.clone());
+        let remote_sources = build_remote_sources(config, &clock, &metrics)?;
+        let readiness = Readiness::new(files.health, remote_sources.clone());
         #[cfg(feature = "ecr")]
         let readiness =
             readiness.with_leases(upstreams.ecr_leases.iter().map(|(_, lease)| Arc::clone(lease)).collect());
         let readiness = Arc::new(readiness);
         let hash_pool = Arc::new(build_hash_pool(config, users.as_ref(), &clock, &metrics));
         let pipeline = Pipeline::new(PipelineDependencies {
-            authenticators: build_authenticators(config, users, &hash_pool, &auth_backends, api_keys),
+            authenticators: build_authenticators(config, users, &hash_pool, &remote_sources, api_keys),
             policy,
             upstreams: upstreams.upstreams,
             token_issuer,
@@ -118,7 +118,7 @@ impl Components {
             app_state: Arc::new(app_state),
             readiness,
             hash_pool,
-            auth_backends,
+            remote_sources,
             file_reloaders: files.pollers,
             #[cfg(feature = "ecr")]
             ecr_leases: upstreams.ecr_leases,
@@ -184,7 +184,7 @@ fn start_api_key_reloader(
 ///
 /// # Errors
 /// If a file that the config names is unusable.
-pub(crate) fn build_auth_backends(
+pub(crate) fn build_remote_sources(
     config: &ConfigValues,
     clock: &Clock,
     metrics: &Arc<Metrics>,
@@ -193,7 +193,7 @@ pub(crate) fn build_auth_backends(
         AuthenticatorType::Remote(spec) => {
             let (origin, name) = (authenticator.origin.clone(), Arc::clone(&authenticator.name));
             let source = RemoteSource::build((**spec).clone(), clock.clone(), Arc::clone(metrics));
-            Some(source.map(Arc::new).map_err(|error| StartError::InvalidAuthBackend(origin, name, error)))
+            Some(source.map(Arc::new).map_err(|error| StartError::InvalidRemoteSource(origin, name, error)))
         }
         AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => None,
     };
