@@ -127,7 +127,7 @@ impl Components {
     }
 }
 
-/// Loads the htpasswd file, if one is set.
+/// Loads the htpasswd file, and returns the reloader that watches it; `None` if no file is set.
 fn start_htpasswd_reloader(
     config: &Config,
     metrics: &Arc<Metrics>,
@@ -140,8 +140,8 @@ fn start_htpasswd_reloader(
         allowed_formats: config.htpasswd.allowed_formats(),
     };
     // API keys are not part of the chain.
-    let last = config.authenticators.iter().rfind(|one| !matches!(one.kind, AuthenticatorType::ApiKeys));
-    let is_last = last.is_some_and(|one| matches!(one.kind, AuthenticatorType::Htpasswd));
+    let last = config.authenticators.iter().rfind(|one| !matches!(one.settings, AuthenticatorType::ApiKeys));
+    let is_last = last.is_some_and(|one| matches!(one.settings, AuthenticatorType::Htpasswd));
     Ok(Some(FileReloader::start(source, HtpasswdFile::new(rules, is_last, Arc::clone(metrics)), now)?))
 }
 
@@ -162,13 +162,13 @@ fn build_hash_pool(
     }
 }
 
-/// Loads the file of API keys, if one is set.
+/// Loads the API key file, and returns the reloader that watches it; `None` if no file is set.
 fn start_api_key_reloader(
     config: &Config,
     metrics: &Arc<Metrics>,
     now: Moment,
 ) -> Result<Option<FileReloader<api_key::reload::ApiKeyFile>>, StartError> {
-    let one = config.authenticators.iter().find(|one| matches!(one.kind, AuthenticatorType::ApiKeys));
+    let one = config.authenticators.iter().find(|one| matches!(one.settings, AuthenticatorType::ApiKeys));
     let (Some(one), Some(path)) = (one, config.api_keys.file.clone()) else { return Ok(None) };
     let source = SourceFile { path, max_bytes: config.api_keys.max_bytes };
     let rules = api_key::ApiKeyRules {
@@ -189,7 +189,7 @@ pub(crate) fn build_remote_sources(
     clock: &Clock,
     metrics: &Arc<Metrics>,
 ) -> Result<Vec<Arc<RemoteSource>>, StartError> {
-    let source = |authenticator: &AuthenticatorConfig| match &authenticator.kind {
+    let source = |authenticator: &AuthenticatorConfig| match &authenticator.settings {
         AuthenticatorType::Remote(spec) => {
             let (origin, name) = (authenticator.origin.clone(), Arc::clone(&authenticator.name));
             let source = RemoteSource::build((**spec).clone(), clock.clone(), Arc::clone(metrics));
@@ -210,7 +210,7 @@ fn build_authenticators(
 ) -> AuthenticatorChain {
     let mut sources = sources.iter();
     let chain = config.authenticators.iter().filter_map(|authenticator| {
-        let kind = match &authenticator.kind {
+        let kind = match &authenticator.settings {
             AuthenticatorType::Htpasswd => {
                 chain::AuthenticatorKind::Htpasswd(Arc::clone(users.as_ref()?), Arc::clone(pool))
             }
@@ -225,12 +225,12 @@ fn build_authenticators(
 
 /// Builds the headers of all facts that any authenticator can report, and of the names of all authenticators.
 fn build_identity_headers(config: &Config) -> Result<IdentityHeaders, StartError> {
-    let facts = |kind: &AuthenticatorType| match kind {
+    let facts = |settings: &AuthenticatorType| match settings {
         AuthenticatorType::Remote(spec) => spec.kind.spec().fact_names(),
         AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => Vec::new(),
     };
     let names: BTreeSet<Arc<str>> =
-        config.authenticators.iter().flat_map(|authenticator| facts(&authenticator.kind)).collect();
+        config.authenticators.iter().flat_map(|authenticator| facts(&authenticator.settings)).collect();
     let authenticators = config.authenticators.iter().map(|authenticator| Arc::clone(&authenticator.name));
     IdentityHeaders::new(names.into_iter(), authenticators).map_err(|_| StartError::InvalidChallengeHeader)
 }

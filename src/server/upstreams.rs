@@ -88,7 +88,7 @@ impl UpstreamParts {
             })?;
             Ok(CredentialSource::File(files.add(reloader, SecretFile::current)))
         };
-        match &upstream.kind {
+        match &upstream.settings {
             UpstreamType::None => Ok(CredentialSource::None),
             UpstreamType::Basic(username, path) => file(path, SecretFormat::BasicPassword(username.clone())),
             UpstreamType::Bearer(path) => file(path, SecretFormat::BearerToken),

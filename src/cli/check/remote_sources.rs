@@ -93,7 +93,7 @@ fn made_up_credentials() -> Option<Credentials> {
 /// Prints a note for each remote source that sends passwords over a network without TLS.
 fn print_notes(config: &ConfigValues) {
     for authenticator in &config.authenticators {
-        let AuthenticatorType::Remote(spec) = &authenticator.kind else { continue };
+        let AuthenticatorType::Remote(spec) = &authenticator.settings else { continue };
         if let Some(host) = spec.kind.spec().unencrypted_host() {
             print_line(&format!(
                 "authenticator {}: note: passwords are sent to {host} without TLS; use https://, unless the network is private",
