@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::backend_uri::rewrite_upstream_uri;
 use super::denial::{Denied, PolicyDenial};
 use super::rule::Subject;
 use super::rules::PolicyRules;
+use super::upstream_uri::rewrite_upstream_uri;
 use super::{ALLOW_AUTHENTICATED, AllowedRequest, Policy, effective_rules, user_memberships, with_subject};
 use crate::authn::Identity;
 use crate::permissions::actions::Actions;
