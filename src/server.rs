@@ -46,7 +46,7 @@ use crate::reload::{self, PollFile, PollNow};
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::aws::{AwsAccount, EcrTokenClient};
 #[cfg(feature = "ecr")]
-use crate::upstream::ecr::lease::Lease;
+use crate::upstream::ecr::token_store::TokenStore;
 
 /// The niceness of hash threads (nice(2)), so that a cached answer does not wait for a core that is hashing. It gives a
 /// third of the weight of a normal thread, so that logins proceed even if other programs use all cores.
@@ -99,7 +99,7 @@ impl Server {
         let threads = if self.config.htpasswd.file.is_some() { self.config.hash.threads } else { 0 };
         let hash_threads = spawn_hash_threads(&hash_pool, threads)?;
         #[cfg(feature = "ecr")]
-        let token_refresh = start_ecr_token_refresh(self.components.ecr_leases).await?;
+        let token_refresh = start_ecr_token_refresh(self.components.ecr_token_stores).await?;
         let remote_source_threads =
             remote_sources.iter().map(spawn_remote_source_thread).collect::<io::Result<Vec<_>>>()?;
         let on_hangup = start_reloads(&self.config, reload, &app_state, file_reloaders, &clock)?;
@@ -249,16 +249,17 @@ fn notify_systemd(state: NotifyState<'_>) {
 /// Starts to fetch tokens, and waits a moment for the first ones.
 #[cfg(feature = "ecr")]
 async fn start_ecr_token_refresh(
-    sources: Vec<(AwsAccount, Arc<Lease>)>,
+    sources: Vec<(AwsAccount, Arc<TokenStore>)>,
 ) -> Result<Option<oneshot::Sender<()>>, StartError> {
-    let leases: Vec<Arc<Lease>> = sources.iter().map(|(_, lease)| Arc::clone(lease)).collect();
-    let client = |(account, lease): (AwsAccount, Arc<Lease>)| match EcrTokenClient::new(account) {
-        Ok(client) => Ok((client, lease)),
-        Err(error) => Err(StartError::InvalidEcrUpstream(Arc::clone(lease.name()), error)),
+    let token_stores: Vec<Arc<TokenStore>> =
+        sources.iter().map(|(_, token_store)| Arc::clone(token_store)).collect();
+    let client = |(account, token_store): (AwsAccount, Arc<TokenStore>)| match EcrTokenClient::new(account) {
+        Ok(client) => Ok((client, token_store)),
+        Err(error) => Err(StartError::InvalidEcrUpstream(Arc::clone(token_store.name()), error)),
     };
     let clients = sources.into_iter().map(client).collect::<Result<_, _>>()?;
     let stop = ecr_token_refresh::spawn_refresh_thread(clients)?;
-    ecr_token_refresh::wait_for_first_tokens(&leases).await;
+    ecr_token_refresh::wait_for_first_tokens(&token_stores).await;
     Ok(stop)
 }
 

@@ -33,7 +33,7 @@ use crate::policy::Policy;
 use crate::policy::reload::{self as policy_reload, PolicyFileKind, PolicyLoadError};
 use crate::reload::{FileReloader, PollFile, SourceFile};
 #[cfg(feature = "ecr")]
-use crate::upstream::ecr::{aws::AwsAccount, lease::Lease};
+use crate::upstream::ecr::{aws::AwsAccount, token_store::TokenStore};
 
 /// The state of the server, and the parts that need threads.
 pub struct Components {
@@ -49,7 +49,7 @@ pub struct Components {
     pub(crate) file_reloaders: Vec<Box<dyn PollFile>>,
     /// Need a thread that fetches their tokens.
     #[cfg(feature = "ecr")]
-    pub ecr_leases: Vec<(AwsAccount, Arc<Lease>)>,
+    pub ecr_token_stores: Vec<(AwsAccount, Arc<TokenStore>)>,
     /// The clock of all of them.
     pub(crate) clock: Clock,
 }
@@ -72,8 +72,9 @@ impl Components {
         let remote_sources = build_remote_sources(config, &clock, &metrics)?;
         let readiness = Readiness::new(files.health, remote_sources.clone());
         #[cfg(feature = "ecr")]
-        let readiness =
-            readiness.with_leases(upstreams.ecr_leases.iter().map(|(_, lease)| Arc::clone(lease)).collect());
+        let readiness = readiness.with_token_stores(
+            upstreams.ecr_token_stores.iter().map(|(_, token_store)| Arc::clone(token_store)).collect(),
+        );
         let readiness = Arc::new(readiness);
         let hash_pool = Arc::new(build_hash_pool(config, users.as_ref(), &clock, &metrics));
         let pipeline = Pipeline::new(PipelineDependencies {
@@ -121,7 +122,7 @@ impl Components {
             remote_sources,
             file_reloaders: files.pollers,
             #[cfg(feature = "ecr")]
-            ecr_leases: upstreams.ecr_leases,
+            ecr_token_stores: upstreams.ecr_token_stores,
             clock,
         })
     }
