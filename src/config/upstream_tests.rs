@@ -67,7 +67,7 @@ fn each_invalid_table_is_reported_with_line_and_remedy() {
         (
             "[[upstream]]\ntype = \"bearer\"\ntoken = \"s3cret\"",
             4,
-            "token: unknown key; did you mean token_file?",
+            "unknown key \"token\"; did you mean \"token_file\"?",
         ),
         ("[[upstream]]\ntype = \"none\"\nfile = \"/x\"", 4, "not a key of type none"),
         ("[[upstream]]\ntype = \"none\"\nhosts = [\"a b\"]", 4, "not a host name"),

@@ -34,7 +34,7 @@ fn check_reports_unusable_api_key_lines_and_a_missing_file() {
     fs::write(path("bad"), good.line() + &Key::new("ann", "x").with("expire", "x").line()).unwrap();
     let (code, said) = check("bad");
     assert!(
-        code == Some(1) && said.contains("bad:2: invalid API key: unknown field expire"),
+        code == Some(1) && said.contains("bad:2: invalid API key: unknown field \"expire\""),
         "{code:?} {said}"
     );
     fs::write(path("garbage"), "garbage\n").unwrap();
