@@ -176,7 +176,7 @@ fn open_existing(path: &Path) -> Result<AtomicFileWriter, String> {
     check_file_name(path)?;
     open_for_update(path, false).map_err(|error| match error {
         FileWriteError::Missing(name) => {
-            format!("{name}: there is no such file; create it with: doorward signing-key init")
+            format!("{name}: the file does not exist; create it with: doorward signing-key init")
         }
         other => other.to_string(),
     })
