@@ -16,7 +16,7 @@ use crate::identity::{Membership, Username};
 use crate::permissions::actions::Actions;
 use crate::policy::AllowedRequest;
 use crate::policy::denial::Denied;
-use crate::policy::token::{GrantedAccess, TokenRefusal};
+use crate::policy::token::{ScopeDecision, TokenRefusal};
 use crate::request::endpoint::RegistryTarget;
 use crate::request::grammar::is_repository_name;
 use crate::request::header::RequestHeader;
@@ -80,7 +80,7 @@ impl Pipeline {
         identity: Option<&Identity>,
         request: &Subrequest<'_>,
         scopes: &[TokenScope<'_>],
-    ) -> Result<GrantedAccess, Denied> {
+    ) -> Result<ScopeDecision, Denied> {
         self.policy.evaluate_scopes(identity, request, scopes)
     }
 
