@@ -167,7 +167,7 @@ impl Upstreams {
         Ok(None)
     }
 
-    /// Reports that the upstream rejected the credentials of a request from this network block. Tokens of ECR are
+    /// Reports that the upstream refused the credentials of a request from this network block. Tokens of ECR are
     /// then fetched again. Returns the name of the table.
     pub(crate) fn report_credentials_refused(
         &self,
