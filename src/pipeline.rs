@@ -51,6 +51,7 @@ use self::cache::AnswerCache;
 use self::cache_key::CacheKeyMaker;
 use self::challenge::ChallengeReason;
 use self::check::PendingCheck;
+use self::credentials::ParsedAuthorization;
 use self::identify::IdentifyStep;
 use self::single_flight::InFlightChecks;
 use self::throttle::Throttle;
@@ -162,7 +163,8 @@ impl Pipeline {
         request: &Subrequest<'_>,
         worker_cache: &mut WorkerCache,
     ) -> Evaluation {
-        if let Some(verdict) = self.evaluate_token(request) {
+        let authorization = ParsedAuthorization::parse(request.authorization);
+        if let Some(verdict) = self.evaluate_token(request, &authorization) {
             return Evaluation::Decided(verdict);
         }
         let fingerprint = self.request_fingerprint(request);
@@ -171,7 +173,7 @@ impl Pipeline {
         if let Some(identity) = cached {
             return Evaluation::Decided(self.authorize(identity, request));
         }
-        match self.identify(request) {
+        match self.identify(request, &authorization) {
             Ok(IdentifyStep::Cached { first_authenticator, throttle_keys, answer_key, answer }) => {
                 let identity = answer.identity();
                 if let Some(fingerprint) = fingerprint {

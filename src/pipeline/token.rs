@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Pipeline;
 use super::challenge::ChallengeReason;
 use super::check::PendingCheck;
-use super::credentials::bearer_token;
+use super::credentials::ParsedAuthorization;
 use super::identify::IdentifyStep;
 use super::token_signing::SigningClass;
 use super::verdict::{Limited, Verdict};
@@ -55,7 +55,7 @@ pub(crate) enum SignTokenError {
 impl Pipeline {
     /// Identifies the client of a token request as far as possible without waiting.
     pub(crate) fn authenticate(self: &Arc<Self>, request: &Subrequest<'_>) -> Authentication {
-        match self.identify(request) {
+        match self.identify(request, &ParsedAuthorization::parse(request.authorization)) {
             Ok(IdentifyStep::Cached { answer, .. } | IdentifyStep::SeenFromNetwork(answer)) => {
                 Authentication::Complete(Some(answer.identity()))
             }
@@ -113,9 +113,13 @@ impl Pipeline {
     }
 
     /// Evaluates a request with a bearer token; `None` if there is no issuer or the request has other credentials.
-    pub(super) fn evaluate_token(&self, request: &Subrequest<'_>) -> Option<Verdict> {
+    pub(super) fn evaluate_token(
+        &self,
+        request: &Subrequest<'_>,
+        authorization: &ParsedAuthorization<'_>,
+    ) -> Option<Verdict> {
         let issuer = self.token_issuer.as_ref()?;
-        let token = bearer_token(request.authorization)?;
+        let token = authorization.bearer_token()?;
         let claims = match issuer.lookup_verified(token) {
             Some(claims) => claims,
             None => match self.verify_token(issuer, token, request) {
