@@ -138,9 +138,9 @@ impl Upstreams {
         Self { is_request_dependent: entries.iter().any(is_dependent), entries: entries.into() }
     }
 
-    /// Returns true if the selection depends on the request.
-    pub(crate) fn is_request_dependent(&self) -> bool {
-        self.is_request_dependent
+    /// Returns the table that every request selects; `None` if the selection depends on the request.
+    pub(crate) fn entry_of_every_request(&self) -> Option<&UpstreamEntry> {
+        self.entries.first().filter(|_| !self.is_request_dependent)
     }
 
     /// Returns the first table that matches a request, for any user.
