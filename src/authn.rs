@@ -168,8 +168,8 @@ pub enum AuthnError {
 /// The cause of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureCause {
-    /// An outage that other users saw too, or that no requester can cause.
-    Outage,
+    /// The service: other users saw the failure too, or no requester can cause it.
+    Service,
     /// The requester: the service answered others meanwhile.
     Requester,
     /// An unknown cause.
@@ -177,11 +177,11 @@ pub enum FailureCause {
 }
 
 impl AuthnError {
-    /// Returns whether a stale answer is permitted, which is only in an outage. Otherwise the owner of an account that was
+    /// Returns whether a stale answer is permitted, which is only if the service is the cause. Otherwise the owner of an account that was
     /// closed at the service could stay admitted by causing calls without a response.
     pub(crate) fn permits_stale_answer(&self) -> bool {
         match self.cause() {
-            FailureCause::Outage => true,
+            FailureCause::Service => true,
             FailureCause::Requester | FailureCause::Undetermined => false,
         }
     }

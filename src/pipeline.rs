@@ -3,17 +3,17 @@
 //! The steps of a request, in this order:
 //! 1. **Peer and proxy headers** (`http`). Connections of untrusted peers are closed unread. A missing proxy secret
 //!    or an invalid header: forbid.
-//! 2. **Registry token** ([`token`]). A bearer token is verified. Valid: step 9. Invalid: challenge.
+//! 2. **Registry token** ([`token`]). A bearer token is verified. Valid: the policy is next. Invalid: challenge.
 //! 3. **Worker cache** ([`worker_cache`]). It contains the answers to identical requests. If one is found and the
-//!    limits of step 6 permit it: step 9.
-//! 4. **Credentials** ([`credentials`]). No credentials: step 9 as an anonymous request. Malformed: challenge.
-//! 5. **API key** ([`crate::authn::api_key`]). A password with the prefix of API keys is checked here. Valid: step 9.
-//!    Invalid: challenge.
+//!    throttle permits it: the policy is next.
+//! 4. **Credentials** ([`credentials`]). No credentials: the policy is next, for an anonymous request. Malformed: challenge.
+//! 5. **API key** ([`crate::authn::api_key`]). A password with the prefix of API keys is checked here. Valid: the
+//!    policy is next. Invalid: challenge.
 //! 6. **Throttle and queue share** ([`throttle`], [`crate::authn::queue`]). After too many failures, or if the
 //!    queue is full: limited. Only an answer that the same network has received before is still given. These limits
 //!    come before the cache. Otherwise wrong guesses would be limited and the correct password answered at once.
 //! 7. **Cache** ([`cache`]). The key ([`cache_key`]) covers the local records, which are looked up once, before
-//!    step 6. An accepted answer: step 9. A known rejection: challenge.
+//!    the throttle. An accepted answer: the policy is next. A known rejection: challenge.
 //! 8. **Single flight and chain** ([`single_flight`], [`check`], [`crate::authn::chain`]). Equal requests share one
 //!    check. Rejected: challenge. No place in the queue: limited. No answer: unavailable.
 //! 9. **Policy** ([`crate::policy`]). It is evaluated on every request. Not permitted: forbid, or a challenge if the
@@ -21,7 +21,8 @@
 //! 10. **Upstream credentials** ([`upstream_credentials`]). They are selected for every request. None available:
 //!     unavailable.
 //!
-//! `/token` runs step 1 without the proxy secret and steps 4 to 8, and then evaluates scopes instead of a request.
+//! `/token` checks the proxy headers without the proxy secret, and runs the steps from the credentials to the chain. It
+//! then evaluates scopes instead of a request.
 //!
 //! **Invariants.** Only an accepted outcome leads to an identity. Only the policy creates an
 //! [`AllowedRequest`](crate::policy::AllowedRequest). Errors are never cached. Every attempt that passes the limits
@@ -50,6 +51,7 @@ use self::cache::AnswerCache;
 use self::cache_key::CacheKeyMaker;
 use self::challenge::ChallengeReason;
 use self::check::PendingCheck;
+use self::credentials::ParsedAuthorization;
 use self::identify::IdentifyStep;
 use self::single_flight::InFlightChecks;
 use self::throttle::Throttle;
@@ -154,14 +156,15 @@ impl Pipeline {
         }
     }
 
-    /// Evaluates a request as far as possible without waiting: steps 2 to 10, without the check of step 8.
-    /// `worker_cache` belongs to the calling worker.
+    /// Evaluates a request as far as possible without waiting: every step after the proxy headers, except a check by
+    /// the authenticators. `worker_cache` belongs to the calling worker.
     pub fn evaluate(
         self: &Arc<Self>,
         request: &Subrequest<'_>,
         worker_cache: &mut WorkerCache,
     ) -> Evaluation {
-        if let Some(verdict) = self.evaluate_token(request) {
+        let authorization = ParsedAuthorization::parse(request.authorization);
+        if let Some(verdict) = self.evaluate_token(request, &authorization) {
             return Evaluation::Decided(verdict);
         }
         let fingerprint = self.request_fingerprint(request);
@@ -170,7 +173,7 @@ impl Pipeline {
         if let Some(identity) = cached {
             return Evaluation::Decided(self.authorize(identity, request));
         }
-        match self.identify(request) {
+        match self.identify(request, &authorization) {
             Ok(IdentifyStep::Cached { first_authenticator, throttle_keys, answer_key, answer }) => {
                 let identity = answer.identity();
                 if let Some(fingerprint) = fingerprint {

@@ -8,7 +8,6 @@
 //! The request is evaluated as the upstream will read it. A request that two programs could read differently is denied
 //! (see [`crate::request::registry`] and [`crate::request::site`]).
 
-mod backend_uri;
 mod coverage;
 pub(crate) mod denial;
 mod evaluate;
@@ -23,6 +22,7 @@ pub mod rules;
 mod test_random;
 pub(crate) mod token;
 mod unknown_key;
+mod upstream_uri;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};

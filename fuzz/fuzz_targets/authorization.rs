@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 use doorward::authn::Credentials;
 use doorward::identity::Username;
-use doorward::pipeline::credentials::{check_password, parse_credentials};
+use doorward::pipeline::credentials::{ParsedAuthorization, check_password};
 use doorward::request::header::RequestHeader;
 use libfuzzer_sys::fuzz_target;
 
@@ -23,7 +23,8 @@ fn is_fit(user: &[u8], password: &[u8]) -> bool {
 }
 
 fn is_read(header: &[u8]) -> Option<Credentials> {
-    parse_credentials(RequestHeader::Once(header), false)
+    ParsedAuthorization::parse(RequestHeader::Once(header))
+        .credentials(false)
         .ok()
         .filter(|read| check_password(read.password()).is_ok())
 }

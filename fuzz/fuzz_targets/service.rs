@@ -49,7 +49,7 @@ static SPECS: LazyLock<Vec<HttpSpec>> = LazyLock::new(|| {
         },
         AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => None,
     };
-    chain.into_iter().filter_map(|one| spec(one.kind)).collect()
+    chain.into_iter().filter_map(|one| spec(one.settings)).collect()
 });
 
 fn credentials(user: &[u8], password: &[u8]) -> Credentials {

@@ -6,7 +6,7 @@ use super::array_of_tables;
 use super::authenticator::{self, AuthenticatorConfig};
 use super::setting::ConfigValue;
 use super::table::{self, SETTINGS};
-use super::unknown_setting;
+use super::unknown_setting::{NamePlace, unknown_setting_message};
 use super::upstream::{self, UpstreamConfig};
 use super::{ConfigError, ConfigOrigin, TableHashes};
 
@@ -71,7 +71,7 @@ impl ConfigFileReader<'_> {
             let at = name.span().start;
             if name.get_ref().contains('.') {
                 // Otherwise a setting could be given twice, as `"cache.idle_timeout"` and in `[cache]`.
-                self.add_error(at, "unknown setting; write the key of a setting without quotes".into());
+                self.add_error(at, "unknown key; write the key of a setting without quotes".into());
                 continue;
             }
             match (table::find_setting(&key), value.get_ref()) {
@@ -86,8 +86,7 @@ impl ConfigFileReader<'_> {
                     self.read_table(&format!("{key}."), inner);
                 }
                 (None, _) => {
-                    let message = unknown_setting::unknown_setting_message(&key, &|known| known.to_owned());
-                    self.add_error(at, format!("{}: {message}", unknown_setting::displayable_key(&key)));
+                    self.add_error(at, unknown_setting_message(&key, NamePlace::File));
                 }
             }
         }

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::authenticator::AuthenticatorConfig;
 use super::reader::{SettingReader, split_list};
-use super::setting::{ConfigValue, LayerValues, Setting};
-use super::table::{self, ConfigValues, SETTINGS};
-use super::unknown_setting;
+use super::setting::{ConfigValue, LayerValues};
+use super::table::{ConfigValues, SETTINGS};
+use super::unknown_setting::{NamePlace, unknown_setting_message};
 use super::upstream::UpstreamConfig;
 use super::{Config, ConfigError, ConfigOrigin, TableHashes, file};
 use crate::reload::displayable_path;
@@ -162,9 +162,7 @@ impl ConfigLayers {
 
 fn unknown_variable_message(name: &str) -> String {
     let key = name.strip_prefix("DOORWARD_").unwrap_or(name).to_lowercase();
-    unknown_setting::unknown_setting_message(&key, &|known| {
-        table::find_setting(known).map_or_else(|| known.to_owned(), Setting::variable)
-    })
+    unknown_setting_message(&key, NamePlace::Environment)
 }
 
 /// Returns whether a variable is one that Kubernetes or Docker add to every container if a service is called doorward

@@ -76,15 +76,15 @@ impl PendingCheck {
                     return Ok(Authenticated { identity, stale_remaining: Some(remaining) });
                 }
                 match error.cause() {
-                    FailureCause::Requester => attempt.record_no_response(),
+                    FailureCause::Requester => attempt.record_unanswered(),
                     // An outage, or the start of one, must not throttle a network.
-                    FailureCause::Outage | FailureCause::Undetermined => attempt.record_backend_error(),
+                    FailureCause::Service | FailureCause::Undetermined => attempt.record_unavailable(),
                 }
                 Err(Verdict::Unavailable(error))
             }
             // The check was not done in time. If many users of a network wait, this must not throttle the network.
             Err(Verdict::Limited(limited)) => {
-                attempt.record_backend_error();
+                attempt.record_unavailable();
                 Err(Verdict::Limited(limited))
             }
             Err(refusal) => Err(refusal),

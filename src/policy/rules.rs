@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::backend_uri::rewrite_upstream_uri;
 use super::denial::PolicyDenial;
 use super::index::RuleIndex;
 use super::rule::{Effect, Rule, RuleWho, Subject};
+use super::upstream_uri::rewrite_upstream_uri;
 use crate::permissions::actions::Actions;
 use crate::permissions::resource::{Resource, ResourcePattern};
 use crate::request::endpoint::RegistryTarget;

@@ -19,7 +19,7 @@ const COMPARE_BUFFER: usize = 64 << 10;
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The path does not exist.
-    #[error("{0}: there is no such file")]
+    #[error("{0}: the file does not exist")]
     Missing(String),
     /// The path is not a regular file.
     #[error("{0}: it is {1}, not a file")]

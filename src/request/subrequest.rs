@@ -69,6 +69,12 @@ pub(crate) enum ProxyHeaderErrorKind {
     Conflicting,
 }
 
+impl ProxyHeaderError {
+    /// The value of the header with the host is not a host.
+    pub(crate) const INVALID_HOST: Self =
+        Self { header: HeaderNames::NGINX.host, kind: ProxyHeaderErrorKind::Invalid };
+}
+
 impl fmt::Display for ProxyHeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let error = match self.kind {
@@ -113,6 +119,7 @@ pub struct Subrequest<'a> {
 pub struct ParsedSubrequest<'a> {
     /// The client's request. It is boxed, because it is large and most subrequests do not need it.
     original: OnceLock<Box<Result<OriginalRequest<'a>, ProxyHeaderError>>>,
+    client_address: OnceLock<Result<Option<IpAddr>, ProxyHeaderError>>,
     user: OnceLock<Box<[u8]>>,
 }
 
@@ -126,7 +133,7 @@ impl<'a> Subrequest<'a> {
     /// Returns an error if the address cannot be parsed. If it were ignored, the failures of one client would count for
     /// another.
     pub(crate) fn client_address(&self) -> Result<Option<IpAddr>, ProxyHeaderError> {
-        match self.client {
+        let parse = || match self.client {
             ClientAddress::Missing => Ok(self.peer),
             ClientAddress::UnixSocket => Ok(None),
             ClientAddress::Text(text) => match std::str::from_utf8(text).map(str::parse) {
@@ -136,7 +143,8 @@ impl<'a> Subrequest<'a> {
                     kind: ProxyHeaderErrorKind::Invalid,
                 }),
             },
-        }
+        };
+        *self.parsed.client_address.get_or_init(parse)
     }
 
     /// Returns the client's request. It is parsed once.
@@ -164,10 +172,7 @@ impl<'a> Subrequest<'a> {
     /// Returns an error if the header is missing or repeated, or its value is not a host.
     pub(crate) fn host_name(&self) -> Result<std::borrow::Cow<'a, str>, ProxyHeaderError> {
         let host = header_text(self.host, Self::HEADER_NAMES.host)?;
-        normalize_host(host).map_err(|_| ProxyHeaderError {
-            header: Self::HEADER_NAMES.host,
-            kind: ProxyHeaderErrorKind::Invalid,
-        })
+        normalize_host(host).map_err(|_| ProxyHeaderError::INVALID_HOST)
     }
 
     /// Returns the client's URI as text.

@@ -31,7 +31,7 @@ pub enum StartError {
     ApiKeyFileUnusable(#[from] ApiKeyFileError),
     /// The HTTP client of an authenticator cannot be built.
     #[error("{0}: authenticator {1}: {2}")]
-    InvalidAuthBackend(ConfigOrigin, Arc<str>, ClientBuildError),
+    InvalidRemoteSource(ConfigOrigin, Arc<str>, ClientBuildError),
     /// A file of upstream credentials cannot be used.
     #[error("{0}: upstream {1}: {2}")]
     UpstreamCredentialsUnusable(ConfigOrigin, Arc<str>, SecretLoadError),

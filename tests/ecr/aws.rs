@@ -96,7 +96,7 @@ impl Fetcher {
 /// Returns a name for the variant of an error.
 fn kind(error: &EcrError) -> &'static str {
     match error {
-        EcrError::InvalidSetting(_) | EcrError::TaskFailed => "settings",
+        EcrError::InvalidSetting(_) | EcrError::SigningFailed | EcrError::FetchPanicked => "settings",
         EcrError::TlsSetupFailed(_)
         | EcrError::CallFailed(_, CallError::TlsHandshakeFailed(_) | CallError::TlsClosed(_)) => "tls",
         EcrError::NoCredentials(_) | EcrError::CredentialSourceFailed(_) => "credentials",

@@ -19,7 +19,7 @@ use doorward::server::components::Components;
 use doorward::upstream::ecr::FetchToken;
 use doorward::upstream::ecr::aws::FetchedToken;
 use doorward::upstream::ecr::aws::error::EcrError;
-use doorward::upstream::ecr::refresh::LeaseRefresher;
+use doorward::upstream::ecr::refresh::TokenRefresher;
 
 use crate::support::users;
 
@@ -52,7 +52,7 @@ impl FetchToken for Aws {
         let second = self.second();
         self.calls.lock().unwrap().push(second);
         if is_gone(second) {
-            return Err(EcrError::TaskFailed);
+            return Err(EcrError::FetchPanicked);
         }
         let mut given = self.given.lock().unwrap();
         let token = format!("token-{}", given.len());
@@ -122,7 +122,7 @@ async fn two_simulated_days_give_no_expired_token_and_every_valid_one() {
     let start = clock.unix_seconds();
     let aws = Aws { clock: clock.clone(), start, given: Arc::default(), calls: Arc::default() };
     // Every refresh is at the latest time, so that the result shows the longest possible outage.
-    let mut refresher = LeaseRefresher::new(Arc::clone(&house.ecr_leases[0].1), aws.clone(), || 1.0);
+    let mut refresher = TokenRefresher::new(Arc::clone(&house.ecr_token_stores[0].1), aws.clone(), || 1.0);
     let header = crate::support::client::basic("alice:wonderland");
     let (mut memo, mut stretches) = (WorkerCache::default(), Vec::<Interval>::new());
     for second in 0..48 * HOUR {

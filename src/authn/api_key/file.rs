@@ -265,7 +265,7 @@ fn describe_json_error(line: &[u8], error: &serde_json::Error) -> String {
                 let similarity = |known: &&str| (strsim::jaro_winkler(other, known) * 1000.0) as u32;
                 // An unknown field is quoted only if it is similar to a known one: it may be a secret.
                 return match known.max_by_key(similarity).filter(|known| similarity(known) > 800) {
-                    Some(similar) => format!("unknown field {other}; did you mean {similar}?"),
+                    Some(similar) => format!("unknown field \"{other}\"; did you mean \"{similar}\"?"),
                     None => format!("unknown field; the fields are {} and scope", STRINGS.join(", ")),
                 };
             }

@@ -12,7 +12,7 @@ pub enum RemoteKind {
 }
 
 impl RemoteKind {
-    /// Returns the settings as what all kinds have in common.
+    /// Returns the settings through the interface that all kinds share.
     pub(crate) fn spec(&self) -> &dyn RemoteClientSpec {
         match self {
             Self::Http(spec) => &**spec,
