@@ -1,12 +1,16 @@
-//! The clock that deadlines are compared with. A test uses a manual clock and advances it.
+//! The clock that deadlines are compared with. A unit test uses a manual clock and advances it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(test)]
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
 /// The date at which a manual clock starts, in seconds since 1970: 2023-11-14T22:13:20Z.
+#[cfg(test)]
 pub(crate) const MANUAL_CLOCK_START: u64 = 1_700_000_000;
 
 /// A point in time, in milliseconds since the [`Clock`] was created.
@@ -43,6 +47,7 @@ pub struct Clock(ClockSource);
 #[derive(Clone, Debug)]
 enum ClockSource {
     System(Duration),
+    #[cfg(test)]
     Manual(Arc<AtomicU64>),
 }
 
@@ -54,6 +59,7 @@ impl Clock {
     }
 
     /// Creates a clock that moves only when [`Clock::advance`] is called.
+    #[cfg(test)]
     pub fn manual() -> Self {
         Self(ClockSource::Manual(Arc::new(AtomicU64::new(0))))
     }
@@ -62,12 +68,13 @@ impl Clock {
     pub(crate) fn now(&self) -> Moment {
         match &self.0 {
             ClockSource::System(start) => Moment::default().plus(since_boot().saturating_sub(*start)),
+            #[cfg(test)]
             ClockSource::Manual(millis) => Moment(millis.load(Ordering::SeqCst)),
         }
     }
 
     /// Returns the date in seconds since 1970, for expiry dates. A manual clock starts at
-    /// [`MANUAL_CLOCK_START`].
+    /// `MANUAL_CLOCK_START`.
     pub fn unix_seconds(&self) -> u64 {
         match &self.0 {
             ClockSource::System(_) => {
@@ -75,11 +82,13 @@ impl Clock {
                 // expired credentials valid.
                 SystemTime::now().duration_since(UNIX_EPOCH).map_or(u64::MAX, |since| since.as_secs())
             }
+            #[cfg(test)]
             ClockSource::Manual(millis) => MANUAL_CLOCK_START + millis.load(Ordering::SeqCst) / 1000,
         }
     }
 
     /// Advances a manual clock by `span`. On a system clock this has no effect.
+    #[cfg(test)]
     pub fn advance(&self, span: Duration) {
         if let ClockSource::Manual(millis) = &self.0 {
             let now = Moment(millis.load(Ordering::SeqCst));

@@ -95,7 +95,7 @@ pub enum LogFormat {
 
 /// The lowest severity that is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names say it")]
+#[allow(clippy::missing_docs_in_private_items, reason = "the names say it")]
 pub enum LogLevel {
     Error,
     Warn,

@@ -61,3 +61,7 @@ pub(super) async fn wait_for_first_tokens(token_stores: &[Arc<TokenStore>]) {
     // After that, a request that requires a token gets 503, and /readyz reports the reason.
     let _ = timeout(FIRST_TOKEN_TIMEOUT, all).await;
 }
+
+#[cfg(test)]
+#[path = "ecr_token_refresh_tests.rs"]
+mod tests;

@@ -14,9 +14,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::process::Command;
 
-use doorward::authn::remote::error::CallError;
-use doorward::upstream::ecr::aws::error::EcrError;
-use doorward::upstream::ecr::aws::{AwsAccount, EcrTokenClient};
+use doorward::internals::{AwsAccount, CallError, EcrError, EcrTokenClient};
 
 use crate::support::process;
 

@@ -289,11 +289,6 @@ impl UserIndex {
         self.entries.len()
     }
 
-    /// Returns true if the file has no user.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// Returns the number of users whose line is invalid.
     pub fn invalid_lines(&self) -> usize {
         self.invalid_lines

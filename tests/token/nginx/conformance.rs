@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use doorward::request::malformed::RegistryErrorCode;
+use doorward::internals::RegistryErrorCode;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 

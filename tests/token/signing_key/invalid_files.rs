@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use doorward::token::signing_key::SigningKeys;
+use doorward::internals::SigningKeys;
 
 use super::{NAMES, SigningKeyFolder, genpkey, openssl};
 
