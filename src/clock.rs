@@ -42,7 +42,7 @@ impl Moment {
 
 /// A source of time. Clones of a clock return the same time.
 #[derive(Clone, Debug)]
-pub struct Clock(ClockSource);
+pub(crate) struct Clock(ClockSource);
 
 #[derive(Clone, Debug)]
 enum ClockSource {
@@ -54,13 +54,13 @@ enum ClockSource {
 impl Clock {
     /// Creates a clock that counts from the boot of the machine (CLOCK_BOOTTIME). A change of the date does not
     /// move it. Time in which the machine was suspended counts, because cached answers age meanwhile.
-    pub fn system() -> Self {
+    pub(crate) fn system() -> Self {
         Self(ClockSource::System(since_boot()))
     }
 
     /// Creates a clock that moves only when [`Clock::advance`] is called.
     #[cfg(test)]
-    pub fn manual() -> Self {
+    pub(crate) fn manual() -> Self {
         Self(ClockSource::Manual(Arc::new(AtomicU64::new(0))))
     }
 
@@ -75,7 +75,7 @@ impl Clock {
 
     /// Returns the date in seconds since 1970, for expiry dates. A manual clock starts at
     /// `MANUAL_CLOCK_START`.
-    pub fn unix_seconds(&self) -> u64 {
+    pub(crate) fn unix_seconds(&self) -> u64 {
         match &self.0 {
             ClockSource::System(_) => {
                 // If the date is before 1970, everything has expired: a clock that was never set must not make
@@ -89,7 +89,7 @@ impl Clock {
 
     /// Advances a manual clock by `span`. On a system clock this has no effect.
     #[cfg(test)]
-    pub fn advance(&self, span: Duration) {
+    pub(crate) fn advance(&self, span: Duration) {
         if let ClockSource::Manual(millis) = &self.0 {
             let now = Moment(millis.load(Ordering::SeqCst));
             millis.store(now.plus(span).as_millis(), Ordering::SeqCst);

@@ -33,15 +33,15 @@ pub(crate) mod cache;
 pub(crate) mod cache_key;
 pub(crate) mod challenge;
 pub(crate) mod check;
-pub mod credentials;
+pub(crate) mod credentials;
 mod identify;
 pub(crate) mod single_flight;
 pub(crate) mod throttle;
 pub(crate) mod token;
 mod token_signing;
 pub(crate) mod upstream_credentials;
-pub mod verdict;
-pub mod worker_cache;
+pub(crate) mod verdict;
+pub(crate) mod worker_cache;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -97,7 +97,7 @@ pub(crate) struct PipelineDependencies {
 }
 
 /// The request pipeline. One value is shared by all workers.
-pub struct Pipeline {
+pub(crate) struct Pipeline {
     authenticators: AuthenticatorChain,
     cache_key_maker: CacheKeyMaker,
     throttle: Arc<Throttle>,
@@ -158,7 +158,7 @@ impl Pipeline {
 
     /// Evaluates a request as far as possible without waiting: every step after the proxy headers, except a check by
     /// the authenticators. `worker_cache` belongs to the calling worker.
-    pub fn evaluate(
+    pub(crate) fn evaluate(
         self: &Arc<Self>,
         request: &Subrequest<'_>,
         worker_cache: &mut WorkerCache,
@@ -250,7 +250,7 @@ impl Pipeline {
 }
 
 /// The result of an evaluation that does not wait.
-pub enum Evaluation {
+pub(crate) enum Evaluation {
     /// The verdict.
     Decided(Verdict),
     /// The credentials must be checked by an authenticator first.

@@ -2,7 +2,7 @@
 
 mod admission;
 pub(crate) mod bind_error;
-pub mod components;
+pub(crate) mod components;
 pub(crate) mod config_reload;
 #[cfg(feature = "ecr")]
 mod ecr_token_refresh;

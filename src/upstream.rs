@@ -7,7 +7,7 @@
 //! The pipeline and the HTTP layer decide which requests get credentials.
 
 #[cfg(feature = "ecr")]
-pub mod ecr;
+pub(crate) mod ecr;
 pub(crate) mod secret_file;
 pub(crate) mod secret_header;
 
@@ -47,7 +47,7 @@ pub(crate) struct PermittedRequest<'r> {
 /// An error: credentials are required, but none are valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("upstream {name}: {message}")]
-pub struct MissingUpstreamCredentials {
+pub(crate) struct MissingUpstreamCredentials {
     name: Arc<str>,
     message: String,
 }

@@ -124,7 +124,7 @@ impl CheckTimeEstimator {
 
 /// The queue of password checks. The caller provides the threads, which call [`HashPool::run`]. A test calls
 /// `HashPool::run_next` instead.
-pub struct HashPool {
+pub(crate) struct HashPool {
     queue: Queue<PasswordCheck>,
     /// `None` if the capacity is fixed.
     estimator: Option<CheckTimeEstimator>,
@@ -193,7 +193,7 @@ impl HashPool {
     }
 
     /// Runs checks until [`HashPool::close`]. This is the body of a hash thread.
-    pub fn run(&self) {
+    pub(crate) fn run(&self) {
         while let Some(job) = self.queue.next_blocking() {
             self.run_job(job);
         }
@@ -206,7 +206,7 @@ impl HashPool {
     }
 
     /// Closes the queue; see [`Queue::close`].
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.queue.close();
     }
 

@@ -26,20 +26,20 @@ const REMOTE_TYPES: &[(&str, KindReader)] = &[("http", http::read_table)];
 
 /// The settings of one authenticator.
 #[derive(Clone, Debug)]
-pub struct AuthenticatorConfig {
+pub(crate) struct AuthenticatorConfig {
     /// The name.
     pub(crate) name: Arc<str>,
     /// The earlier authenticators for which it is the fallback when they fail.
     pub(crate) fallback_for: AuthenticatorSet,
     /// The settings, which depend on the type.
-    pub settings: AuthenticatorType,
+    pub(crate) settings: AuthenticatorType,
     /// The place of its table.
     pub(crate) origin: ConfigOrigin,
 }
 
 /// The settings that one type of authenticator has.
 #[derive(Clone, Debug)]
-pub enum AuthenticatorType {
+pub(crate) enum AuthenticatorType {
     /// The htpasswd file, which has settings of its own.
     Htpasswd,
     /// A remote source.

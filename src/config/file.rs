@@ -17,17 +17,17 @@ pub(super) const UPSTREAM_KEY: &str = "upstream";
 
 /// The content of a file.
 #[derive(Debug, Default)]
-pub struct ConfigFileContent {
+pub(crate) struct ConfigFileContent {
     /// The values of the settings.
-    pub values: Vec<(&'static str, Vec<ConfigValue>)>,
+    pub(crate) values: Vec<(&'static str, Vec<ConfigValue>)>,
     /// The `[[authenticator]]` tables, and the place of the first.
-    pub authenticators: Option<(ConfigOrigin, Vec<AuthenticatorConfig>)>,
+    pub(crate) authenticators: Option<(ConfigOrigin, Vec<AuthenticatorConfig>)>,
     /// The `[[upstream]]` tables.
-    pub upstreams: Vec<UpstreamConfig>,
+    pub(crate) upstreams: Vec<UpstreamConfig>,
 }
 
 /// Parses the text of the file at `path`. Reports syntax errors and unknown keys, and returns everything else.
-pub fn parse(path: &str, text: &str, errors: &mut Vec<ConfigError>) -> ConfigFileContent {
+pub(crate) fn parse(path: &str, text: &str, errors: &mut Vec<ConfigError>) -> ConfigFileContent {
     let origin_at = |offset: usize| {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);

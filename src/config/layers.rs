@@ -22,21 +22,21 @@ const IGNORED_VARIABLES: [&str; 2] = ["DOORWARD_IMAGE", "DOORWARD_TEST_SCALE"];
 
 /// The values of each layer.
 #[derive(Clone, Debug, Default)]
-pub struct ConfigLayers {
+pub(crate) struct ConfigLayers {
     /// The command line.
-    pub flags: LayerValues,
+    pub(crate) flags: LayerValues,
     /// The environment.
-    pub variables: LayerValues,
+    pub(crate) variables: LayerValues,
     /// The file.
-    pub file: LayerValues,
+    pub(crate) file: LayerValues,
     /// The `[[authenticator]]` tables of the file, and the place of the first.
-    pub authenticators: Option<(ConfigOrigin, Vec<AuthenticatorConfig>)>,
+    pub(crate) authenticators: Option<(ConfigOrigin, Vec<AuthenticatorConfig>)>,
     /// The `[[upstream]]` tables of the file.
-    pub upstreams: Vec<UpstreamConfig>,
+    pub(crate) upstreams: Vec<UpstreamConfig>,
     /// Hashes of the tables.
-    pub table_hashes: TableHashes,
+    pub(crate) table_hashes: TableHashes,
     /// The errors found so far.
-    pub errors: Vec<ConfigError>,
+    pub(crate) errors: Vec<ConfigError>,
 }
 
 /// The places of the configuration: flags and environment as they were at the start, and the path of the file. The
@@ -76,7 +76,7 @@ impl ConfigLayers {
 
     /// Adds the variables `DOORWARD_*` of the environment.
     #[must_use]
-    pub fn with_environment(mut self, variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
+    pub(crate) fn with_environment(mut self, variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
         for (name, value) in variables {
             let Some(name) = name.to_str().filter(|name| name.starts_with("DOORWARD_")) else { continue };
             let origin = ConfigOrigin::Variable(name.to_owned());
@@ -103,7 +103,7 @@ impl ConfigLayers {
 
     /// Adds the values of the file at `path`.
     #[must_use]
-    pub fn with_file(mut self, path: &str) -> Self {
+    pub(crate) fn with_file(mut self, path: &str) -> Self {
         let shown = displayable_path(Path::new(path));
         let origin = ConfigOrigin::File { path: shown, line: 1, column: 1 };
         let read = std::fs::metadata(path).and_then(|metadata| match metadata.len() {
@@ -134,7 +134,7 @@ impl ConfigLayers {
     }
 
     /// Parses every value, and returns the configuration or all errors.
-    pub fn into_config(self) -> Result<Config, Vec<ConfigError>> {
+    pub(crate) fn into_config(self) -> Result<Config, Vec<ConfigError>> {
         let (values, errors) = self.into_partial_config();
         if errors.is_empty() { Ok(Config(values)) } else { Err(errors) }
     }

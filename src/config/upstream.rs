@@ -24,7 +24,7 @@ const USERNAME_BYTES_MAX: usize = 255;
 
 /// One `[[upstream]]` table.
 #[derive(Clone, Debug)]
-pub struct UpstreamConfig {
+pub(crate) struct UpstreamConfig {
     /// The name in the log and the metrics.
     pub(crate) name: Arc<str>,
     /// The hosts of the requests; none means every host.

@@ -21,7 +21,7 @@ pub(crate) struct Authenticated {
 }
 
 /// A check that an authenticator must do. Dropping it counts a failure, see [`AttemptGuard`].
-pub struct PendingCheck {
+pub(crate) struct PendingCheck {
     pipeline: Arc<Pipeline>,
     attempt: AttemptGuard,
     throttle_keys: ThrottleKeys,
@@ -39,7 +39,7 @@ impl PendingCheck {
     }
 
     /// Waits for the check, and evaluates the request for the identity that it returns.
-    pub async fn evaluate(self, request: &Subrequest<'_>) -> Verdict {
+    pub(crate) async fn evaluate(self, request: &Subrequest<'_>) -> Verdict {
         let pipeline = Arc::clone(&self.pipeline);
         request.set_user(self.check_request.credentials.user());
         match self.authenticate().await {

@@ -20,7 +20,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// An `Authorization` header, split into its scheme and the rest (RFC 9110 section 11.4). This is the only parser
 /// of the header, so that `/auth`, `/token` and the log read it in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ParsedAuthorization<'a> {
+pub(crate) enum ParsedAuthorization<'a> {
     /// No header, or one that contains only spaces.
     Missing,
     /// More than one header, or one that is too long.
@@ -35,7 +35,7 @@ pub enum ParsedAuthorization<'a> {
 
 impl<'a> ParsedAuthorization<'a> {
     /// Splits the header. Nothing is decoded.
-    pub fn parse(authorization: RequestHeader<'a>) -> Self {
+    pub(crate) fn parse(authorization: RequestHeader<'a>) -> Self {
         let value = match authorization {
             RequestHeader::Absent => return Self::Missing,
             RequestHeader::Repeated => return Self::Invalid(MalformedCredentialsError::RepeatedHeader),
@@ -71,7 +71,7 @@ impl<'a> ParsedAuthorization<'a> {
     ///
     /// # Errors
     /// The reason for the challenge.
-    pub fn credentials(&self, has_api_keys: bool) -> Result<Credentials, ChallengeReason> {
+    pub(crate) fn credentials(&self, has_api_keys: bool) -> Result<Credentials, ChallengeReason> {
         let basic = match *self {
             Self::Missing => return Err(ChallengeReason::NoCredentials),
             Self::Invalid(error) => return Err(ChallengeReason::MalformedCredentials(error)),
@@ -111,7 +111,7 @@ fn api_key_credentials(token: &[u8]) -> Option<Credentials> {
 ///
 /// # Errors
 /// The reason why the password is invalid.
-pub fn check_password(password: &[u8]) -> Result<(), MalformedCredentialsError> {
+pub(crate) fn check_password(password: &[u8]) -> Result<(), MalformedCredentialsError> {
     if password.is_empty() {
         return Err(MalformedCredentialsError::EmptyPassword);
     }

@@ -67,7 +67,7 @@ impl ClientAddressText {
 }
 
 /// The entries of one worker.
-pub struct WorkerCache(Box<[Option<WorkerCacheEntry>]>);
+pub(crate) struct WorkerCache(Box<[Option<WorkerCacheEntry>]>);
 
 impl Default for WorkerCache {
     fn default() -> Self {

@@ -40,7 +40,7 @@ impl PolicyRules {
     }
 
     /// Evaluates a request.
-    pub fn evaluate(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> PolicyDecision {
+    pub(crate) fn evaluate(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> PolicyDecision {
         match request.host_name().and_then(|host| self.evaluate_at(subject, host, request)) {
             Ok(Ok(upstream_uri)) => PolicyDecision::Allowed { upstream_uri },
             Ok(Err(denial)) => PolicyDecision::Denied(denial),

@@ -15,9 +15,9 @@ use crate::request::original::OriginalRequest;
 
 /// The explanation of the decision on a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explanation {
+pub(crate) struct Explanation {
     /// The decision, which is the same as for `/auth`.
-    pub decision: PolicyDecision,
+    pub(crate) decision: PolicyDecision,
     /// A description of the permissions that the request requires; empty if there is no policy.
     pub(crate) requirement: String,
     /// The lines of the rules that decided: all grants that permit a part of the request, or the denial.
@@ -44,7 +44,7 @@ impl Explanation {
 
 impl PolicyRules {
     /// Evaluates a request in the same way as `/auth`, and explains the decision.
-    pub fn explain(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> Explanation {
+    pub(crate) fn explain(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> Explanation {
         let decision = self.evaluate(subject, request);
         let (mut deciding_rule_lines, mut nearest_grant) = (Vec::new(), None);
         match &decision {

@@ -23,7 +23,7 @@ pub(crate) struct GroupFileError {
 
 /// The groups of all users.
 #[derive(Debug, Default)]
-pub struct GroupMemberships {
+pub(crate) struct GroupMemberships {
     by_user: HashMap<Box<[u8]>, Membership>,
     empty: Membership,
 }

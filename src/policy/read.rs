@@ -24,11 +24,11 @@ pub(crate) const POLICY_FILE_ERRORS_MAX: usize = 100;
 
 /// An error in a policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyFileError {
+pub(crate) struct PolicyFileError {
     /// The line, starting at 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The column in characters, starting at 1.
-    pub column: usize,
+    pub(crate) column: usize,
     /// The error and its remedy.
     pub(crate) message: String,
 }
@@ -37,7 +37,7 @@ pub struct PolicyFileError {
 ///
 /// # Errors
 /// Returns the errors of the file in the order of their places, at most [`POLICY_FILE_ERRORS_MAX`].
-pub fn read_policy(text: &str) -> Result<PolicyRules, Vec<PolicyFileError>> {
+pub(crate) fn read_policy(text: &str) -> Result<PolicyRules, Vec<PolicyFileError>> {
     let starts = text.match_indices('\n').map(|(at, _)| at + 1);
     let mut reader =
         PolicyReader { text, line_starts: std::iter::once(0).chain(starts).collect(), errors: Vec::new() };

@@ -30,7 +30,7 @@ pub(crate) enum TokenRefusal {
 
 /// The access that a token lacks for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InsufficientScope {
+pub(crate) struct InsufficientScope {
     /// The missing scope, in the form of the registry token protocol; empty for `/v2/`, which requires none.
     pub(crate) scope: String,
     /// Whether the token is for another host. It can permit the same actions there.

@@ -17,7 +17,7 @@ const COMPARE_BUFFER: usize = 64 << 10;
 
 /// The reason for which a file cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadError {
+pub(crate) enum ReadError {
     /// The path does not exist.
     #[error("{0}: the file does not exist")]
     Missing(String),

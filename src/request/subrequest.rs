@@ -11,7 +11,7 @@ use crate::permissions::host::normalize_host;
 
 /// The client's address, as the proxy sends it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ClientAddress<'a> {
+pub(crate) enum ClientAddress<'a> {
     /// The proxy does not send it.
     #[default]
     Missing,
@@ -49,7 +49,7 @@ impl HeaderNames {
 
 /// An error in a header of a subrequest. Such a request is forbidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProxyHeaderError {
+pub(crate) struct ProxyHeaderError {
     /// The name of the header.
     pub(crate) header: &'static str,
     /// The kind of error.
@@ -91,32 +91,32 @@ impl fmt::Display for ProxyHeaderError {
 
 /// A subrequest. Each part is parsed when it is first needed, and only once.
 #[derive(Debug, Default)]
-pub struct Subrequest<'a> {
+pub(crate) struct Subrequest<'a> {
     /// The client's `Authorization`.
-    pub authorization: RequestHeader<'a>,
+    pub(crate) authorization: RequestHeader<'a>,
     /// The client's address.
-    pub client: ClientAddress<'a>,
+    pub(crate) client: ClientAddress<'a>,
     /// The address of the peer itself; `None` for a unix socket.
-    pub peer: Option<IpAddr>,
+    pub(crate) peer: Option<IpAddr>,
     /// The client's method.
-    pub method: RequestHeader<'a>,
+    pub(crate) method: RequestHeader<'a>,
     /// The client's URI, not decoded.
-    pub uri: RequestHeader<'a>,
+    pub(crate) uri: RequestHeader<'a>,
     /// The host by which the proxy chose its server.
-    pub host: RequestHeader<'a>,
+    pub(crate) host: RequestHeader<'a>,
     /// The client's `Content-Type`; empty if the client sent none.
-    pub content_type: RequestHeader<'a>,
+    pub(crate) content_type: RequestHeader<'a>,
     /// The kind of upstream that the proxy declares.
-    pub declared_upstream: DeclaredUpstream,
+    pub(crate) declared_upstream: DeclaredUpstream,
     /// Whether the peer sent the proxy secret, and so can receive the credentials of upstreams.
-    pub has_proxy_secret: bool,
+    pub(crate) has_proxy_secret: bool,
     /// The parts that were parsed.
-    pub parsed: ParsedSubrequest<'a>,
+    pub(crate) parsed: ParsedSubrequest<'a>,
 }
 
 /// The parts of a subrequest that were parsed so far.
 #[derive(Debug, Default)]
-pub struct ParsedSubrequest<'a> {
+pub(crate) struct ParsedSubrequest<'a> {
     /// The client's request. It is boxed, because it is large and most subrequests do not need it.
     original: OnceLock<Box<Result<OriginalRequest<'a>, ProxyHeaderError>>>,
     client_address: OnceLock<Result<Option<IpAddr>, ProxyHeaderError>>,

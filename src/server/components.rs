@@ -36,27 +36,27 @@ use crate::reload::{FileReloader, PollFile, SourceFile};
 use crate::upstream::ecr::{aws::AwsAccount, token_store::TokenStore};
 
 /// The state of the server, and the parts that need threads.
-pub struct Components {
+pub(crate) struct Components {
     /// The state that the handlers share.
-    pub app_state: Arc<AppState>,
+    pub(crate) app_state: Arc<AppState>,
     /// The state that `/readyz` reports.
     pub(crate) readiness: Arc<Readiness>,
     /// Needs hash threads.
-    pub hash_pool: Arc<HashPool>,
+    pub(crate) hash_pool: Arc<HashPool>,
     /// Each needs a thread for its calls.
     pub(crate) remote_sources: Vec<Arc<RemoteSource>>,
     /// Each needs a thread that polls its file.
     pub(crate) file_reloaders: Vec<Box<dyn PollFile>>,
     /// Need a thread that fetches their tokens.
     #[cfg(feature = "ecr")]
-    pub ecr_token_stores: Vec<(AwsAccount, Arc<TokenStore>)>,
+    pub(crate) ecr_token_stores: Vec<(AwsAccount, Arc<TokenStore>)>,
     /// The clock of all of them.
     pub(crate) clock: Clock,
 }
 
 impl Components {
     /// Loads the files that the configuration names, and builds the pipeline. Starts no thread.
-    pub fn build(config: &Config, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, StartError> {
+    pub(crate) fn build(config: &Config, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, StartError> {
         if config.authenticators.is_empty() {
             return Err(StartError::NoAuthenticatorConfigured);
         }

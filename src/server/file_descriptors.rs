@@ -30,7 +30,7 @@ const DESCRIPTORS_PER_TOKEN_FETCH: usize = 16;
 #[error(
     "limits.max_connections = {connections} requires {needed} file descriptors in all, but the limit is {limit}. Raise it to {needed} (LimitNOFILE= in a systemd unit, --ulimit nofile= for docker, ulimit -Hn in a shell), or set limits.max_connections to {max_connections} or less"
 )]
-pub struct DescriptorLimitError {
+pub(crate) struct DescriptorLimitError {
     connections: usize,
     needed: u64,
     limit: u64,

@@ -17,7 +17,7 @@ use crate::upstream::secret_file::SecretLoadError;
 
 /// The reason why the server does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// No source of users is set.
     #[error(
         "no source of users is set: use --htpasswd FILE, DOORWARD_HTPASSWD, or htpasswd.file = \"FILE\" or an [[authenticator]] in the settings file"

@@ -16,7 +16,7 @@ const TIMING_CLASSES_PER_FORMAT_MAX: usize = 4;
 
 /// The work that every rejection by one htpasswd file must do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TimingEqualizer {
+pub(crate) struct TimingEqualizer {
     bcrypt_costs: Option<BcryptCostRange>,
     /// The timing classes of all formats except bcrypt, each once.
     other_timing_classes: Vec<HashFormat>,
@@ -114,7 +114,7 @@ impl TimingEqualizer {
     }
 
     /// Returns the dummy checks that a rejection must still do, after a failed check of format `done` or after none.
-    pub fn dummy_work(&self, done: Option<HashFormat>) -> Vec<HashFormat> {
+    pub(crate) fn dummy_work(&self, done: Option<HashFormat>) -> Vec<HashFormat> {
         let done = done.map(timing_class);
         let mut rest: Vec<HashFormat> =
             self.other_timing_classes.iter().copied().filter(|other| Some(*other) != done).collect();

@@ -6,7 +6,7 @@ use crate::authn::http::HttpSpec;
 
 /// The kind of a remote source, with the settings that only this kind has.
 #[derive(Clone, Debug)]
-pub enum RemoteKind {
+pub(crate) enum RemoteKind {
     /// A service that is called over HTTP.
     Http(Box<HttpSpec>),
 }

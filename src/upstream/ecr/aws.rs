@@ -8,7 +8,7 @@
 pub(crate) mod clock_skew;
 pub(crate) mod credentials;
 pub(crate) mod endpoint;
-pub mod error;
+pub(crate) mod error;
 pub(crate) mod get_authorization_token;
 pub(crate) mod http_client;
 pub(crate) mod response;

@@ -23,7 +23,7 @@ const LIFETIME_MIN: Duration = Duration::from_secs(15);
 pub(crate) type RandomFraction = fn() -> f64;
 
 /// A token store, its schedule and its source of tokens.
-pub struct TokenRefresher<F> {
+pub(crate) struct TokenRefresher<F> {
     token_store: Arc<TokenStore>,
     schedule: FetchSchedule,
     fetcher: Arc<F>,
@@ -32,12 +32,12 @@ pub struct TokenRefresher<F> {
 
 impl<F: FetchToken> TokenRefresher<F> {
     /// Creates a refresher of `token_store` that gets tokens from `fetcher`.
-    pub fn new(token_store: Arc<TokenStore>, fetcher: F, random: RandomFraction) -> Self {
+    pub(crate) fn new(token_store: Arc<TokenStore>, fetcher: F, random: RandomFraction) -> Self {
         Self { token_store, schedule: FetchSchedule::default(), fetcher: Arc::new(fetcher), random }
     }
 
     /// Fetches a token if the schedule requires it.
-    pub async fn fetch_if_due(&mut self) {
+    pub(crate) async fn fetch_if_due(&mut self) {
         if self.schedule.is_due(self.token_store.now(), self.token_store.has_valid_token()) {
             self.fetch_now().await;
         }

@@ -37,7 +37,7 @@ struct StoredToken {
 }
 
 /// The current token, the last error, and the limits of fetches after refusals.
-pub struct TokenStore {
+pub(crate) struct TokenStore {
     name: Arc<str>,
     current: ArcSwapOption<StoredToken>,
     /// The error of the last fetch; empty if it succeeded.
