@@ -50,10 +50,7 @@ pub(super) fn command() -> Command {
         .args([
             option("output", "DIR", "write doorward.conf into this folder, instead of standard output")
                 .value_hint(ValueHint::DirPath),
-            switch(
-                "include-only",
-                "write doorward-http.conf and doorward-server.inc, for your server{}",
-            ),
+            switch("include-only", "write doorward-http.conf and doorward-server.inc, for your server{}"),
             switch("explain", "print what each block protects against, instead of the configuration"),
         ])
         .args(all_options().map(option_flag));

@@ -295,8 +295,7 @@ impl Builder<'_> {
             if is_given && !kinds.contains(&options.kind) {
                 let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
                 let (names, kind) = (names.join(" or "), options.kind.name());
-                let message =
-                    format!("requires the kind {names}, not {kind}; remove one of them");
+                let message = format!("requires the kind {names}, not {kind}; remove one of them");
                 self.server_error(number, option, &message);
             }
         }
