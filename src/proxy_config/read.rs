@@ -46,6 +46,7 @@ pub(crate) struct OptionLayers {
 /// The options, and the places from which they came.
 #[derive(Debug)]
 pub(crate) struct OptionsWithOrigins {
+    /// The options.
     pub(crate) options: ProxyOptions,
     layers: OptionLayers,
 }

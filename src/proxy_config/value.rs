@@ -102,7 +102,7 @@ pub(crate) fn parse_switch(text: &str) -> Result<bool, String> {
 /// The use of IPv6 by listeners.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Ipv6Mode {
-    /// On, if the machine on which the command runs has an IPv6 address.
+    /// The same as `On` if the machine on which the command runs has an IPv6 address.
     #[default]
     Auto,
     /// Always.
@@ -124,7 +124,9 @@ pub(crate) fn parse_ipv6_mode(text: &str) -> Result<Ipv6Mode, String> {
 /// The scheme that clients use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientScheme {
+    /// Without TLS.
     Http,
+    /// With TLS.
     Https,
 }
 

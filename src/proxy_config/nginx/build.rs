@@ -20,7 +20,7 @@ const SERVERS_MAX: usize = 64;
 /// nginx keeps idle connections for this time, in seconds. It is less than the idle timeouts of doorward and of common
 /// servers, so nginx never writes to a connection that is being closed.
 const KEEPALIVE_TIMEOUT: u32 = 60;
-/// The same for a remote registry: load balancers close idle connections after 60 s, or earlier under
+/// The value of [`KEEPALIVE_TIMEOUT`] for a remote registry: load balancers close idle connections after 60 s, or earlier under
 /// load.
 const REMOTE_KEEPALIVE_TIMEOUT: u32 = 15;
 
