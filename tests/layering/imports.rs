@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["policy"],
     &["pipeline"],
     &["http", "config"],
-    &["server", "telemetry"],
+    &["server", "telemetry", "proxy_config"],
     &["cli", "internals"],
     &["main", "lib"],
 ];

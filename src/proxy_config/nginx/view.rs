@@ -213,9 +213,10 @@ impl ServerView {
     }
 
     /// Returns whether nginx resolves names for this server while it runs, with a resolver of the server.
-    pub(crate) fn uses_resolver(&self, auth: &Target) -> bool {
-        let has_variable = self.upstream.as_ref().is_some_and(|target| target.is_variable);
-        has_variable || auth.is_variable || self.follows_redirects
+    pub(crate) fn uses_resolver(&self, view: &NginxView) -> bool {
+        let is_variable = |target: &Option<Target>| target.as_ref().is_some_and(|target| target.is_variable);
+        let has_variable = is_variable(&self.upstream) || (self.has_tokens() && is_variable(&view.public));
+        has_variable || view.auth.is_variable || self.follows_redirects
     }
 
     /// Returns whether web pages of other origins can use the service.
