@@ -197,18 +197,48 @@ fn env_file_with_every_compose_variable_is_valid_field_o10() {
         let said = check(dir.path(), &[(name, "x")], &[]).stderr;
         assert!(said.starts_with(&format!("doorward: {name}: unknown setting")), "{said}");
     }
-    // The nginx container also ignores the variables of compose.
-    let entrypoint = fs::read_to_string(root.join("nginx/entrypoint/18-doorward.envsh")).unwrap();
-    let own: Vec<&str> = ["PUBLISH", "SUBNET", "TLS_NAME"].into_iter().collect();
-    assert!(entrypoint.contains(&format!("case $name in {}) continue", own.join(" | "))), "compose's own");
-    let known =
-        entrypoint.split("doorward_settings=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
-    let known: Vec<&str> = known.split(|c: char| c.is_whitespace() || c == '\\').chain(own).collect();
+    // The command that writes the configuration of nginx also knows or ignores the variables of compose.
     let names = taken_by_compose(&text, "NGX_DOORWARD_");
     assert!(names.contains("NGX_DOORWARD_PUBLISH"), "{names:?}");
-    for name in names {
-        assert!(known.contains(&name.trim_start_matches("NGX_DOORWARD_")), "{name}: {known:?}");
+    for name in names.iter().map(String::as_str) {
+        let said = proxy_config(&[(name, "x")]).stderr;
+        assert!(!said.contains("unknown option"), "{name}: {said}");
     }
+    let said = proxy_config(&[("NGX_DOORWARD_PUBLISHED", "x")]).stderr;
+    assert!(said.starts_with("doorward: NGX_DOORWARD_PUBLISHED: unknown option"), "{said}");
+}
+
+/// Runs `doorward proxy-config nginx` with these variables.
+fn proxy_config(variables: &[(&str, &str)]) -> Output {
+    let mut command: Command = command();
+    command.args(["proxy-config", "nginx"]).envs(variables.iter().copied());
+    run(command)
+}
+
+/// Returns the versions of nginx in a file for compose: each default in the text of an image or an option.
+fn nginx_versions(text: &str) -> Vec<&str> {
+    let starts =
+        text.match_indices("${NGX_DOORWARD_NGINX_VERSION").map(|(at, start)| &text[at + start.len()..]);
+    starts.map(|rest| rest.split('}').next().unwrap()).collect()
+}
+
+#[test]
+fn every_nginx_of_the_compose_files_has_the_version_that_the_command_gets() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let beside = fs::read_dir(root.join("compose")).unwrap().map(|entry| entry.unwrap().path());
+    for path in beside.chain([root.join("compose.yaml"), root.join("compose.override.yaml")]) {
+        let text = fs::read_to_string(&path).unwrap();
+        for image in text.lines().filter(|line| line.contains("image:") && line.contains("nginx:")) {
+            assert!(
+                image.ends_with(" nginx:${NGX_DOORWARD_NGINX_VERSION:-1.28}"),
+                "{}: {image}",
+                path.display()
+            );
+        }
+        assert!(nginx_versions(&text).iter().all(|default| *default == ":-1.28"), "{}", path.display());
+    }
+    let main = fs::read_to_string(root.join("compose.yaml")).unwrap();
+    assert_eq!(nginx_versions(&main).len(), 2, "the option and the image");
 }
 
 #[test]

@@ -43,9 +43,8 @@ fn parse(name: &str, text: &str) -> Vec<Directive> {
 
 fn all() -> Vec<Directive> {
     let snippets = files(&shipped().join("snippets"), ".conf");
-    let templates = files(&shipped().join("templates"), ".conf.template");
-    assert!(snippets.len() >= 5 && !templates.is_empty(), "{} and {}", snippets.len(), templates.len());
-    let all: Vec<Directive> = snippets.iter().chain(&templates).flat_map(directives).collect();
+    assert!(snippets.len() >= 5, "{}", snippets.len());
+    let all: Vec<Directive> = snippets.iter().flat_map(directives).collect();
     assert!(all.len() > 100, "only {} directives were found", all.len());
     all
 }
@@ -57,8 +56,7 @@ fn snippet(name: &str) -> Vec<Directive> {
 /// Returns the files with a location that has a proxy_pass.
 fn whole() -> Vec<Vec<Directive>> {
     let names = ["doorward-registry.conf", "doorward-ecr.conf", "doorward-site.conf", "doorward-auth.conf"];
-    let template = directives(&shipped().join("templates/default.conf.template"));
-    names.iter().map(|name| snippet(name)).chain([template]).collect()
+    names.iter().map(|name| snippet(name)).collect()
 }
 
 /// Returns the directives that break a rule.
@@ -217,20 +215,15 @@ fn protected_location_only_proxies_pitfall_p7() {
     }
     assert_none("return, rewrite, set, if or try_files in a protected location", &inside);
     assert_eq!(
-        count, 9,
-        "a registry, an upstream registry with its error page, a site, the auth subrequest of each, two in the template"
+        count, 7,
+        "a registry, an upstream registry with its error page, a site, the auth subrequest of each"
     );
 }
 
 #[test]
 fn every_protected_location_sends_the_identity_and_drops_the_password_pitfalls_p27_and_p46() {
-    let parts = [
-        "-registry-proxy.conf;",
-        "-ecr-proxy.conf;",
-        "-ecr-upstream-refused.conf;",
-        "-site-proxy.conf;",
-        "-${NGX_DOORWARD_CONF_PROXY_SNIPPET}-proxy.conf;",
-    ];
+    let parts =
+        ["-registry-proxy.conf;", "-ecr-proxy.conf;", "-ecr-upstream-refused.conf;", "-site-proxy.conf;"];
     for directives in whole() {
         for location in proxying(&directives) {
             let includes = |d: &&&Directive| {
@@ -291,21 +284,4 @@ fn log_formats_contain_no_password_pitfall_p27() {
         assert_eq!(broken(&parse("x", &format!("log_format x '{bad}';")), logs).len(), 1);
     }
     assert_none("$http_authorization", &broken(&all(), logs));
-}
-
-#[test]
-fn template_variables_have_the_own_prefix_pitfall_p45() {
-    let mut count = 0;
-    for directive in all() {
-        for (at, _) in directive.text.match_indices("${") {
-            count += 1;
-            assert!(
-                directive.text[at..].starts_with("${NGX_DOORWARD_CONF_"),
-                "{}: {}",
-                directive.place,
-                directive.text
-            );
-        }
-    }
-    assert!(count >= 12, "only {count} variables were found");
 }

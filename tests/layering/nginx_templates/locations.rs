@@ -13,11 +13,9 @@ fn name(text: &str) -> Option<String> {
     Some(name.split('_').map(|part| if is_status(part) { "NNN" } else { part }).collect::<Vec<_>>().join("_"))
 }
 
-/// Returns the locations of the files. The template creates one of these, which its settings select.
+/// Returns the locations of the files.
 fn shipped_locations() -> BTreeSet<String> {
-    let found: BTreeSet<String> = all().iter().filter_map(|directive| name(&directive.text)).collect();
-    assert!(found.contains("${NGX_DOORWARD_CONF_LOCATION}"), "{found:?}");
-    found.into_iter().filter(|name| !name.starts_with("${")).collect()
+    all().iter().filter_map(|directive| name(&directive.text)).collect()
 }
 
 /// Returns the first cells of the table.
@@ -48,13 +46,6 @@ fn readme_lists_exactly_the_locations_and_their_paths_field_r1() {
         2,
         "the location / of a registry and of a site"
     );
-    // The entrypoint writes one of these.
-    let entrypoint = fs::read_to_string(super::shipped().join("entrypoint/18-doorward.envsh")).unwrap();
-    for line in entrypoint.lines().filter(|line| line.contains("NGX_DOORWARD_CONF_LOCATION=")) {
-        let name = line.split("NGX_DOORWARD_CONF_LOCATION=").nth(1).unwrap();
-        let name = name.split(" ;;").next().unwrap().trim_matches('\'');
-        assert!(all.contains(name), "{name}");
-    }
 }
 
 /// Returns true if the directives contain the three lines that refuse a request.
