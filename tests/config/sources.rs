@@ -197,7 +197,7 @@ fn env_file_with_every_compose_variable_is_valid_field_o10() {
         let said = check(dir.path(), &[(name, "x")], &[]).stderr;
         assert!(said.starts_with(&format!("doorward: {name}: unknown setting")), "{said}");
     }
-    // The command that writes the configuration of nginx also knows or ignores the variables of compose.
+    // The command that writes the configuration of nginx also accepts the variables of compose.
     let names = taken_by_compose(&text, "NGX_DOORWARD_");
     assert!(names.contains("NGX_DOORWARD_PUBLISH"), "{names:?}");
     for name in names.iter().map(String::as_str) {
