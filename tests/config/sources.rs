@@ -203,15 +203,48 @@ fn env_file_with_every_compose_variable_is_valid_field_o10() {
         let said = check(dir.path(), &[(name, "x")], &[]).stderr;
         assert!(said.starts_with(&format!("doorward: {name}: unknown variable")), "{said}");
     }
-    // The command for nginx ignores the variables of compose that are not its own options.
+    // The command that writes the configuration of nginx also accepts the variables of compose.
     let names = taken_by_compose(&text, "NGX_DOORWARD_");
     assert!(names.contains("NGX_DOORWARD_PUBLISH"), "{names:?}");
-    for name in names {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
-        command.args(["proxy-config", "nginx"]).env_clear().env(&name, "x");
-        let said = run(command).stderr;
-        assert!(!said.contains("unknown option"), "{name}: {said}");
+    for name in names.iter().map(String::as_str) {
+        let said = proxy_config(&[(name, "x")]).stderr;
+        assert!(!said.contains("unknown variable"), "{name}: {said}");
     }
+    let said = proxy_config(&[("NGX_DOORWARD_PUBLISHED", "x")]).stderr;
+    assert!(said.starts_with("doorward: NGX_DOORWARD_PUBLISHED: unknown variable"), "{said}");
+}
+
+/// Runs `doorward proxy-config nginx` with these variables.
+fn proxy_config(variables: &[(&str, &str)]) -> Output {
+    let mut command: Command = command();
+    command.args(["proxy-config", "nginx"]).envs(variables.iter().copied());
+    run(command)
+}
+
+/// Returns the versions of nginx in a file for compose: each default in the text of an image or an option.
+fn nginx_versions(text: &str) -> Vec<&str> {
+    let starts =
+        text.match_indices("${NGX_DOORWARD_NGINX_VERSION").map(|(at, start)| &text[at + start.len()..]);
+    starts.map(|rest| rest.split('}').next().unwrap()).collect()
+}
+
+#[test]
+fn every_nginx_of_the_compose_files_has_the_version_that_the_command_gets() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let beside = fs::read_dir(root.join("compose")).unwrap().map(|entry| entry.unwrap().path());
+    for path in beside.chain([root.join("compose.yaml"), root.join("compose.override.yaml")]) {
+        let text = fs::read_to_string(&path).unwrap();
+        for image in text.lines().filter(|line| line.contains("image:") && line.contains("nginx:")) {
+            assert!(
+                image.ends_with(" nginx:${NGX_DOORWARD_NGINX_VERSION:-1.28}"),
+                "{}: {image}",
+                path.display()
+            );
+        }
+        assert!(nginx_versions(&text).iter().all(|default| *default == ":-1.28"), "{}", path.display());
+    }
+    let main = fs::read_to_string(root.join("compose.yaml")).unwrap();
+    assert_eq!(nginx_versions(&main).len(), 2, "the option and the image");
 }
 
 #[test]

@@ -146,11 +146,8 @@ impl Builder<'_> {
                 self.common_error("public", message);
                 None
             }
-            (Some(_), false) => {
-                self.common_error("public", "has no effect without tokens; remove it, or set tokens");
-                None
-            }
-            (None, false) => None,
+            // An address alone opens nothing. compose.yaml always names it, so that one setting enables tokens.
+            (Some(_) | None, false) => None,
         }
     }
 
