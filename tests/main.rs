@@ -23,6 +23,7 @@ mod limits;
 mod nginx;
 mod observability;
 mod policy;
+mod proxy_config;
 mod reload;
 mod server;
 mod support;
