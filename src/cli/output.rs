@@ -21,9 +21,12 @@ pub(super) fn print_line(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// Prints text with its line breaks on stdout.
-pub(super) fn print_text(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
+/// Writes text with its line breaks to stdout. A file that another program reads must not end in the middle, so a failed
+/// write is an error.
+pub(super) fn write_text(text: &str) -> Result<(), String> {
+    let mut stdout = io::stdout();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.map_err(|error| format!("the output cannot be written: {error}"))
 }
 
 /// Prints a value as one line of JSON on stdout. Characters that can change the display of a terminal are escaped.

@@ -7,22 +7,23 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 
 use super::arguments::{error_message, exit_code, option, option_value, switch};
 use super::config_flags::{config_path, print_config_errors};
-use super::output::{EXIT_USAGE, print_error, print_text};
+use super::output::{EXIT_USAGE, print_error, write_text};
 use crate::atomic_write::AtomicFileWriter;
 use crate::config::layers::ConfigLayers;
 use crate::config::setting::{ConfigValue, LayerValues, Setting};
 use crate::config::{ConfigError, ConfigOrigin};
 use crate::proxy_config::explain::explain_blocks;
 use crate::proxy_config::files::find_files;
-use crate::proxy_config::machine::{Machine, NginxModule, installed_nginx};
+use crate::proxy_config::machine::{Machine, NginxBuild, NginxModule, installed_nginx};
 use crate::proxy_config::nginx::{
     ConfigurationPart, NginxView, build, render_http_part, render_server_part, render_whole,
 };
 use crate::proxy_config::options::{OptionError, ProxyOptions};
 use crate::proxy_config::read::{OptionLayers, OptionsWithOrigins, VARIABLE_PREFIX, all_options};
 use crate::proxy_config::secret::read_proxy_secret;
-use crate::proxy_config::value::{ServiceKind, TokenMode};
+use crate::proxy_config::value::{ClientScheme, ServiceKind, TokenMode};
 use crate::proxy_config::version::NginxVersion;
+use crate::reload::displayable_path;
 
 /// The whole configuration.
 const WHOLE_FILE: &str = "doorward.conf";
@@ -50,10 +51,7 @@ pub(super) fn command() -> Command {
         .args([
             option("output", "DIR", "write doorward.conf into this folder, instead of standard output")
                 .value_hint(ValueHint::DirPath),
-            switch(
-                "include-only",
-                "write doorward-http.conf and doorward-server.inc, for a server{} of your own",
-            ),
+            switch("include-only", "write doorward-http.conf and doorward-server.inc, for your server{}"),
             switch("explain", "print what each block protects against, instead of the configuration"),
         ])
         .args(all_options().map(option_flag));
@@ -95,8 +93,17 @@ fn run_nginx(matches: &ArgMatches) -> ExitCode {
         is_include_only: matches.get_flag("include-only"),
         is_explanation: matches.get_flag("explain"),
     };
+    if let Err(error) = target.check_folder() {
+        print_error(&error);
+        return ExitCode::FAILURE;
+    }
     match target.prepare(&mut with_origins.options) {
-        Ok(prepared) => exit_code(target.write(&prepared)),
+        Ok(prepared) => {
+            for warning in warnings(&with_origins.options) {
+                print_error(&format!("warning: {warning}"));
+            }
+            exit_code(target.write(&prepared))
+        }
         Err(errors) => {
             let errors: Vec<ConfigError> = errors.iter().map(|error| with_origins.locate(error)).collect();
             print_config_errors(&errors)
@@ -126,7 +133,7 @@ fn read_options(matches: &ArgMatches) -> Result<OptionsWithOrigins, Vec<ConfigEr
     layers.with_environment(std::env::vars_os()).into_options()
 }
 
-/// What is written, and where.
+/// The output of the command.
 struct Target {
     folder: Option<PathBuf>,
     is_include_only: bool,
@@ -146,13 +153,14 @@ impl Target {
         let mut report = |option: &'static str, message: String| {
             errors.push(OptionError { option, server: None, message });
         };
-        let version = match options.common.nginx_version {
-            Some(version) => version,
+        let oldest = NginxBuild::with_version(NginxVersion::OLDEST);
+        let nginx = match options.common.nginx_version {
+            Some(version) => NginxBuild::with_version(version),
             None => match installed_nginx(&required_modules(options)) {
-                Ok(found) => found.unwrap_or(NginxVersion::OLDEST),
+                Ok(found) => found.unwrap_or(oldest),
                 Err(error) => {
                     report("nginx_version", error);
-                    NginxVersion::OLDEST
+                    oldest
                 }
             },
         };
@@ -174,14 +182,12 @@ impl Target {
         if self.is_include_only && self.folder.is_none() && !self.is_explanation {
             report("kind", "include-only writes two files; set --output DIR".into());
         }
-        if !self.is_include_only {
-            errors.extend(find_files(options));
-        }
+        errors.extend(find_files(options, !self.is_include_only));
         let part = match self.is_include_only {
             true => ConfigurationPart::IncludeOnly,
             false => ConfigurationPart::Whole,
         };
-        match build(options, part, &Machine::read(), version, secret_include) {
+        match build(options, part, &Machine::read(), nginx, secret_include) {
             Ok(view) if errors.is_empty() => Ok(Prepared { view, secret }),
             Ok(_) => Err(errors),
             Err(more) => Err(errors.into_iter().chain(more).collect()),
@@ -203,6 +209,29 @@ impl Target {
         Ok(text.to_owned())
     }
 
+    /// Returns an error if the folder is missing, or has a file of the other kind of output. nginx would read both.
+    fn check_folder(&self) -> Result<(), String> {
+        let Some(folder) = self.folder.as_ref().filter(|_| !self.is_explanation) else { return Ok(()) };
+        let at = displayable_path(folder);
+        match std::fs::metadata(folder) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => return Err(format!("--output: {at}: it is not a folder")),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(format!("--output: {at}: there is no such folder; create it with mkdir -p"));
+            }
+            Err(error) => return Err(format!("--output: {at}: the folder cannot be used: {error}")),
+        }
+        let other = folder.join(if self.is_include_only { WHOLE_FILE } else { HTTP_PART_FILE });
+        match other.symlink_metadata() {
+            Ok(_) => Err(format!(
+                "{} is left from an earlier run, {} --include-only, and nginx would read it too; remove it, or write to another folder",
+                displayable_path(&other),
+                if self.is_include_only { "without" } else { "with" },
+            )),
+            Err(_) => Ok(()),
+        }
+    }
+
     fn write(&self, prepared: &Prepared) -> Result<(), String> {
         let view = &prepared.view;
         let rendered = match self.is_include_only {
@@ -220,15 +249,31 @@ impl Target {
         }
         if self.is_explanation {
             let all: String = files.iter().map(|(_, text)| text.as_str()).collect();
-            print_text(&explain_blocks(&all));
-            return Ok(());
+            return write_text(&explain_blocks(&all));
         }
         match &self.folder {
-            None => files.iter().for_each(|(_, text)| print_text(text)),
+            None => files.iter().try_for_each(|(_, text)| write_text(text))?,
             Some(folder) => write_files(folder, &files, prepared.secret.as_ref().map(|text| text.as_str()))?,
         }
         Ok(())
     }
+}
+
+/// Returns what the administrator must know about valid options.
+fn warnings(options: &ProxyOptions) -> Vec<&'static str> {
+    let mut warnings = Vec::new();
+    let is_https = options.common.scheme == Some(ClientScheme::Https);
+    if !is_https && options.servers.iter().any(|server| server.plain_http) {
+        warnings.push(
+            "plain HTTP: passwords are sent without encryption; behind a load balancer with TLS, set scheme = https",
+        );
+    }
+    if options.servers.iter().any(|server| server.tokens == TokenMode::Registry) {
+        warnings.push(
+            "the registry must verify tokens itself: it needs `auth: token` from doorward signing-key init",
+        );
+    }
+    warnings
 }
 
 /// Returns the modules that nginx must have.

@@ -180,7 +180,8 @@ pub(crate) fn is_injected_by_orchestrator(name: &str, value: &str) -> bool {
     let numbered = parts.windows(3).any(|w| {
         matches!(w, ["PORT", number, "TCP" | "UDP" | "SCTP"] if number.bytes().all(|b| b.is_ascii_digit()))
     });
-    let link = ["DOORWARD_NAME", "NGX_DOORWARD_NAME"].contains(&name) || name.starts_with("DOORWARD_ENV_");
+    let bare = name.strip_prefix("NGX_").unwrap_or(name);
+    let link = bare == "DOORWARD_NAME" || bare.starts_with("DOORWARD_ENV_");
     service || numbered || link || (is_url && parts.last() == Some(&"PORT"))
 }
 

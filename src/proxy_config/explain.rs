@@ -1,4 +1,4 @@
-//! What each block of a generated configuration protects against. A block begins with a line `# ---- NAME`.
+//! The explanation of each block of a generated configuration. A block begins with a line `# ---- NAME`.
 
 /// The start of the line before a block.
 const BLOCK_MARKER: &str = "# ---- ";
@@ -29,7 +29,7 @@ const BLOCKS: &[BlockExplanation] = &[
     ),
     block(
         "paths",
-        "Paths that two programs could read differently are refused before the auth check. So are bodies with methods that have none.",
+        "Refused before the auth check: paths that two programs could read differently, and bodies with methods that have none.",
         "p19, p47",
     ),
     block("proxy-secret", "doorward gives upstream credentials only to a peer with this secret.", "p28"),
@@ -69,7 +69,7 @@ const BLOCKS: &[BlockExplanation] = &[
         "",
     ),
     block("defaults", "Defaults of nginx on which the protection relies, set explicitly.", "p1, p46"),
-    block("real-ip", "The client's address comes from the load balancers, and from no one else.", "p24"),
+    block("real-ip", "The client's address comes from the load balancers only.", "p24"),
     block(
         "auth-subrequest",
         "The auth check: internal, without body, with headers that only nginx sets, never cached.",
@@ -101,7 +101,7 @@ const BLOCKS: &[BlockExplanation] = &[
     block("public-path", "This path needs no login. Only a path with one reading gets there.", "p19"),
     block(
         "preflight",
-        "nginx answers the question of a browser before a request of a web page, and passes nothing on.",
+        "nginx answers the request that a browser sends before that of a web page, and passes nothing on.",
         "p21",
     ),
     block(

@@ -2,15 +2,19 @@
 
 use std::fs::File;
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
 use super::options::{OptionError, ProxyOptions};
 use super::value::ServiceKind;
 
-/// Where systems keep the certificate authorities: Debian and Alpine, Fedora, OpenBSD and others.
+/// The files with the certificate authorities of the system: Debian and Alpine, Fedora, OpenBSD and others.
 const SYSTEM_AUTHORITIES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
-/// Finds the certificate authorities of remote registries, and checks that all files can be read.
-pub(crate) fn find_files(options: &mut ProxyOptions) -> Vec<OptionError> {
+/// Finds the certificate authorities of remote registries, and checks that all files can be read. The administrator
+/// sets the certificate of an own server, so `has_certificates` is false for it.
+pub(crate) fn find_files(options: &mut ProxyOptions, has_certificates: bool) -> Vec<OptionError> {
     let mut errors = Vec::new();
     let has_checks = options.common.file_checks;
     for (number, server) in options.servers.iter_mut().enumerate() {
@@ -32,13 +36,13 @@ pub(crate) fn find_files(options: &mut ProxyOptions) -> Vec<OptionError> {
                         Some(path) => server.upstream_ca = Some(path.to_owned()),
                         None => report(
                             "upstream_ca",
-                            "there is no /etc/ssl/certs/ca-certificates.crt, so no certificate can be verified; install ca-certificates, or set a file of your own".into(),
+                            "there is no /etc/ssl/certs/ca-certificates.crt, so no certificate can be verified; install ca-certificates, or set another file".into(),
                         ),
                     }
                 }
             }
         }
-        if server.plain_http || !has_checks {
+        if !has_certificates || server.plain_http || !has_checks {
             continue;
         }
         if let Err(error) = check_file(&server.tls_certificate) {
@@ -58,14 +62,26 @@ pub(crate) fn find_files(options: &mut ProxyOptions) -> Vec<OptionError> {
 
 /// Returns an error if a file is missing, empty or unreadable.
 fn check_file(path: &str) -> Result<(), String> {
-    let metadata = File::open(path).and_then(|file| file.metadata()).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => format!("the file {path} does not exist"),
-        _ => format!("the file {path} cannot be read: {error}"),
-    })?;
-    match (metadata.is_file(), metadata.len()) {
-        (false, _) => Err(format!("{path} is not a file")),
-        (true, 0) => Err(format!("the file {path} is empty")),
-        (true, _) => Ok(()),
+    match open_file(path)?.metadata().map(|metadata| metadata.len()) {
+        Ok(0) => Err(format!("the file {path} is empty")),
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("the file {path} cannot be read: {error}")),
+    }
+}
+
+/// Opens a regular file. A pipe in its place cannot block the command.
+pub(super) fn open_file(path: &str) -> Result<File, String> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let unreadable = |error: &dyn std::fmt::Display| format!("the file {path} cannot be read: {error}");
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(descriptor) => File::from(descriptor),
+        Err(Errno::NOENT) => return Err(format!("the file {path} does not exist")),
+        Err(error) => return Err(unreadable(&std::io::Error::from(error))),
+    };
+    match file.metadata() {
+        Ok(metadata) if metadata.is_file() => Ok(file),
+        Ok(_) => Err(format!("{path} is not a file")),
+        Err(error) => Err(unreadable(&error)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The layout of a generated configuration. Templates include each other at any depth, so they are not indented.
 
-/// Indents each line by the depth of its block, and joins blank lines. A blank line stands before each marked block and
-/// after each closed one. In a template, a line that opens a block ends with ` {`, and the line that closes it is `}`.
+/// Indents each line by the depth of its block, and joins blank lines. Each marked block has a blank line before it,
+/// and each closed one has one after it. In a template, a line that opens a block ends with ` {`, and the line that closes it is `}`.
 pub(super) fn indent_blocks(text: &str) -> String {
     let mut depth = 0_usize;
     let mut is_after_blank = true;

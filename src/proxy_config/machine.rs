@@ -1,4 +1,4 @@
-//! What the machine tells about nginx, name resolution and IPv6.
+//! Facts about the machine: the installed nginx, name resolution and IPv6.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -79,6 +79,21 @@ fn read_text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
+/// The nginx for which the configuration is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NginxBuild {
+    pub(crate) version: NginxVersion,
+    /// Whether it has the module for HTTP/2.
+    pub(crate) has_http2: bool,
+}
+
+impl NginxBuild {
+    /// A build with every module.
+    pub(crate) fn with_version(version: NginxVersion) -> Self {
+        Self { version, has_http2: true }
+    }
+}
+
 /// A module of nginx that a configuration needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NginxModule {
@@ -96,8 +111,8 @@ impl NginxModule {
     }
 }
 
-/// Returns the version of the installed nginx, after a check of its modules. `None` if nginx is not installed.
-pub(crate) fn installed_nginx(modules: &[NginxModule]) -> Result<Option<NginxVersion>, String> {
+/// Returns the installed nginx, after a check of its modules. `None` if nginx is not installed.
+pub(crate) fn installed_nginx(modules: &[NginxModule]) -> Result<Option<NginxBuild>, String> {
     let output = match Command::new("nginx").arg("-V").output() {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -114,7 +129,7 @@ pub(crate) fn installed_nginx(modules: &[NginxModule]) -> Result<Option<NginxVer
             ));
         }
     }
-    Ok(Some(version))
+    Ok(Some(NginxBuild { version, has_http2: NginxModule { name: "v2", is_default: false }.is_in(&text) }))
 }
 
 #[cfg(test)]

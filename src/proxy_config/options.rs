@@ -3,14 +3,12 @@
 //! Options are read as settings are: flags, environment variables, the table `[proxy_config]` of the settings file. An
 //! option of a server can also be in a table `[[proxy_config.server]]`.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 
 use super::value::{
-    AuthService, ClientScheme, Ipv6Mode, ListenSocket, Redirects, ServerAddress, ServiceKind, StorageHost,
-    TokenMode, parse_auth_service, parse_balancer_network, parse_cors_origin, parse_fact, parse_include,
-    parse_ipv6_mode, parse_kind, parse_listen, parse_path, parse_public_path, parse_redirects,
+    AuthService, ClientScheme, DnsAddress, Ipv6Mode, ListenSocket, Redirects, ServerAddress, ServiceKind,
+    StorageHost, TokenMode, parse_auth_service, parse_balancer_network, parse_cors_origin, parse_fact,
+    parse_include, parse_ipv6_mode, parse_kind, parse_listen, parse_path, parse_public_path, parse_redirects,
     parse_resolver, parse_scheme, parse_server_address, parse_server_name, parse_size, parse_storage_host,
     parse_switch, parse_token_mode, parse_upstream,
 };
@@ -57,10 +55,10 @@ option_table! {
             "file with the proxy secret, which doorward requires before it gives upstream credentials";
         optional nginx_version: Option<NginxVersion> = "", "VERSION", parse_supported_version,
             "version of nginx; by default that of the installed one, else 1.18.0";
-        list resolver: Vec<IpAddr> = "", "IP", parse_resolver,
+        list resolver: Vec<DnsAddress> = "", "IP", parse_resolver,
             "DNS servers of nginx; by default those in /etc/resolv.conf";
         one ipv6: Ipv6Mode = "auto", "MODE", parse_ipv6_mode,
-            "whether nginx listens on IPv6: auto (if this machine has an address), on or off";
+            "IPv6 beside IPv4: auto (if this machine has an address), on or off";
         list real_ip_from: Vec<IpNet> = "", "NET", parse_balancer_network,
             "load balancers from whose X-Forwarded-For nginx takes the client's address";
         one proxy_protocol: bool = "off", "SWITCH", parse_switch,
@@ -133,6 +131,6 @@ pub(crate) struct OptionError {
     pub(crate) option: &'static str,
     /// The number of the server in the configuration, from 0; none for a common option.
     pub(crate) server: Option<usize>,
-    /// What is wrong, and what to do.
+    /// The error, and what to do.
     pub(crate) message: String,
 }

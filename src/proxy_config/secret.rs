@@ -1,11 +1,11 @@
 //! The proxy secret, which nginx reads from a file of its own, with a mode that keeps it from other users.
 
-use std::fs::File;
 use std::io::Read;
-use std::path::Path;
 
 use askama::Template;
 use zeroize::Zeroizing;
+
+use super::files::open_file;
 
 /// The limits of a secret, in bytes. They are those of doorward.
 const SECRET_BYTES_MIN: usize = 16;
@@ -25,16 +25,9 @@ struct SecretTemplate<'s> {
 /// Reads the file, and returns the configuration with the secret. The first line is used: during a rotation, doorward
 /// accepts both. No error contains a part of the file.
 pub(crate) fn read_proxy_secret(path: &str) -> Result<Zeroizing<String>, String> {
-    let read = || -> std::io::Result<Zeroizing<Vec<u8>>> {
-        let file = File::open(Path::new(path))?;
-        if !file.metadata()?.is_file() {
-            return Err(std::io::Error::other("it is not a file"));
-        }
-        let mut bytes = Zeroizing::new(Vec::new());
-        file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().map_err(|error| format!("the file cannot be read: {error}"))?;
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = open_file(path)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes);
+    read.map_err(|error| format!("the file {path} cannot be read: {error}"))?;
     let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if !(SECRET_BYTES_MIN..=SECRET_BYTES_MAX).contains(&line.len()) {

@@ -49,10 +49,10 @@ pub(crate) fn parse_kind(text: &str) -> Result<ServiceKind, String> {
         .ok_or_else(|| "must be registry, site or ecr".into())
 }
 
-/// How registry tokens are used.
+/// The use of registry tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum TokenMode {
-    /// There are no tokens.
+    /// Tokens are not used.
     #[default]
     Off,
     /// doorward issues tokens and verifies them, beside passwords.
@@ -71,7 +71,7 @@ pub(crate) fn parse_token_mode(text: &str) -> Result<TokenMode, String> {
     }
 }
 
-/// What nginx does with a redirect of a remote registry to its storage.
+/// The handling of redirects of a remote registry to its storage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Redirects {
     /// The client gets the redirect.
@@ -99,10 +99,10 @@ pub(crate) fn parse_switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Whether nginx listens on IPv6 too.
+/// The use of IPv6 by listeners.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Ipv6Mode {
-    /// If the machine on which the command runs has an IPv6 address.
+    /// On, if the machine on which the command runs has an IPv6 address.
     #[default]
     Auto,
     /// Always.
@@ -252,7 +252,10 @@ pub(crate) fn parse_path(text: &str) -> Result<String, String> {
 
 /// Parses the path of files to include. The last part can have a `*`.
 pub(crate) fn parse_include(text: &str) -> Result<String, String> {
-    let (folder, name) = text.rsplit_once('/').unwrap_or_default();
+    let (folder, name) = text.rsplit_once('/').ok_or("must begin with a slash")?;
+    if name.is_empty() {
+        return Err("must be a file, or files such as /etc/nginx/own/*.conf".into());
+    }
     parse_path(&format!("{folder}/{}", name.replace('*', "_")))?;
     Ok(text.to_owned())
 }
@@ -260,12 +263,14 @@ pub(crate) fn parse_include(text: &str) -> Result<String, String> {
 /// The service that answers the auth subrequest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AuthService {
-    /// Its address.
+    /// The address of the service.
     pub(crate) address: ServerAddress,
     /// The path of the auth check.
     pub(crate) path: String,
     /// The Host header that it gets.
     pub(crate) host_header: String,
+    /// Whether it is doorward. A URL is the address of another service.
+    pub(crate) is_doorward: bool,
 }
 
 /// Parses the address of doorward, or the URL of another auth service.
@@ -276,8 +281,12 @@ pub(crate) fn parse_auth_service(text: &str) -> Result<AuthService, String> {
     }
     let Some(rest) = text.strip_prefix("http://") else {
         let address = parse_server_address(text)?;
-        return Ok(AuthService { address, path: "/auth".into(), host_header: "doorward".into() });
+        let (path, host_header) = ("/auth".into(), "doorward".into());
+        return Ok(AuthService { address, path, host_header, is_doorward: true });
     };
+    if rest.starts_with("unix:") {
+        return Err("write a unix socket as unix:/path; the path of the auth check is /auth".into());
+    }
     let Some((authority, path)) = rest.split_once('/') else {
         return Err("the URL must have the path of the auth check, such as http://HOST:PORT/auth".into());
     };
@@ -288,7 +297,8 @@ pub(crate) fn parse_auth_service(text: &str) -> Result<AuthService, String> {
     }
     let lacks_port = authority.ends_with(']') || !authority.contains(':');
     let address = if lacks_port { format!("{authority}:80") } else { authority.to_owned() };
-    Ok(AuthService { address: parse_server_address(&address)?, path, host_header: authority.to_owned() })
+    let address = parse_server_address(&address)?;
+    Ok(AuthService { address, path, host_header: authority.to_owned(), is_doorward: false })
 }
 
 /// Parses the address of a remote registry: a name with a domain, by default at port 443.
@@ -368,13 +378,45 @@ pub(crate) fn parse_balancer_network(text: &str) -> Result<IpNet, String> {
     Ok(network)
 }
 
-/// Parses the address of a DNS server, with or without brackets.
-pub(crate) fn parse_resolver(text: &str) -> Result<IpAddr, String> {
-    let bare = text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(text);
-    bare.parse().map_err(|_| "must be the address of a DNS server, such as 10.0.0.2 or [fd00::53]".into())
+/// The address of a DNS server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DnsAddress {
+    /// The address.
+    pub(crate) address: IpAddr,
+    /// The port; none for port 53.
+    pub(crate) port: Option<u16>,
 }
 
-/// A size as nginx reads it, such as `100m`.
+impl fmt::Display for DnsAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            IpAddr::V4(address) => write!(f, "{address}")?,
+            IpAddr::V6(address) => write!(f, "[{address}]")?,
+        }
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+/// Parses the address of a DNS server, with or without a port. IPv6 with a port has brackets.
+pub(crate) fn parse_resolver(text: &str) -> Result<DnsAddress, String> {
+    let expected = "must be the address of a DNS server, such as 10.0.0.2 or [fd00::53]";
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(DnsAddress { address, port: None });
+    }
+    let (address, port) = match text.rsplit_once(':') {
+        Some((address, port)) if !text.ends_with(']') => {
+            (address, Some(parse_port(port).map_err(|_| expected)?))
+        }
+        Some(_) | None => (text, None),
+    };
+    let address = match address.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
+        Some(inner) => inner.parse::<Ipv6Addr>().map(IpAddr::V6),
+        None => address.parse::<Ipv4Addr>().map(IpAddr::V4),
+    };
+    Ok(DnsAddress { address: address.map_err(|_| expected)?, port })
+}
+
+/// Parses a size in the format of nginx, such as `100m`.
 pub(crate) fn parse_size(text: &str) -> Result<String, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = text.get(digits.len()..).unwrap_or_default();

@@ -1,18 +1,15 @@
 //! Makes the values of the templates from the options. Reports options that contradict each other.
 
-use std::net::IpAddr;
-
 use super::view::{
     CertificateView, DefaultServerView, FactView, ListenView, NginxView, ResolverView, ServerView,
     StorageHostView, Target, UpstreamView,
 };
-use crate::proxy_config::machine::Machine;
+use crate::proxy_config::machine::{Machine, NginxBuild};
 use crate::proxy_config::options::{CommonOptions, OptionError, ProxyOptions, ServerOptions};
 use crate::proxy_config::value::{
-    ClientScheme, Ipv6Mode, ListenSocket, Redirects, ServerAddress, ServiceKind, TokenMode,
+    ClientScheme, DnsAddress, Ipv6Mode, ListenSocket, Redirects, ServerAddress, ServiceKind, TokenMode,
     parse_remote_registry,
 };
-use crate::proxy_config::version::NginxVersion;
 
 /// The limit of servers in one configuration. Real ones have two or three.
 const SERVERS_MAX: usize = 64;
@@ -20,19 +17,19 @@ const SERVERS_MAX: usize = 64;
 /// nginx keeps idle connections for this time, in seconds. It is less than the idle timeouts of doorward and of common
 /// servers, so nginx never writes to a connection that is being closed.
 const KEEPALIVE_TIMEOUT: u32 = 60;
-/// As [`KEEPALIVE_TIMEOUT`], for a remote registry: load balancers close idle connections after 60 s, or earlier under
+/// The same for a remote registry: load balancers close idle connections after 60 s, or earlier under
 /// load.
 const REMOTE_KEEPALIVE_TIMEOUT: u32 = 15;
 
 /// The size limit of a request body to a site. nginx stores a body on its disk.
 const SITE_BODY_DEFAULT: &str = "100m";
 
-/// Which part of the configuration the command writes.
+/// The part of the configuration that the command writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConfigurationPart {
-    /// All of it.
+    /// The whole configuration.
     Whole,
-    /// All but the server itself, which the administrator writes. A server can have no upstream.
+    /// The configuration without the server itself, which the administrator writes. A server can have no upstream.
     IncludeOnly,
 }
 
@@ -41,16 +38,18 @@ pub(crate) fn build(
     options: &ProxyOptions,
     part: ConfigurationPart,
     machine: &Machine,
-    version: NginxVersion,
+    nginx: NginxBuild,
     secret_include: Option<String>,
 ) -> Result<NginxView, Vec<OptionError>> {
     let mut builder = Builder {
         common: &options.common,
         part,
         machine,
-        version,
+        nginx,
         resolvers: match options.common.resolver.is_empty() {
-            true => machine.resolvers(),
+            true => {
+                machine.resolvers().into_iter().map(|address| DnsAddress { address, port: None }).collect()
+            }
             false => options.common.resolver.clone(),
         },
         uses_resolver: false,
@@ -67,8 +66,8 @@ struct Builder<'o> {
     common: &'o CommonOptions,
     part: ConfigurationPart,
     machine: &'o Machine,
-    version: NginxVersion,
-    resolvers: Vec<IpAddr>,
+    nginx: NginxBuild,
+    resolvers: Vec<DnsAddress>,
     uses_resolver: bool,
     upstreams: Vec<UpstreamView>,
     errors: Vec<OptionError>,
@@ -95,7 +94,12 @@ impl Builder<'_> {
                 None
             }
         };
-        let public = self.build_public(options);
+        let has_tokens = options.servers.iter().any(|server| server.tokens != TokenMode::Off);
+        if has_tokens && self.common.auth.as_ref().is_some_and(|auth| !auth.is_doorward) {
+            let message = "is another auth service, and only doorward issues tokens; set the address of doorward, such as doorward:8000, or tokens = off";
+            self.common_error("auth", message);
+        }
+        let public = self.build_public(has_tokens);
         let servers: Vec<ServerView> = options
             .servers
             .iter()
@@ -117,8 +121,8 @@ impl Builder<'_> {
             real_ip_from: self.common.real_ip_from.iter().map(ToString::to_string).collect(),
             real_ip_header: if self.common.proxy_protocol { "proxy_protocol" } else { "X-Forwarded-For" },
             resolver: self.resolver(),
-            joins_header_lines: self.version.joins_header_lines(),
-            has_small_variables_hash: self.version.has_small_variables_hash(),
+            joins_header_lines: self.nginx.version.joins_header_lines(),
+            has_small_variables_hash: self.nginx.version.has_small_variables_hash(),
             upstreams: std::mem::take(&mut self.upstreams),
             servers,
         })
@@ -132,8 +136,7 @@ impl Builder<'_> {
         self.errors.push(OptionError { option, server: Some(number), message: message.to_owned() });
     }
 
-    fn build_public(&mut self, options: &ProxyOptions) -> Option<Target> {
-        let has_tokens = options.servers.iter().any(|server| server.tokens != TokenMode::Off);
+    fn build_public(&mut self, has_tokens: bool) -> Option<Target> {
         match (&self.common.public, has_tokens) {
             (Some(address), true) => {
                 Some(self.add_upstream(("public", None), address, "doorward_public", KEEPALIVE_TIMEOUT))
@@ -172,11 +175,12 @@ impl Builder<'_> {
                 self.errors.push(OptionError { option: option.0, server: option.1, message });
             }
         }
-        let target = Target { name: name.to_owned(), is_variable: is_dynamic && !self.version.has_resolve() };
+        let target =
+            Target { name: name.to_owned(), is_variable: is_dynamic && !self.nginx.version.has_resolve() };
         self.upstreams.push(UpstreamView {
             target: target.clone(),
             server: address.to_string(),
-            is_resolved: is_dynamic && self.version.has_resolve(),
+            is_resolved: is_dynamic && self.nginx.version.has_resolve(),
             keepalive_timeout,
         });
         target
@@ -184,6 +188,9 @@ impl Builder<'_> {
 
     fn build_server(&mut self, number: usize, options: &ServerOptions) -> Option<ServerView> {
         self.check_kind(number, options);
+        if options.server_name.is_empty() {
+            self.server_error(number, "server_name", "must have a name; _ is every name");
+        }
         let suffix = if number == 0 { String::new() } else { format!("_{}", number + 1) };
         let is_optional = self.part == ConfigurationPart::IncludeOnly && options.kind != ServiceKind::Ecr;
         let (upstream, remote_host) = match &options.upstream {
@@ -207,7 +214,7 @@ impl Builder<'_> {
         }
         let has_tls = !options.plain_http;
         let is_site = options.kind == ServiceKind::Site;
-        let has_http2 = has_tls && is_site;
+        let has_http2 = has_tls && is_site && self.nginx.has_http2;
         let default_port = if has_tls { 443 } else { 80 };
         let default_listen = |port| ListenSocket { address: None, port };
         let listen = options.listen.clone().unwrap_or_else(|| default_listen(default_port));
@@ -217,7 +224,7 @@ impl Builder<'_> {
             kind: options.kind,
             tokens: options.tokens,
             names: options.server_name.clone(),
-            listen: self.listen(&listen, has_tls, has_http2 && !self.version.has_http2_directive()),
+            listen: self.listen(&listen, has_tls, has_http2 && !self.nginx.version.has_http2_directive()),
             redirect_listen: match redirects_to_https {
                 true => self.listen(&default_listen(80), false, false),
                 false => Vec::new(),
@@ -226,7 +233,7 @@ impl Builder<'_> {
                 certificate: options.tls_certificate.clone(),
                 key: options.tls_key.clone(),
             }),
-            has_http2_directive: has_http2 && self.version.has_http2_directive(),
+            has_http2_directive: has_http2 && self.nginx.version.has_http2_directive(),
             upstream,
             remote_name: remote_host.split(':').next().unwrap_or_default().to_owned(),
             remote_host,
@@ -295,8 +302,7 @@ impl Builder<'_> {
             if is_given && !kinds.contains(&options.kind) {
                 let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
                 let (names, kind) = (names.join(" or "), options.kind.name());
-                let message =
-                    format!("requires the kind {names}, and the kind is {kind}; remove one of them");
+                let message = format!("requires the kind {names}, not {kind}; remove one of them");
                 self.server_error(number, option, &message);
             }
         }
@@ -381,7 +387,8 @@ impl Builder<'_> {
             let is_missing = |listen: &&ListenView| !is_known(listen) && !has_every_name(listen);
             let listen: Vec<ListenView> = server.listen.iter().filter(is_missing).cloned().collect();
             if !listen.is_empty() {
-                let certificate = server.certificate.clone().filter(|_| !self.version.has_reject_handshake());
+                let certificate =
+                    server.certificate.clone().filter(|_| !self.nginx.version.has_reject_handshake());
                 all.push(DefaultServerView { listen, certificate });
             }
         }
@@ -389,16 +396,12 @@ impl Builder<'_> {
     }
 
     fn resolver(&self) -> Option<ResolverView> {
-        let address = |address: &IpAddr| match address {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => format!("[{address}]"),
-        };
         let is_ipv4_only = match self.common.ipv6 {
             Ipv6Mode::Auto => !self.machine.has_global_ipv6(),
             Ipv6Mode::On => false,
             Ipv6Mode::Off => true,
         };
-        let addresses = self.resolvers.iter().map(address).collect();
+        let addresses = self.resolvers.iter().map(ToString::to_string).collect();
         self.uses_resolver.then_some(ResolverView { addresses, is_ipv4_only })
     }
 }

@@ -55,7 +55,7 @@ impl NginxView {
     }
 }
 
-/// What `proxy_pass` names: an upstream, or a variable that nginx resolves for each request.
+/// The target of a `proxy_pass`: an upstream, or a variable that nginx resolves for each request.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     /// The name of the upstream. The variable has the same name with `_at` at its end.
@@ -183,9 +183,10 @@ impl ServerView {
     }
 
     /// Returns whether nginx resolves names for this server while it runs, with a resolver of the server.
-    pub(crate) fn uses_resolver(&self, auth: &Target) -> bool {
-        let has_variable = self.upstream.as_ref().is_some_and(|target| target.is_variable);
-        has_variable || auth.is_variable || self.follows_redirects
+    pub(crate) fn uses_resolver(&self, view: &NginxView) -> bool {
+        let is_variable = |target: &Option<Target>| target.as_ref().is_some_and(|target| target.is_variable);
+        let has_variable = is_variable(&self.upstream) || (self.has_tokens() && is_variable(&view.public));
+        has_variable || view.auth.is_variable || self.follows_redirects
     }
 
     pub(crate) fn has_cors(&self) -> bool {
