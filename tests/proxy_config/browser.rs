@@ -78,7 +78,13 @@ fn open(page: &Api, host: &str) -> Value {
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new(program("chromium", "chromium"));
     // The sandbox needs a user other than root. The profile and the cache are in the folder of the test.
-    command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]);
+    command.args([
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+    ]);
     command.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
     command.arg(format!("--user-data-dir={}", dir.path().join("profile").display()));
     command.env("HOME", dir.path()).arg(format!("http://{host}:{}/", page.address.port()));
@@ -115,7 +121,16 @@ impl Servers {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
         let realm = format!("http://{address}/token");
-        let init = ["signing-key", "init", "--signing-keys", &keys, "--service", "registry.test", "--issuer", "doorward"];
+        let init = [
+            "signing-key",
+            "init",
+            "--signing-keys",
+            &keys,
+            "--service",
+            "registry.test",
+            "--issuer",
+            "doorward",
+        ];
         let output = doorward(&[&init[..], &["--realm", &realm]].concat());
         assert_eq!(output.code, Some(0), "{output:?}");
         let mut flags = vec!["--policy", &policy, "--groups", &groups, "--token-signing-keys", &keys];
@@ -149,15 +164,24 @@ fn page_of_a_listed_origin_lists_tags_and_reads_refusals_and_a_foreign_page_cann
     let status = |name: &str| found[name]["status"].clone();
     assert_eq!(found["list"]["text"], "{\"name\":\"team/app\",\"tags\":[\"one\",\"two\"]}\n", "{found:#}");
     assert_eq!(found["shown"], "one\ntwo", "{found:#}");
-    assert_eq!((status("manifest"), status("withToken"), status("token")), (json!(200), json!(200), json!(200)), "{found:#}");
-    assert!(found["manifest"]["digest"].as_str().is_some_and(|text| text.starts_with("sha256:")), "{found:#}");
+    assert_eq!(
+        (status("manifest"), status("withToken"), status("token")),
+        (json!(200), json!(200), json!(200)),
+        "{found:#}"
+    );
+    assert!(
+        found["manifest"]["digest"].as_str().is_some_and(|text| text.starts_with("sha256:")),
+        "{found:#}"
+    );
     for name in ["simple", "wrong", "tokenRefused"] {
         assert_eq!(status(name), 401, "{name}: {found:#}");
     }
     assert!(found["wrong"]["challenge"].as_str().is_some_and(|text| text.starts_with("Basic")), "{found:#}");
     assert!(found["wrong"]["text"].as_str().is_some_and(|text| text.contains("UNAUTHORIZED")), "{found:#}");
     assert_eq!((status("denied"), status("path")), (json!(403), json!(400)), "{found:#}");
-    assert!(found["denied"]["text"].as_str().is_some_and(|text| text.contains("repository:team/secret:pull")));
+    assert!(
+        found["denied"]["text"].as_str().is_some_and(|text| text.contains("repository:team/secret:pull"))
+    );
     assert_eq!(status("throttled"), 429, "{found:#}");
     let retry = found["throttled"]["retry"].as_str().and_then(|text| text.parse::<u32>().ok());
     assert!(retry.is_some_and(|seconds| seconds > 0), "{found:#}");

@@ -82,7 +82,8 @@ impl Cors {
         let dir = tempfile::tempdir().unwrap();
         let (auth, address) = (doorward.address.to_string(), upstream.address.to_string());
         let origins = format!("{PAGE},{LOCAL}");
-        let mut options = vec![("kind", kind), ("auth", &auth), ("scheme", "https"), ("cors-origins", &origins)];
+        let mut options =
+            vec![("kind", kind), ("auth", &auth), ("scheme", "https"), ("cors-origins", &origins)];
         let secret = dir.path().join("secret");
         fs::write(&secret, "0123456789abcdef0123456789abcdef\n").unwrap();
         let secret = secret.display().to_string();
@@ -163,7 +164,10 @@ fn preflight_of_a_listed_origin_is_answered_by_nginx_alone_field_d2() {
                 ("access-control-max-age", "600"),
             ];
             assert_eq!(cors_headers(&answer), expected, "{path}");
-            assert_eq!((answer.header("vary"), answer.header("cache-control")), (Some("Origin"), Some("no-store")));
+            assert_eq!(
+                (answer.header("vary"), answer.header("cache-control")),
+                (Some("Origin"), Some("no-store"))
+            );
         }
         assert_eq!(servers.reached(), (0, 0), "{path}");
     }
@@ -175,7 +179,8 @@ fn preflight_of_any_other_origin_has_no_cors_header_field_d2() {
         for origin in FOREIGN {
             assert_unreadable(&servers.preflight(path, origin));
         }
-        let two = Request::new("OPTIONS", path).header("Origin", "https://evil.example").header("Origin", PAGE);
+        let two =
+            Request::new("OPTIONS", path).header("Origin", "https://evil.example").header("Origin", PAGE);
         assert_unreadable(&servers.nginx.ask(&two.header("Access-Control-Request-Method", "GET")));
         assert_unreadable(&servers.nginx.ask(&Request::new("OPTIONS", path)));
     }
@@ -191,7 +196,8 @@ fn options_request_that_is_no_preflight_is_checked_by_doorward() {
         assert_readable(&answer, PAGE);
         for method in ["", "G T", "GET, PUT", "GET:h", "x:https://ui.example.com:8443:GET", "1"] {
             for origin in [PAGE, "https://evil.example", "null"] {
-                let request = request().header("Origin", origin).header("Access-Control-Request-Method", method);
+                let request =
+                    request().header("Origin", origin).header("Access-Control-Request-Method", method);
                 let answer = servers.nginx.ask(&request);
                 assert_eq!(answer.status, 401, "{kind} {origin} {method}");
             }
@@ -277,7 +283,10 @@ fn without_the_option_no_response_has_a_cors_header_of_nginx() {
         for method in ["OPTIONS", "GET"] {
             let request = Request::new(method, "/v2/").header("Origin", PAGE);
             let answer = nginx.ask(&request.header("Access-Control-Request-Method", "GET"));
-            assert_eq!((answer.status, cors_headers(&answer), answer.header("vary")), (401, Vec::new(), None));
+            assert_eq!(
+                (answer.status, cors_headers(&answer), answer.header("vary")),
+                (401, Vec::new(), None)
+            );
         }
     }
 }

@@ -48,10 +48,16 @@ fn request_that_nginx_refuses_itself_gets_json_before_a_registry_field_d4() {
     for version in ["HTTP/1.0", "HTTP/1.1"] {
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
             // The length and the path are refused too, and must not replace this response.
-            for (path, more) in [("/v2/", ""), ("/v2/", "Content-Length: 5\r\n"), ("/v2//x/../y", ""), ("/", "")] {
+            for (path, more) in
+                [("/v2/", ""), ("/v2/", "Content-Length: 5\r\n"), ("/v2//x/../y", ""), ("/", "")]
+            {
                 let head = format!("{method} {path} {version}\r\nHost: a\r\n{more}");
                 let answer = servers.nginx.ask_raw(format!("{head}X: {long}\r\n\r\n").as_bytes());
-                assert_eq!((answer.status, answer.header("content-type")), (400, Some("application/json")), "{head}");
+                assert_eq!(
+                    (answer.status, answer.header("content-type")),
+                    (400, Some("application/json")),
+                    "{head}"
+                );
             }
         }
         for text in [
@@ -106,7 +112,9 @@ fn authorization_is_in_the_error_log_only_with_the_levels_that_the_readme_names_
             format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nAuthorization: {long}\r\n\r\n"),
             format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nAuthorization : {secret}\r\n\r\n"),
             format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nAuthorization: {secret}\0\r\n\r\n"),
-            format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nAuthorization: {secret}\r\nAuthorization: {secret}\r\n\r\n"),
+            format!(
+                "GET /v2/ HTTP/1.1\r\nHost: a\r\nAuthorization: {secret}\r\nAuthorization: {secret}\r\n\r\n"
+            ),
             format!("GET /v2/../x HTTP/1.1\r\nHost: a\r\nAuthorization: {secret}\r\n\r\n"),
         ];
         for text in &requests {

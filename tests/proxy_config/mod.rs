@@ -3,5 +3,5 @@
 mod browser;
 mod cors;
 mod malformed_requests;
-//mod random_options;
+mod random_options;
 mod started;

@@ -65,7 +65,9 @@ pub(super) fn nginx_command(folder: &Path) -> Command {
 /// Returns the command that writes the configuration into `conf.d` of `folder`.
 pub(super) fn write_command(folder: &Path) -> Command {
     let mut command = command();
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("NGX_DOORWARD_")) {
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("NGX_DOORWARD_"))
+    {
         command.env_remove(name);
     }
     command.args(["proxy-config", "nginx", "--output"]).arg(folder.join("conf.d"));
@@ -101,8 +103,9 @@ impl Started {
         write_main_file(dir.path(), log_level);
         let log = dir.path().join("access.log").display().to_string();
         let mut command = write_command(dir.path());
-        for (key, value) in
-            [("plain-http", "on"), ("access-log", &log), ("listen", &address.to_string())].iter().chain(options)
+        for (key, value) in [("plain-http", "on"), ("access-log", &log), ("listen", &address.to_string())]
+            .iter()
+            .chain(options)
         {
             command.arg(format!("--{key}")).arg(value);
         }
@@ -127,7 +130,11 @@ impl Started {
         // nginx can respond and close before it has read everything.
         let _ = client.send(bytes);
         client.receive(bytes.starts_with(b"HEAD ")).unwrap_or_else(|error| {
-            panic!("{error}: {}\n{}", String::from_utf8_lossy(&bytes[..bytes.len().min(200)]), self.process.tail())
+            panic!(
+                "{error}: {}\n{}",
+                String::from_utf8_lossy(&bytes[..bytes.len().min(200)]),
+                self.process.tail()
+            )
         })
     }
 
