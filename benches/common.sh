@@ -104,11 +104,11 @@ median() { # numbers...
 }
 ratio() { awk -v a="$1" -v b="$2" -v f="${3:-%.2f}" 'BEGIN { if (b > 0) printf f "\n", a / b; else print "-" }'; }
 
-# Writes $dir/nginx.conf, which includes $dir/http.conf, and copies the snippets so that `include doorward/...` finds them.
+# Writes $dir/nginx.conf, which includes $dir/http.conf.
 nginx_files() {
     local user_line= module built
     built=$(nginx -V 2>&1)
-    mkdir -p "$dir/temp" "$dir/html" && cp -R "$root/nginx/snippets" "$dir/doorward" || fail "cannot write to $dir"
+    mkdir -p "$dir/temp" "$dir/html" "$dir/doorward" || fail "cannot write to $dir"
     if ((EUID == 0)); then
         # nginx's workers run as this user, who must be able to enter the folder.
         user_line="user nobody $(id -gn nobody);"

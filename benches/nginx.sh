@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures requests a second through nginx with wrk, for three servers of one nginx, in turn:
 #
-#   doorward      auth_request to doorward, with the snippets of nginx/; a user with a bcrypt hash of cost 10, cached
+#   doorward      auth_request to doorward, as `doorward proxy-config` configures it; a user with a bcrypt hash of cost 10, cached
 #   return 204    the same, but the subrequest goes to another server of the same nginx, which answers 204
 #   auth_basic    nginx's own module, with the same htpasswd file
 #
@@ -46,19 +46,20 @@ case $over in
 esac
 
 nginx_files
+"$doorward" proxy-config nginx --include-only --output "$dir/doorward" --auth "$doorward_at" ||
+    fail "doorward could not write the configuration of nginx"
 cat >"$dir/http.conf" <<EOF
 include doorward/doorward-http.conf;
-upstream doorward { server $doorward_at; keepalive 64; keepalive_requests 100000; keepalive_timeout 60s; }
 upstream nothing { server 127.0.0.1:$nothing_port; keepalive 64; keepalive_requests 100000; keepalive_timeout 60s; }
 root $dir/html;
 server {
     listen 127.0.0.1:$ours_port reuseport;
-    include doorward/doorward-server.conf;
+    include doorward/doorward-server.inc;
     location = /file { }
 }
 server {
     listen 127.0.0.1:$empty_port reuseport;
-    include doorward/nothing-server.conf;
+    include doorward/nothing-server.inc;
     location = /file { }
 }
 server {
@@ -73,10 +74,9 @@ server {
 }
 EOF
 # The first two servers differ in the name of the upstream only.
-sed "s#//doorward/auth#//nothing/auth#" "$dir/doorward/doorward-auth.conf" >"$dir/doorward/nothing-auth.conf"
-sed "s#doorward-auth.conf#nothing-auth.conf#" "$dir/doorward/doorward-server.conf" >"$dir/doorward/nothing-server.conf"
-grep -q nothing "$dir/doorward/nothing-auth.conf" && grep -q nothing "$dir/doorward/nothing-server.conf" ||
-    fail "the snippets have changed: the upstream's name was not found"
+sed -i '/^access_log /d' "$dir/doorward/doorward-server.inc"
+sed "s#//doorward/auth;#//nothing/auth;#" "$dir/doorward/doorward-server.inc" >"$dir/doorward/nothing-server.inc"
+grep -q //nothing/auth "$dir/doorward/nothing-server.inc" || fail "the name of the upstream was not found in doorward-server.inc"
 cp "$htpasswd" "$dir/htpasswd" && chmod 644 "$dir/htpasswd"
 say ok >"$dir/html/file"
 

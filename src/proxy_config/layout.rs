@@ -16,7 +16,8 @@ pub(super) fn indent_blocks(text: &str) -> String {
         let opened = result.ends_with(" {\n");
         // A tag of a template on a line of its own leaves a blank line, so only one before a comment is meant.
         let is_meant = line.starts_with('#') && is_after_blank;
-        let begins_block = line.starts_with("# ---- ") || result.ends_with("}\n");
+        let is_after_block = result.ends_with("}\n") && !result.ends_with("{ }\n");
+        let begins_block = line.starts_with("# ---- ") || is_after_block;
         if (is_meant || begins_block) && !closes && !opened && !result.is_empty() {
             result.push('\n');
         }
@@ -36,8 +37,9 @@ mod tests {
 
     #[test]
     fn blocks_are_indented_and_blank_lines_joined() {
-        let text = "\n\na;\n\n\nb {\n\nc {\n# {\nd;\n}\n\n}\ne;\n# ---- f\ng;\n";
-        let expected = "a;\nb {\n    c {\n        # {\n        d;\n    }\n}\n\ne;\n\n# ---- f\ng;\n";
+        let text = "\n\na;\n\n\nb {\n\nc {\n# {\nt { }\nd;\n}\n\n}\ne;\n# ---- f\ng;\n";
+        let expected =
+            "a;\nb {\n    c {\n        # {\n        t { }\n        d;\n    }\n}\n\ne;\n\n# ---- f\ng;\n";
         assert_eq!(indent_blocks(text), expected);
     }
 }

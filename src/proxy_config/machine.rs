@@ -88,7 +88,7 @@ pub(crate) struct NginxBuild {
 }
 
 impl NginxBuild {
-    /// A build with every module.
+    /// Returns a build with every module.
     pub(crate) fn with_version(version: NginxVersion) -> Self {
         Self { version, has_http2: true }
     }

@@ -10,8 +10,8 @@ use ipnet::IpNet;
 /// The length limit of every value. nginx reads parameters of up to 4096 bytes.
 const VALUE_BYTES_MAX: usize = 1000;
 
-/// The number of digits of the largest number with 64 bits.
-const SIZE_DIGITS_MAX: usize = 19;
+/// The limit of digits in a size. Ten digits are several gigabytes, even without a unit.
+const SIZE_DIGITS_MAX: usize = 10;
 
 /// The length limit of the path of a unix socket. Linux has 108 bytes for it, with a zero byte at the end.
 const UNIX_PATH_BYTES_MAX: usize = 107;
@@ -108,7 +108,7 @@ pub(crate) fn parse_switch(text: &str) -> Result<bool, String> {
 /// The use of IPv6 by listeners.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Ipv6Mode {
-    /// On, if the machine on which the command runs has an IPv6 address.
+    /// IPv6 is used if the machine on which the command runs has an IPv6 address.
     #[default]
     Auto,
     /// Always.
@@ -130,7 +130,9 @@ pub(crate) fn parse_ipv6_mode(text: &str) -> Result<Ipv6Mode, String> {
 /// The scheme that clients use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientScheme {
+    /// Without TLS.
     Http,
+    /// With TLS.
     Https,
 }
 

@@ -1,9 +1,9 @@
 //! A remote registry over TLS that requires credentials of its own: a fake ECR behind nginx.
 
 mod certificates;
-mod container_settings;
 mod forwarded_headers;
 mod own_configuration;
+mod proxy_secret;
 mod push;
 mod redirect_hosts;
 pub(crate) mod redirects;

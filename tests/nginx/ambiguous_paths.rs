@@ -1,14 +1,12 @@
 //! Paths that nginx and a backend can read differently are refused.
 
-use std::net::SocketAddr;
-
+use super::site_and_registry;
 use crate::ecr::nginx as ecr;
 use crate::support::client::Request;
-use crate::support::free_port;
-use crate::support::nginx::{Image, Nginx, assert_json};
+use crate::support::nginx::{Nginx, assert_json};
 use crate::support::upstream::{Upstream, empty};
 
-/// nginx with an own configuration: a registry, and a site with locations of its own.
+/// nginx with a registry and a site, each with locations of its own.
 struct Servers {
     nginx: Nginx,
     auth_service: Upstream,
@@ -17,15 +15,8 @@ struct Servers {
 
 fn start() -> Servers {
     let (auth_service, backend) = (Upstream::start(&empty("200 OK")), Upstream::start(&empty("200 OK")));
-    let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
-    let (auth, to) = (auth_service.address, backend.address);
-    let open =
-        "location /public/ { include doorward/doorward-open.conf; proxy_pass http://doorward_upstream; }";
-    let own = "location /v2/own/ { proxy_pass http://doorward_upstream; include doorward/doorward-registry-proxy.conf; }";
-    let http = format!(
-        "include doorward/doorward-http.conf;\nupstream doorward {{ server {auth}; }}\nupstream doorward_upstream {{ server {to}; }}\nserver {{ listen {at}; server_name site.test; include doorward/doorward-site.conf; {open} }}\nserver {{ listen {at} default_server; server_name registry.test; include doorward/doorward-registry.conf; {own} }}\n"
-    );
-    Servers { nginx: Nginx::by_hand(Image::with(&http), at), auth_service, backend }
+    let nginx = site_and_registry(auth_service.address, backend.address);
+    Servers { nginx, auth_service, backend }
 }
 
 #[test]

@@ -6,9 +6,9 @@ use crate::ecr::nginx as ecr;
 use crate::ecr::nginx::Reply;
 use crate::support::api::{Api, Reply as ApiReply};
 use crate::support::client::Request;
+use crate::support::eventually;
 use crate::support::nginx::{Image, Nginx, alice, shipped};
 use crate::support::upstream::{Upstream, empty};
-use crate::support::{eventually, free_port};
 use crate::token::nginx as token;
 
 /// Starts an auth service that admits every request and returns these headers.
@@ -45,11 +45,11 @@ const TRUSTED: &str = "X-Auth-User X-Auth-Groups X-Auth-By X-Auth-Stale X-Auth-R
     X-SSL-Client-Verify SSL-Client-Cert X-Token-Subject Teleport-Jwt-Assertion X-Auth-Username X-Auth-Email X-Auth-Roles \
     True-Client-IP CF-Connecting-IP X-Client-IP X-Cluster-Client-IP X-Original-Forwarded-For";
 
-/// Returns these names and all other names that the snippet clears.
+/// Returns these names and all other names that the template clears.
 fn names() -> Vec<String> {
-    let snippet = std::fs::read_to_string(shipped().join("snippets/doorward-headers.conf")).unwrap();
+    let template = std::fs::read_to_string(shipped().join("templates/headers.conf")).unwrap();
     let cleared =
-        snippet.lines().filter_map(|line| line.strip_prefix("proxy_set_header ")?.strip_suffix(" \"\";"));
+        template.lines().filter_map(|line| line.strip_prefix("proxy_set_header ")?.strip_suffix(" \"\";"));
     let names: Vec<String> = TRUSTED.split_whitespace().chain(cleared).map(str::to_owned).collect();
     assert!(names.len() > 150, "{}", names.len());
     names
@@ -112,30 +112,24 @@ fn stale_and_fact_headers_come_only_from_doorward_field_s6() {
 }
 
 #[test]
-fn own_location_with_a_fact_header_keeps_all_identity_headers_field_s6() {
+fn own_location_gets_the_facts_and_all_identity_headers_field_s6() {
     let says = &[
         ("X-Auth-User", "alice"),
         ("X-Auth-Fact-Plan", "gold"),
         ("X-Upstream-Authorization", "Basic dG9rZW4="),
     ];
     let (doorward, backend) = (auth_service(says), Upstream::start(&empty("200 OK")));
-    let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
-    let (auth, to) = (doorward.address, backend.address);
-    // The lines of nginx/README.md before and after the include.
-    let fact =
-        "auth_request_set $plan $upstream_http_x_auth_fact_plan; proxy_set_header X-Auth-Fact-Plan $plan;";
-    let pass = "proxy_pass http://doorward_upstream; include doorward/doorward-site-proxy.conf;";
-    let http = format!(
-        "include doorward/doorward-http.conf;\nupstream doorward {{ server {auth}; }}\nupstream doorward_upstream {{ server {to}; }}\nserver {{ listen {at}; include doorward/doorward-site.conf; location /behind/ {{ {pass} {fact} }} location /before/ {{ {fact} {pass} }} }}\n"
-    );
-    let nginx = Nginx::by_hand(Image::with(&http), at);
-    for path in ["/behind/", "/before/"] {
+    let own = "location /own/ { proxy_pass http://doorward_upstream; }\n";
+    let image = image("site", doorward.address, backend.address).file("etc/nginx/own.inc", own);
+    let include = image.path("etc/nginx/own.inc").display().to_string();
+    let nginx = Nginx::of(image.set("FACTS", "plan").set("INCLUDE", include));
+    for path in ["/own/", "/other/"] {
         assert_eq!(nginx.ask(&Request::get(path).header("X-Auth-Fact-Plan", "forged")).status, 200);
         let received = backend.received();
         let last = received.rsplit("GET ").next().unwrap();
         assert!(last.starts_with(path), "{received}");
         for wanted in
-            ["X-Auth-User: alice\r\n", "X-Auth-Fact-Plan: gold\r\n", "Authorization: Basic dG9rZW4=\r\n"]
+            ["X-Auth-User: alice\r\n", "X-Auth-Fact-plan: gold\r\n", "Authorization: Basic dG9rZW4=\r\n"]
         {
             assert_eq!(last.matches(wanted).count(), 1, "{path} {wanted}: {last}");
         }

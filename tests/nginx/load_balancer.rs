@@ -20,7 +20,7 @@ fn behind(networks: &str) -> (Nginx, Upstream, Upstream) {
         .set("AUTH", auth.address.to_string())
         .set("UPSTREAM", backend.address.to_string())
         .set("PLAIN_HTTP", "on")
-        .set("PROTO", "https")
+        .set("SCHEME", "https")
         .set("REAL_IP_FROM", networks);
     (Nginx::of(image), auth, backend)
 }
@@ -67,7 +67,7 @@ fn locations_have_the_scheme_of_the_client_connection() {
     let (registry, doorward) = (Registry::start(), Doorward::start(&users::two(), &[]));
     let tap = Tap::start(tcp(&doorward.address));
     let image = |proto: &str| {
-        let image = Image::new().set("KIND", "registry").set("PLAIN_HTTP", "on").set("PROTO", proto);
+        let image = Image::new().set("KIND", "registry").set("PLAIN_HTTP", "on").set("SCHEME", proto);
         image.set("AUTH", tap.address.to_string()).set("UPSTREAM", registry.address.to_string())
     };
     for (proto, scheme) in [("https", "https"), ("http", "http"), ("", "http")] {

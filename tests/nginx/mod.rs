@@ -3,8 +3,6 @@
 pub(crate) mod address_changes;
 mod ambiguous_paths;
 mod auth_service_failures;
-mod container_settings;
-mod container_start;
 mod headers;
 mod identity_headers;
 mod load_balancer;
@@ -17,10 +15,14 @@ mod request_bodies;
 mod site;
 mod skopeo;
 mod tls;
+mod two_options;
+
+use std::net::SocketAddr;
 
 use crate::support::client::{Answer, Request, tcp};
 use crate::support::doorward::Doorward;
-use crate::support::nginx::{Nginx, Template};
+use crate::support::free_port;
+use crate::support::nginx::{Image, Nginx, Template};
 use crate::support::registry::Registry;
 use crate::support::users;
 
@@ -45,4 +47,39 @@ impl ProtectedRegistry {
     fn ask(&self, request: &Request) -> Answer {
         self.nginx.ask(request)
     }
+}
+
+/// Starts nginx with a site, site.test, and a registry, registry.test, in front of `backend`. Each has the location
+/// `/own/` of the administrator, and the site has `/public/`, which needs no login.
+fn site_and_registry(auth: SocketAddr, backend: SocketAddr) -> Nginx {
+    let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let image = Image::new()
+        .file("etc/nginx/own/site.conf", "location /own/ { proxy_pass http://doorward_upstream; }\n")
+        .file(
+            "etc/nginx/own/registry.conf",
+            "location /v2/own/ { proxy_pass http://doorward_upstream_2; }\n",
+        );
+    let own = image.path("etc/nginx/own");
+    let own = own.display();
+    let text = format!(
+        r#"
+[proxy_config]
+auth = "{auth}"
+plain_http = true
+listen = "{at}"
+upstream = "{backend}"
+
+[[proxy_config.server]]
+kind = "site"
+server_name = ["site.test"]
+public_paths = ["/public/"]
+include = ["{own}/site.conf"]
+
+[[proxy_config.server]]
+kind = "registry"
+server_name = ["registry.test"]
+include = ["{own}/registry*"]
+"#
+    );
+    Nginx::by_hand(image.settings_file(&text), at)
 }

@@ -1,12 +1,11 @@
 //! Request bodies: methods, limits, buffering.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
+use super::site_and_registry;
 use crate::ecr::nginx as ecr;
 use crate::support::client::{Client, OF_NGINX, Request};
-use crate::support::free_port;
 use crate::support::nginx::{Image, Nginx, alice, assert_json};
 use crate::support::process::program;
 use crate::support::upstream::{Upstream, empty};
@@ -127,13 +126,8 @@ fn configured_body_limit_applies_to_bodies_without_a_length() {
 #[test]
 fn own_location_has_the_body_limit_and_a_registry_has_none() {
     let backend = Upstream::start(&empty("200 OK"));
-    let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
-    let to = backend.address;
-    let own = "location /own/ { proxy_pass http://doorward_upstream; include doorward/doorward-site-proxy.conf; } location /public/ { include doorward/doorward-open.conf; proxy_pass http://doorward_upstream; }";
-    let http = format!(
-        "include doorward/doorward-http.conf;\nupstream doorward {{ server {to}; }}\nupstream doorward_upstream {{ server {to}; }}\nserver {{ listen {at}; include doorward/doorward-site.conf; {own} }}\nserver {{ listen {at}; server_name registry.test; include doorward/doorward-registry.conf; }}\n"
-    );
-    let nginx = Nginx::by_hand(Image::with(&http), at);
+    let nginx = site_and_registry(backend.address, backend.address);
+    let at = nginx.address;
     let announce = |path: &str, host: &str, length: usize| {
         let mut client = Client::connect(&crate::support::client::Address::Tcp(at), OF_NGINX).unwrap();
         let head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n");

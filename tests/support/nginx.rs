@@ -1,5 +1,4 @@
-//! nginx with the shipped template and snippets. The shipped scripts for the official image write its
-//! configuration. The image itself is not needed: a folder takes the place of its root.
+//! nginx with the configuration that `doorward proxy-config nginx` writes.
 
 mod image;
 
@@ -61,7 +60,7 @@ impl Nginx {
         Self::of(image)
     }
 
-    /// Starts nginx with the settings of the image, on a free port of 127.0.0.1.
+    /// Starts nginx with the options of the image, on a free port of 127.0.0.1.
     pub(crate) fn of(image: Image) -> Self {
         Self::at(SocketAddr::from(([127, 0, 0, 1], free_port())), image)
     }
@@ -69,20 +68,19 @@ impl Nginx {
     /// Starts nginx at this address, for tests that need the address earlier.
     pub(crate) fn at(address: SocketAddr, image: Image) -> Self {
         let image = image.set("LISTEN", address.to_string());
-        let command = image.run(&["nginx"]);
+        let command = image.run();
         Self::run(image, command, address)
     }
 
-    /// Starts nginx with the existing nginx.conf and without the scripts of the entrypoint.
+    /// Starts nginx with an own server{} that listens at `address`.
     pub(crate) fn by_hand(image: Image, address: SocketAddr) -> Self {
-        let command = image.run(&["sh", "-c", "exec nginx"]);
+        let command = image.run();
         Self::run(image, command, address)
     }
 
     fn run(image: Image, command: Command, address: SocketAddr) -> Self {
         let mut process = Process::spawn(command, &image.path("log"));
-        // Waits for a response of any kind. An open port is not enough, because the check of the entrypoint
-        // opens it too and closes it again. This path needs no call to doorward.
+        // Waits for a response of any kind. This path needs no call to doorward.
         process.ready("nginx answers", |log| {
             // If another program uses the port, its responses must not count.
             assert!(!log.contains("Address already in use"), "{log}");
@@ -109,17 +107,12 @@ impl Nginx {
             .ask(request)
     }
 
-    /// Returns the output of the scripts and the error log of nginx.
+    /// Returns the error log of nginx.
     pub(crate) fn log(&self) -> String {
         self.process.log()
     }
 
-    /// Stops nginx.
-    pub(crate) fn stop(&mut self) {
-        self.process.stop();
-    }
-
-    /// Returns the folder that takes the place of the image root.
+    /// Returns the folder of nginx.
     pub(crate) fn image(&self) -> &Image {
         &self.image
     }

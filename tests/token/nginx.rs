@@ -2,8 +2,8 @@
 //! doorward.
 
 mod conformance;
-mod container_settings;
 mod forwarded_requests;
+mod own_configuration;
 mod request_limits;
 mod setup;
 mod skopeo;
@@ -18,7 +18,7 @@ use crate::support::nginx::{Image, Nginx};
 /// A string in the format of a token.
 const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIifQ.c2lnbmF0dXJl";
 
-/// Returns an nginx container for a registry with the token mode `tokens` and the two listeners of doorward.
+/// Returns an nginx for a registry with the token mode `tokens` and the two listeners of doorward.
 fn image(tokens: &str, (auth, public): (SocketAddr, SocketAddr), backend: SocketAddr) -> Image {
     Image::new()
         .set("KIND", "registry")

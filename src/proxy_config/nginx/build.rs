@@ -17,7 +17,7 @@ const SERVERS_MAX: usize = 64;
 /// nginx keeps idle connections for this time, in seconds. It is less than the idle timeouts of doorward and of common
 /// servers, so nginx never writes to a connection that is being closed.
 const KEEPALIVE_TIMEOUT: u32 = 60;
-/// The same for a remote registry: load balancers close idle connections after 60 s, or earlier under
+/// The time for a remote registry, in seconds: load balancers close idle connections after 60 s, or earlier under
 /// load.
 const REMOTE_KEEPALIVE_TIMEOUT: u32 = 15;
 
@@ -132,7 +132,8 @@ impl Builder<'_> {
             real_ip_header: if self.common.proxy_protocol { "proxy_protocol" } else { "X-Forwarded-For" },
             resolver: self.resolver(),
             joins_header_lines: self.nginx.version.joins_header_lines(),
-            has_small_variables_hash: self.nginx.version.has_small_variables_hash(),
+            has_small_variables_hash: self.nginx.version.has_small_variables_hash()
+                || options.servers.len() > 1,
             upstreams: std::mem::take(&mut self.upstreams),
             servers,
         })

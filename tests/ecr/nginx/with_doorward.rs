@@ -52,7 +52,12 @@ fn start(secret: bool) -> (EcrSetup, Doorward) {
     let tls = server_named(&authority.pair(NAME, 2099), NAME);
     let set = |image: crate::support::nginx::Image| {
         let image = image.set("AUTH", &address).set("PUSH", "on");
-        if secret { image } else { image.set("PROXY_SECRET_FILE", "") }
+        if secret {
+            return image;
+        }
+        let image = image.file("other-secret", "of-another-test-0123456789\n");
+        let path = image.path("other-secret").display().to_string();
+        image.set("PROXY_SECRET_FILE", path)
     };
     let setup = EcrSetup::over(authority, Some(tls), set);
     if secret {
@@ -118,7 +123,7 @@ fn upstream_refusal_gets_the_error_page_and_is_counted() {
 }
 
 #[test]
-fn without_the_proxy_secret_no_credentials_are_given_and_the_registry_gets_no_request() {
+fn with_another_proxy_secret_no_credentials_are_given_and_the_registry_gets_no_request() {
     let (setup, doorward) = start(false);
     assert_json(&setup.get("/v2/releases/a/tags/list"), 403, "DENIED");
     let forged = alice(Request::get("/v2/releases/a/tags/list")).header("X-Auth-Proxy-Secret", SECRET);

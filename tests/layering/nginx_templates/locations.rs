@@ -1,23 +1,26 @@
-//! The table of locations in nginx/README.md.
+//! The table of locations in nginx/README.md, and which paths and headers reach an upstream.
 
 use std::collections::BTreeSet;
 use std::fs;
 
-use super::{Directive, all, has, parse, snippet};
+use super::{Block, Configuration, Directive, all, golden, parse};
 use crate::support::nginx::shipped;
 
-/// Returns the name of a location. `NNN` replaces the status in the name of an error page.
-fn name(text: &str) -> Option<String> {
-    let name = text.strip_prefix("location ")?.strip_suffix(" {")?;
+/// Replaces the status in the name of an error page with `NNN`.
+fn name(location: &str) -> String {
     let is_status = |part: &str| part.len() == 3 && part.bytes().all(|byte| byte.is_ascii_digit());
-    Some(name.split('_').map(|part| if is_status(part) { "NNN" } else { part }).collect::<Vec<_>>().join("_"))
+    location.split('_').map(|part| if is_status(part) { "NNN" } else { part }).collect::<Vec<_>>().join("_")
 }
 
-/// Returns the locations of the files. The template creates one of these, which its settings select.
-fn shipped_locations() -> BTreeSet<String> {
-    let found: BTreeSet<String> = all().iter().filter_map(|directive| name(&directive.text)).collect();
-    assert!(found.contains("${NGX_DOORWARD_CONF_LOCATION}"), "{found:?}");
-    found.into_iter().filter(|name| !name.starts_with("${")).collect()
+/// Returns the locations of all configurations. The public paths are options.
+fn written_locations() -> BTreeSet<String> {
+    let all: Vec<Block> = all().iter().flat_map(Configuration::locations).collect();
+    let public = |location: &Block| location.has("if ($doorward_bad_open_path) {");
+    assert_eq!(all.iter().filter(|location| public(location)).count(), 2, "the public paths of a site");
+    all.iter()
+        .filter(|location| !public(location))
+        .map(|location| name(&location.name["location ".len()..]))
+        .collect()
 }
 
 /// Returns the first cells of the table.
@@ -29,32 +32,25 @@ fn listed() -> Vec<String> {
         .lines()
         .filter(|line| line.starts_with("| `"));
     let cells: Vec<&str> = rows.filter_map(|row| row.split('|').nth(1)).collect();
-    cells
-        .iter()
-        .flat_map(|cell| cell.split(", "))
-        .map(|name| name.trim().trim_matches('`').to_owned())
-        .collect()
+    // The public paths are options, so the table does not list them.
+    let is_option = |cell: &&&str| cell.contains("`public_paths`");
+    assert_eq!(cells.iter().filter(is_option).count(), 1, "the public paths of a site");
+    let cells = cells.iter().filter(|cell| !is_option(cell));
+    cells.flat_map(|cell| cell.split(", ")).map(|cell| name(cell.trim().trim_matches('`'))).collect()
 }
 
 #[test]
 fn readme_lists_exactly_the_locations_and_their_paths_field_r1() {
-    assert_eq!(name("location @doorward_503_html {").as_deref(), Some("@doorward_NNN_html"));
-    assert_eq!(name("location = /token {").as_deref(), Some("= /token"));
-    let (shipped, listed) = (shipped_locations(), listed());
+    assert_eq!(name("@doorward_503_html"), "@doorward_NNN_html");
+    assert_eq!(name("= /token"), "= /token");
+    let listed = listed();
     let all: BTreeSet<String> = listed.iter().cloned().collect();
-    assert_eq!(shipped, all, "left: the files, right: nginx/README.md");
+    assert_eq!(written_locations(), all, "left: nginx/golden, right: nginx/README.md");
     assert_eq!(
         listed.iter().filter(|name| *name == "/").count(),
         2,
         "the location / of a registry and of a site"
     );
-    // The entrypoint writes one of these.
-    let entrypoint = fs::read_to_string(super::shipped().join("entrypoint/18-doorward.envsh")).unwrap();
-    for line in entrypoint.lines().filter(|line| line.contains("NGX_DOORWARD_CONF_LOCATION=")) {
-        let name = line.split("NGX_DOORWARD_CONF_LOCATION=").nth(1).unwrap();
-        let name = name.split(" ;;").next().unwrap().trim_matches('\'');
-        assert!(all.contains(name), "{name}");
-    }
 }
 
 /// Returns true if the directives contain the three lines that refuse a request.
@@ -65,68 +61,95 @@ fn refuses(directives: &[Directive], variable: &str) -> bool {
 
 #[test]
 fn every_server_refuses_ambiguous_paths_field_r1() {
-    assert!(refuses(&parse("x", "if ($a) {\n    return 418;\n}\n"), "a"));
-    assert!(!refuses(&parse("x", "if ($a) {\n    return 200;\n}\n"), "a"));
-    for (file, path) in [("registry", "doorward_bad_path"), ("site", "doorward_bad_site_path")] {
-        let answers = snippet(&format!("doorward-{file}-error-pages.conf"));
-        let first = answers.iter().position(|d| d.text.starts_with("location ")).unwrap();
-        assert!(refuses(&answers[..first], path), "{file}: {path}");
-        assert!(refuses(&answers[..first], "doorward_bad_body"), "{file}");
+    assert!(refuses(&parse("x", "if ($a) {\n    return 418;\n}\n").directives, "a"));
+    assert!(!refuses(&parse("x", "if ($a) {\n    return 200;\n}\n").directives, "a"));
+    let (mut registries, mut sites) = (0, 0);
+    for configuration in all() {
+        for server in configuration.protected_servers() {
+            // Before nginx chooses the location.
+            let level: Vec<Directive> =
+                server.directives.iter().filter(|d| d.location().is_none()).cloned().collect();
+            let is_site = refuses(&level, "doorward_bad_site_path");
+            assert_ne!(is_site, refuses(&level, "doorward_bad_path"), "{}", server.place);
+            assert!(refuses(&level, "doorward_bad_body"), "{}", server.place);
+            *if is_site { &mut sites } else { &mut registries } += 1;
+            let has_v2 = server.starts("location ^~ /v2/ {");
+            assert_eq!(has_v2, !is_site, "{}", server.place);
+        }
+        // A location of a site without an auth check passes on only paths with one reading.
+        for location in configuration.locations().iter().filter(|location| location.starts("proxy_pass ")) {
+            let is_open = location.has("auth_request off;") && location.name.starts_with("location /");
+            assert_eq!(
+                is_open,
+                refuses(&location.directives, "doorward_bad_open_path"),
+                "{}",
+                location.place
+            );
+        }
     }
-    assert!(refuses(&snippet("doorward-open.conf"), "doorward_bad_open_path"));
-    // Every file with locations includes one of the two.
-    for (file, include) in [
-        ("doorward-registry.conf", "registry"),
-        ("doorward-registry-tokens.conf", "registry"),
-        ("doorward-ecr.conf", "ecr"),
-        ("doorward-ecr-error-pages.conf", "registry"),
-        ("doorward-site.conf", "site"),
-    ] {
-        let include = format!("include doorward/doorward-{include}-error-pages.conf;");
-        assert!(has(&snippet(file), &include), "{file}: {include}");
-    }
+    assert_eq!((registries, sites), (5, 2));
     // The maps are allow lists: a request that they do not list is refused.
-    let maps = snippet("doorward-maps.conf");
-    for variable in ["doorward_bad_path", "doorward_bad_site_path", "doorward_bad_open_path"] {
-        let at = maps.iter().position(|d| d.text == format!("map $request_uri ${variable} {{")).unwrap();
-        assert_eq!(maps[at + 1].text, "default 1;", "{variable}");
-        assert!(maps[at + 2].text.ends_with("\\z\" \"\";") && maps[at + 3].text == "}", "{variable}");
+    for (name, variable) in [
+        ("registry", "doorward_bad_path"),
+        ("site", "doorward_bad_site_path"),
+        ("site", "doorward_bad_open_path"),
+    ] {
+        let maps = golden(name).blocks(&format!("map $request_uri ${variable}"));
+        let lines: Vec<&str> = maps[0].directives[1..]
+            .iter()
+            .map(|d| &d.text[..])
+            .filter(|text| *text != "\"\" \"\";")
+            .collect();
+        assert_eq!((lines[0], lines[2]), ("default 1;", "}"), "{variable}");
+        assert!(lines[1].ends_with("\\z\" \"\";") && lines.len() == 3, "{variable}: {lines:?}");
+    }
+}
+
+/// Returns the headers that a location hides from clients: its own, or else those of its server.
+fn hidden(server: &Block, location: &Block) -> BTreeSet<String> {
+    let names = |directives: &mut dyn Iterator<Item = &Directive>| -> BTreeSet<String> {
+        directives
+            .filter_map(|d| d.text.strip_prefix("proxy_hide_header ")?.strip_suffix(';').map(str::to_owned))
+            .collect()
+    };
+    let own = names(&mut location.directives.iter());
+    match own.is_empty() {
+        true => names(&mut server.directives.iter().filter(|d| d.location().is_none())),
+        false => own,
     }
 }
 
 #[test]
-fn every_snippet_with_proxy_pass_hides_identity_headers_from_clients() {
-    for file in [
-        "registry-proxy",
-        "registry-tokens-proxy",
-        "site-proxy",
-        "tls-upstream",
-        "token-proxy",
-        "ecr-upstream-refused",
-        "open",
-    ] {
-        let name = format!("doorward-{file}.conf");
-        assert!(has(&snippet(&name), "include doorward/doorward-hide-headers.conf;"), "{name}");
-    }
-    for file in ["registry-proxy", "site-proxy"] {
-        let name = format!("doorward-{file}.conf");
-        assert!(
-            has(&snippet(&name), "include doorward/doorward-protect.conf;"),
-            "{name} does not include doorward-protect.conf"
-        );
-    }
-    assert!(!broken_names().is_empty());
-}
-
-/// Returns the headers that are hidden. Each of them is also removed from the request, or set.
-fn broken_names() -> Vec<String> {
-    let headers = snippet("doorward-headers.conf");
-    let hidden = snippet("doorward-hide-headers.conf");
-    let names = hidden.iter().filter_map(|d| d.text.strip_prefix("proxy_hide_header ")?.strip_suffix(';'));
-    let names: Vec<String> = names.map(str::to_owned).collect();
+fn every_location_with_proxy_pass_hides_identity_headers_from_clients() {
+    let template = fs::read_to_string(shipped().join("templates/hide_headers.conf")).unwrap();
+    let names: Vec<&str> = template
+        .lines()
+        .filter_map(|line| line.strip_prefix("proxy_hide_header ")?.strip_suffix(';'))
+        .collect();
+    let names: Vec<&str> = names.into_iter().filter(|name| !name.contains("{{")).collect();
+    assert!(names.len() >= 12, "{names:?}");
+    let headers = fs::read_to_string(shipped().join("templates/headers.conf")).unwrap();
     for name in &names {
         let set = format!("proxy_set_header {name} ");
-        assert!(headers.iter().any(|d| d.text.starts_with(&set)), "{name} of the client is forwarded");
+        assert!(headers.lines().any(|line| line.starts_with(&set)), "{name} of the client is forwarded");
     }
-    names
+    let mut count = 0;
+    for configuration in all() {
+        for server in configuration.protected_servers() {
+            let inner =
+                Configuration { name: configuration.name.clone(), directives: server.directives.clone() };
+            for location in inner.locations().iter().filter(|location| location.starts("proxy_pass ")) {
+                // No client gets a response of the auth subrequest.
+                if location.name == "location = /_doorward" {
+                    continue;
+                }
+                count += 1;
+                let hidden = hidden(&server, location);
+                for name in &names {
+                    assert!(hidden.contains(*name), "{}: {} shows {name}", location.place, location.name);
+                }
+            }
+        }
+    }
+    assert!(count >= 12, "{count}");
 }

@@ -1,120 +1,77 @@
-//! Templates for an upstream over TLS.
+//! Rules for an upstream over TLS.
 
-use super::{Directive, all, broken, has, snippet};
+use super::{Block, Directive, all_directives, broken, example, golden};
 use crate::layering::assert_none;
 
-/// The files that are used only after doorward has admitted a request.
-const BEHIND: [&str; 4] = [
-    "doorward-ecr-error-pages.conf",
-    "doorward-ecr-follow.conf",
-    "doorward-ecr-proxy.conf",
-    "doorward-ecr-upstream-refused.conf",
+/// The maps of an upstream response, which are read only with that response.
+const RESPONSE_MAPS: [&str; 6] = [
+    "$doorward_link",
+    "$doorward_location",
+    "$doorward_storage_host",
+    "$doorward_storage_url",
+    "$doorward_upstream_status",
+    "$doorward_fetch_url",
 ];
 
-fn file(directive: &Directive) -> &str {
-    directive.place.split(':').next().unwrap_or_default()
+/// Returns true for a line that opens a map of an upstream response.
+pub(super) fn is_of_a_response(text: &str) -> bool {
+    let variable = text.trim_end_matches(" {").rsplit(' ').next().unwrap_or_default();
+    RESPONSE_MAPS.iter().any(|name| variable.starts_with(name))
 }
 
-/// Returns true if the rules for the auth subrequest do not apply to a directive.
-pub(super) fn is_behind(directive: &Directive) -> bool {
-    BEHIND.contains(&file(directive))
-}
-
-/// Returns true for a map of an upstream response, which is read only with that response.
-pub(super) fn is_of_an_answer(directive: &Directive) -> bool {
-    file(directive) == "doorward-ecr-maps.conf" && directive.text.contains("$upstream_")
-}
-
-/// Returns the locations of a file, each with its first line.
-fn locations(directives: &[Directive]) -> Vec<Vec<&Directive>> {
-    let mut found: Vec<Vec<&Directive>> = Vec::new();
-    for directive in directives {
-        if directive.text.starts_with("location ") {
-            found.push(Vec::new());
-        }
-        if let Some(last) = found.last_mut() {
-            last.push(directive);
-        }
-    }
-    found
+fn location(name: &str) -> Block {
+    let found =
+        golden("ecr").locations().into_iter().find(|location| location.name == format!("location {name}"));
+    found.unwrap_or_else(|| panic!("there is no {name}"))
 }
 
 #[test]
 fn only_internal_locations_skip_the_auth_subrequest() {
-    let mut without = Vec::new();
-    for name in ["doorward-ecr.conf", "doorward-ecr-error-pages.conf", "doorward-ecr-follow.conf"] {
-        for location in locations(&snippet(name)) {
-            let text = &location[0].text;
-            let asks = !location.iter().any(|d| d.text == "auth_request off;");
-            let includes = |part: &str| location.iter().any(|d| d.text.ends_with(part));
-            if !asks
-                || includes("doorward-ecr-proxy.conf;")
-                || includes("doorward-ecr-upstream-refused.conf;")
-            {
-                without.push(text.clone());
-            }
-            let forgets = location.iter().any(|d| d.text == "satisfy any;");
-            assert!(!forgets || !asks, "{text}: an allow directive would replace the answer of doorward");
-        }
+    let locations = golden("ecr").locations();
+    let (checked, without): (Vec<&Block>, Vec<&Block>) =
+        locations.iter().partition(|location| !location.has("auth_request off;"));
+    let checked: Vec<&str> = checked.iter().map(|location| &location.name[..]).collect();
+    assert_eq!(checked, ["location ^~ /v2/"]);
+    for location in without {
+        let is_named = location.name.starts_with("location @");
+        let is_fixed = location.starts("return ") && !location.starts("proxy_pass ");
+        assert!(is_named || is_fixed || location.has("internal;"), "{}: {}", location.place, location.name);
     }
-    assert_eq!(without.len(), 6, "{without:?}");
-    let open: Vec<&String> = without.iter().filter(|text| !text.starts_with("location @")).collect();
-    assert!(open.is_empty(), "{open:?}");
-    for name in ["doorward-ecr-proxy.conf", "doorward-ecr-upstream-refused.conf"] {
-        assert!(has(&snippet(name), "auth_request off;"), "{name} would send a second auth subrequest");
-    }
-    // The location that leads there, and the auth subrequest before it.
-    let answers = snippet("doorward-ecr-error-pages.conf");
-    let first = &locations(&answers)[0];
-    let texts: Vec<&str> = first.iter().map(|d| &d.text[..]).collect();
-    let wanted = [
-        "location ^~ /v2/ {",
-        "set $doorward_rewrite yes;",
-        "root /dev/null;",
-        "try_files /none @doorward_ecr;",
-        "}",
-    ];
-    assert_eq!(texts[..5], wanted);
 }
 
 #[test]
 fn auth_subrequest_reads_no_map_of_its_own_response_pitfall_p8() {
-    let answers =
-        ["$doorward_link", "$doorward_location", "$doorward_storage_url", "$doorward_upstream_status"];
-    let reads = |text: &str| answers.iter().any(|name| text.contains(name));
-    assert_eq!(broken(&super::parse("x", "proxy_set_header A $doorward_link;"), reads).len(), 1);
-    let elsewhere: Vec<Directive> =
-        all().into_iter().filter(|d| !file(d).starts_with("doorward-ecr-")).collect();
-    assert_none("a map of an upstream response in another place", &broken(&elsewhere, reads));
+    let reads = |d: &Directive| {
+        let is_behind = d.location().is_some_and(|name| name.starts_with("@doorward_"));
+        let is_in_map = d.blocks.first().is_some_and(|block| block.starts_with("map "));
+        !is_behind && !is_in_map && RESPONSE_MAPS.iter().any(|name| d.text.contains(name))
+    };
+    assert_eq!(example("location = /_doorward {\nproxy_set_header A $doorward_link;\n}", reads), 1);
+    assert_none("a map of an upstream response in another place", &broken(&all_directives(), reads));
 }
 
 #[test]
 fn tls_upstream_is_verified_and_gets_only_listed_headers_pitfalls_p40_and_p41() {
-    let outside = snippet("doorward-tls-upstream.conf");
-    for wanted in [
-        "proxy_ssl_verify on;",
-        "proxy_ssl_server_name on;",
-        "proxy_pass_request_headers off;",
-        "proxy_hide_header Set-Cookie;",
-        "proxy_hide_header WWW-Authenticate;",
-    ] {
-        assert!(has(&outside, wanted), "{wanted} is missing");
-    }
     for (name, verified) in [
-        ("doorward-ecr-proxy.conf", "proxy_ssl_name $doorward_ecr_tls_name;"),
-        ("doorward-ecr-follow.conf", "proxy_ssl_name $doorward_storage_tls_name;"),
+        ("@doorward_ecr", "proxy_ssl_name 123456789012.dkr.ecr.eu-central-1.amazonaws.com;"),
+        ("@doorward_follow_redirect", "proxy_ssl_name $doorward_storage_tls_name;"),
     ] {
-        let directives = snippet(name);
-        for wanted in ["include doorward/doorward-tls-upstream.conf;", verified, "auth_request off;"] {
-            assert!(has(&directives, wanted), "{name}: {wanted} is missing");
-        }
+        location(name).assert_has(&[
+            "auth_request off;",
+            verified,
+            "proxy_ssl_verify on;",
+            "proxy_ssl_server_name on;",
+            "proxy_pass_request_headers off;",
+            "proxy_hide_header Set-Cookie;",
+            "proxy_hide_header WWW-Authenticate;",
+        ]);
     }
-    let gives = |text: &str| text.starts_with("proxy_set_header Authorization ");
-    for name in
-        ["doorward-ecr-follow.conf", "doorward-ecr-upstream-refused.conf", "doorward-tls-upstream.conf"]
-    {
-        assert_none("credentials sent to the storage", &broken(&snippet(name), gives));
+    golden("ecr").protected_servers()[0]
+        .assert_has(&["proxy_ssl_trusted_certificate /etc/ssl/certs/ca-certificates.crt;"]);
+    let gives = |d: &Directive| d.text.starts_with("proxy_set_header Authorization ");
+    for name in ["@doorward_follow_redirect", "@doorward_upstream_refused"] {
+        assert_none("credentials sent to another server", &broken(&location(name).directives, gives));
     }
-    let insecure = |text: &str| text.starts_with("proxy_ssl_verify off");
-    assert_none("proxy_ssl_verify off", &broken(&all(), insecure));
+    let insecure = |d: &Directive| d.text.starts_with("proxy_ssl_verify off");
+    assert_none("proxy_ssl_verify off", &broken(&all_directives(), insecure));
 }

@@ -256,7 +256,7 @@ impl Generator<'_> {
             "tokens" => one(self.one_of(&["off", "mixed", "registry"])),
             "facts" => self.some(4, |this| format!("f-{}", this.random.letters(20).to_lowercase())),
             "max_body_size" => {
-                one(self.one_of(&["0", "1", "100m", "8589934591G", "9223372036854775807", "20k"]))
+                one(self.one_of(&["0", "1", "100m", "8589934591G", "9999999999", "20k"]))
             }
             "public_paths" => self.some(3, |this| format!("/{}/~.x_-/", this.label())),
             "cors_origins" => self.some(3, |this| {
