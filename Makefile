@@ -1,5 +1,7 @@
 # make run     start nginx, doorward and a registry on loopback, ready for docker login
 # make test    run every test, with the real nginx, registry and skopeo
+# make test-options   check 10,000 random option sets of `doorward proxy-config nginx`, and start 200 of them
+# make test-browser   use a registry from a web page in Chromium, which it installs (130 MB)
 # make test-conformance   run the OCI conformance suite against a registry alone and behind doorward; needs Go
 # make test-clients   print the messages of nine registry clients; needs Go, and root for buildah and ctr
 # make test-nginx-versions   run the tests with nginx 1.18, that of Debian 13 and the newest; NGINX_VERSIONS="sid" tests others

@@ -1,11 +1,16 @@
 //! `doorward proxy-config nginx`, which writes the configuration of nginx.
 
 mod bad_input;
+mod browser;
+mod cors;
 mod golden;
 mod include_only;
 mod machine;
+mod malformed_requests;
 mod options;
 mod output;
+mod random_options;
+mod started;
 mod values;
 
 use std::fs;

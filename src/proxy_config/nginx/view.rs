@@ -7,6 +7,8 @@ use crate::proxy_config::value::{ServiceKind, TokenMode};
 pub(crate) struct NginxView {
     /// The servers as text, for the first lines of the file.
     pub(crate) summary: String,
+    /// The bucket size of the hash of server names, if nginx needs a larger one than by default.
+    pub(crate) server_names_bucket: Option<usize>,
     /// The path of the file with the proxy secret, if there is one.
     pub(crate) secret_include: Option<String>,
     /// The scheme that clients use, if it is fixed.
