@@ -10,6 +10,7 @@ pub use crate::atomic_write::AtomicFileWriter;
 pub use crate::authn::api_key::format::generate_api_key;
 pub use crate::authn::remote::error::CallError;
 pub use crate::http::subrequest::CONFLICTING;
+pub use crate::nginx_check::statement::{Statement, SyntaxError, parse_statements};
 pub use crate::pipeline::verdict::Reason;
 pub use crate::request::malformed::RegistryErrorCode;
 pub use crate::token::claims::{AccessEntry, Claims};

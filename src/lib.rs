@@ -13,7 +13,7 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | [`cli`] | the commands: `serve`, `check`, `explain`, `health`, `user`, `api-key`, `signing-key` |
+//! | [`cli`] | the commands: `serve`, `check`, `explain`, `health`, `user`, `api-key`, `signing-key`, `proxy-config` |
 //! | [`server`], [`telemetry`] | sockets, construction of all components, start and shutdown; the log |
 //! | [`http`] | conversion of proxy headers to a subrequest, and of a verdict to a response; `/token`; admin endpoints |
 //! | [`config`] | the settings: one table, read from flags, environment and file |
@@ -25,6 +25,7 @@
 //! | [`request`] | the request of the client, as the proxy describes it |
 //! | [`permissions`] | actions, repository patterns and scopes |
 //! | [`reload`], [`atomic_write`] | files that change at run time; replacement of a file by commands |
+//! | [`nginx_check`] | the check of an nginx configuration, for `proxy-config --check` |
 //! | [`clock`], [`dialect`], [`identity`], [`metrics`], [`network`] | basic types of all layers |
 //!
 //! To understand a request, start with [`pipeline::Pipeline::evaluate`], which contains all steps in their order. Its
@@ -58,6 +59,7 @@ pub(crate) mod identity;
 pub mod internals;
 pub(crate) mod metrics;
 pub(crate) mod network;
+pub(crate) mod nginx_check;
 pub(crate) mod permissions;
 pub(crate) mod pipeline;
 pub(crate) mod policy;

@@ -14,6 +14,7 @@ pub mod authorization;
 pub mod config_file;
 pub mod edit;
 pub mod htpasswd_file;
+pub mod nginx_check;
 pub mod policy_file;
 pub mod request;
 pub mod scope;

@@ -6,7 +6,7 @@ use super::{Source, assert_none, example, sources};
 
 /// The layers of `src`, from the bottom up. A module may import modules of its own line and of the lines above it.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "dialect", "identity", "metrics", "network"],
+    &["clock", "dialect", "identity", "metrics", "network", "nginx_check"],
     &["permissions", "reload", "request"],
     &["atomic_write", "authn", "token", "upstream"],
     &["policy"],
