@@ -32,7 +32,7 @@ run:
 
 test:
 	@tests/need cc nginx docker-registry skopeo htpasswd mkpasswd curl openssl python3 python3-passlib python3-argon2 \
-	  systemd-socket-activate busybox git
+	  python3-ensurepip systemd-socket-activate busybox git
 	@$(CARGO) test --all-features --lib --bins --tests
 
 NGINX_VERSIONS := bullseye trixie mainline

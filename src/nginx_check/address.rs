@@ -9,7 +9,7 @@ use super::variables::Variables;
 pub(super) const PASS_DIRECTIVES: [&str; 6] =
     ["proxy_pass", "grpc_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "memcached_pass"];
 
-/// Where a directive passes requests.
+/// The address to which a directive passes requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Address {
     /// The name of an `upstream`, or the host, as written.

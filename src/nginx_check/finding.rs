@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Severity {
     /// A client can get in, or gets more than it is allowed to.
@@ -41,22 +41,22 @@ impl Rule {
     }
 }
 
-/// Something in a configuration that is unsafe or that fails.
+/// A part of a configuration that is unsafe or that fails.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Finding {
     /// The file.
     pub(crate) file: String,
     /// The line of the directive, from 1.
     pub(crate) line: usize,
-    /// How bad it is.
+    /// The severity.
     pub(crate) severity: Severity,
     /// The name of the rule.
     pub(crate) rule: &'static str,
     /// The number of the pitfall in ARCHITECTURE.md.
     pub(crate) pitfall: Option<u8>,
-    /// What is wrong.
+    /// The problem.
     pub(crate) message: String,
-    /// What to change.
+    /// The change that removes the problem.
     pub(crate) remedy: String,
 }
 
@@ -95,7 +95,7 @@ const fn is_format_character(character: char) -> bool {
 pub(crate) struct CheckReport {
     /// The findings, sorted by file and line; each one once.
     pub(crate) findings: Vec<Finding>,
-    /// What the check could not evaluate.
+    /// The parts that the check could not evaluate.
     pub(crate) notes: Vec<String>,
     /// The number of files that were read.
     pub(crate) files: usize,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::address::Address;
-use super::model::{Model, Pass};
+use super::model::{Model, PassDirective};
 use super::tree::Node;
 
 /// The request headers of one pass directive.
@@ -16,7 +16,7 @@ pub(super) struct RequestHeaders<'c> {
 
 impl<'c> RequestHeaders<'c> {
     /// Reads the headers of a pass directive.
-    pub(super) fn read(pass: &Pass<'c>) -> Self {
+    pub(super) fn read(pass: &PassDirective<'c>) -> Self {
         let block = pass.node.parent();
         let protocol = pass.node.name().trim_end_matches("_pass");
         let directive = match protocol {

@@ -1,4 +1,4 @@
-//! What a configuration does: its servers, its locations, and the locations of auth subrequests.
+//! The parts of a configuration: its servers, its locations, and the locations of auth subrequests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::variables::{Variables, variables};
 /// Maximum length of a path that is looked up, in bytes. Paths of configurations are shorter.
 const PATH_MAX: usize = 1024;
 
-/// How nginx selects a location.
+/// The way in which nginx selects a location.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LocationKind {
     Exact,
@@ -20,7 +20,7 @@ pub(super) enum LocationKind {
 }
 
 /// A directive that passes requests on, and its address.
-pub(super) struct Pass<'c> {
+pub(super) struct PassDirective<'c> {
     pub(super) node: Node<'c>,
     pub(super) address: Address,
 }
@@ -32,7 +32,7 @@ pub(super) struct Location<'c> {
     pub(super) kind: LocationKind,
     /// The path, the regular expression, or the name with its `@`.
     pub(super) path: &'c str,
-    pub(super) passes: Vec<Pass<'c>>,
+    pub(super) passes: Vec<PassDirective<'c>>,
 }
 
 impl<'c> Location<'c> {
@@ -145,14 +145,14 @@ pub(super) struct AuthTarget<'c> {
     pub(super) service: AuthService,
 }
 
-/// Everything that the rules read.
+/// The input of the rules.
 pub(super) struct Model<'c> {
     pub(super) tree: &'c Tree<'c>,
     pub(super) variables: Variables<'c>,
     pub(super) servers: Vec<Node<'c>>,
     pub(super) locations: Vec<Location<'c>>,
     pub(super) targets: Vec<AuthTarget<'c>>,
-    pub(super) stream_passes: Vec<Pass<'c>>,
+    pub(super) stream_passes: Vec<PassDirective<'c>>,
     index: Index<'c>,
 }
 
@@ -182,7 +182,7 @@ impl<'c> Model<'c> {
     pub(super) fn read(tree: &'c Tree<'c>) -> Self {
         let variables = Variables::read(tree);
         let upstreams = Upstreams::read(tree, &variables);
-        let pass = |node: Node<'c>| Pass { node, address: upstreams.address(node, &variables) };
+        let pass = |node: Node<'c>| PassDirective { node, address: upstreams.address(node, &variables) };
         let (mut servers, mut locations, mut stream_passes) = (Vec::new(), Vec::new(), Vec::new());
         for node in tree.nodes() {
             let top = node.levels().find(|level| level.parent().is_root()).map_or("", Node::name);

@@ -37,7 +37,7 @@ impl fmt::Display for SyntaxError {
 }
 
 /// The character that ended a directive.
-enum End {
+enum Terminator {
     Semicolon,
     BlockStart,
     BlockEnd,
@@ -56,8 +56,8 @@ pub fn parse_statements(text: &str, words_left: &mut usize) -> Result<Vec<Statem
     loop {
         let (words, line, end) = reader.read_directive()?;
         match end {
-            End::Semicolon => statements.push(Statement { words, line, block: None }),
-            End::BlockStart => {
+            Terminator::Semicolon => statements.push(Statement { words, line, block: None }),
+            Terminator::BlockStart => {
                 if words.first().is_some_and(|name| name.ends_with(LUA_BLOCK)) {
                     reader.skip_lua_block()?;
                     statements.push(Statement { words, line, block: Some(Vec::new()) });
@@ -68,14 +68,14 @@ pub fn parse_statements(text: &str, words_left: &mut usize) -> Result<Vec<Statem
                 }
                 open.push((Statement { words, line, block: None }, std::mem::take(&mut statements)));
             }
-            End::BlockEnd => {
+            Terminator::BlockEnd => {
                 let Some((mut parent, before)) = open.pop() else {
                     return Err(reader.error("unexpected `}`; remove it, or add the `{` of its block"));
                 };
                 parent.block = Some(std::mem::replace(&mut statements, before));
                 statements.push(parent);
             }
-            End::Text => {
+            Terminator::Text => {
                 return match open.last() {
                     None => Ok(statements),
                     Some((block, _)) => Err(SyntaxError {
@@ -116,13 +116,13 @@ impl Reader<'_, '_> {
     }
 
     /// Reads words up to the end of the directive. Returns them with the line of the first one.
-    fn read_directive(&mut self) -> Result<(Vec<String>, usize, End), SyntaxError> {
+    fn read_directive(&mut self) -> Result<(Vec<String>, usize, Terminator), SyntaxError> {
         let mut words = Vec::new();
         let mut first_line = self.line;
         loop {
             let Some(byte) = self.peek() else {
                 return if words.is_empty() {
-                    Ok((words, first_line, End::Text))
+                    Ok((words, first_line, Terminator::Text))
                 } else {
                     Err(self.error("the file ends inside a directive; add the missing `;`"))
                 };
@@ -136,9 +136,9 @@ impl Reader<'_, '_> {
                     self.skip_line();
                     continue;
                 }
-                b';' => End::Semicolon,
-                b'{' => End::BlockStart,
-                b'}' => End::BlockEnd,
+                b';' => Terminator::Semicolon,
+                b'{' => Terminator::BlockStart,
+                b'}' => Terminator::BlockEnd,
                 _ => {
                     if words.is_empty() {
                         first_line = self.line;
@@ -152,7 +152,7 @@ impl Reader<'_, '_> {
                     continue;
                 }
             };
-            if words.is_empty() != matches!(end, End::BlockEnd) {
+            if words.is_empty() != matches!(end, Terminator::BlockEnd) {
                 return Err(self.error(&format!("unexpected `{}`", char::from(byte))));
             }
             self.next();

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::support::doorward::command;
 use crate::support::process::run_with_input;
 
-/// What a broken case contains.
+/// The description of a broken case.
 #[derive(Deserialize)]
 struct Mistake {
     file: String,

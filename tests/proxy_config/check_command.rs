@@ -1,5 +1,9 @@
 //! The command line of the check: exit status, input, errors, bounds.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use crate::support::test_folder::{TestFolder, run_bare};
 
 const SUBREQUEST: &str = "location = /_doorward { internal; proxy_pass http://doorward:8000/auth; proxy_pass_request_body off; proxy_pass_request_headers off; client_max_body_size 0; proxy_set_header Content-Length \"\"; proxy_set_header Authorization $http_authorization; proxy_set_header X-Original-URI $request_uri; proxy_set_header X-Original-Method $request_method; proxy_set_header X-Original-Host $host; proxy_set_header X-Real-IP $remote_addr; }";
@@ -105,4 +109,32 @@ fn control_characters_of_the_input_are_escaped() {
         check(&server("location /a\u{1b}[31m\u{202e} { auth_request off; proxy_pass http://app; }"));
     assert!(output.contains("\\u{1b}[31m\\u{202e}"), "{output}");
     assert!(!output.contains('\u{1b}') && !output.contains('\u{202e}'), "{output}");
+}
+
+/// Returns the names of the rules in the source code.
+fn rule_names() -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths: Vec<PathBuf> = vec![root.join("nginx_check.rs")];
+    let folder = fs::read_dir(root.join("nginx_check/rules")).unwrap();
+    paths.extend(folder.map(|entry| entry.unwrap().path()));
+    let mut names = BTreeSet::new();
+    for path in paths {
+        let text = fs::read_to_string(path).unwrap();
+        for start in ["Rule::error(", "Rule::warning("] {
+            let definitions = text.split(start).skip(1);
+            names.extend(definitions.map(|rest| rest.split('"').nth(1).unwrap().to_owned()));
+        }
+    }
+    names
+}
+
+#[test]
+fn readme_of_nginx_lists_exactly_the_rules() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("nginx/README.md")).unwrap();
+    let (_, section) = readme.split_once("\n## Checking a configuration\n").unwrap();
+    let rows = section.split("\n## ").next().unwrap().lines().filter_map(|line| line.strip_prefix("| `"));
+    let listed: BTreeSet<String> = rows.map(|row| row.split('`').next().unwrap().to_owned()).collect();
+    let names = rule_names();
+    assert!(names.len() > 50, "only {} rules were found", names.len());
+    assert_eq!(listed, names);
 }

@@ -1,8 +1,8 @@
-//! The location of the auth subrequest: who can reach it, and what it sends to the auth service.
+//! The location of the auth subrequest: the clients that can reach it, and what it sends to the auth service.
 
 use super::super::finding::Rule;
 use super::super::headers::RequestHeaders;
-use super::super::model::{AuthService, AuthTarget, Location, LocationKind, Model, Pass};
+use super::super::model::{AuthService, AuthTarget, Location, LocationKind, Model, PassDirective};
 use super::super::tree::Node;
 use super::super::variables::{is_from_client, variables};
 use super::Findings;
@@ -10,14 +10,14 @@ use super::Findings;
 const MISSING: Rule = Rule::warning("auth-location-missing", None);
 const ELSEWHERE: Rule = Rule::error("auth-request-leads-elsewhere", None);
 const NOT_INTERNAL: Rule = Rule::error("auth-location-not-internal", Some(50));
-const FORGEABLE: Rule = Rule::error("client-headers-in-subrequest", Some(50));
-const CLIENT_VALUE: Rule = Rule::error("client-value-in-subrequest", Some(50));
-const CLIENT_ADDRESS: Rule = Rule::error("client-chooses-address", Some(24));
-const NO_ADDRESS: Rule = Rule::warning("no-client-address", Some(24));
+const FORGEABLE: Rule = Rule::error("client-headers-in-subrequest", None);
+const CLIENT_VALUE: Rule = Rule::error("client-value-in-subrequest", None);
+const CLIENT_ADDRESS: Rule = Rule::error("client-chooses-address", None);
+const NO_ADDRESS: Rule = Rule::warning("no-client-address", None);
 const CONDITIONAL: Rule = Rule::warning("conditional-headers-in-subrequest", Some(3));
 const INCOMPLETE: Rule = Rule::warning("subrequest-header-missing", None);
-const WRONG_URI: Rule = Rule::warning("original-uri-not-request-uri", Some(19));
-const WRONG_METHOD: Rule = Rule::error("original-method-constant", Some(21));
+const WRONG_URI: Rule = Rule::warning("original-uri-not-request-uri", None);
+const WRONG_METHOD: Rule = Rule::error("original-method-constant", None);
 const WRONG_HOST: Rule = Rule::error("original-host-from-header", None);
 const CONTENT_TYPE: Rule = Rule::warning("content-type-without-prefix", Some(15));
 const CONFLICTING: Rule = Rule::warning("conflicting-header", None);
@@ -73,7 +73,7 @@ pub(super) fn check<'c>(findings: &mut Findings<'_, 'c>) {
         };
         if is_self_check(location, target) {
             let message = format!(
-                "{} names {}, which nginx finds in {}; the response of that location decides who is admitted",
+                "{} names {}, which nginx finds in {}; the response of that location decides which clients are admitted",
                 "`auth_request`",
                 target.uri,
                 location.title()
@@ -114,7 +114,7 @@ fn check_headers<'c>(
     findings: &mut Findings<'_, 'c>,
     target: &AuthTarget<'c>,
     location: &Location<'c>,
-    pass: &Pass<'c>,
+    pass: &PassDirective<'c>,
 ) {
     let headers = RequestHeaders::read(pass);
     let forgeable: Vec<&str> =
@@ -331,7 +331,7 @@ fn check_buffer<'c>(
     findings: &mut Findings<'_, 'c>,
     target: &AuthTarget<'c>,
     location: &Location<'c>,
-    pass: &Pass<'c>,
+    pass: &PassDirective<'c>,
 ) {
     let model = findings.model;
     let uses_credentials = target
@@ -355,7 +355,7 @@ fn check_buffer<'c>(
     }
 }
 
-/// The subrequest shares its variables with the request of the client.
+/// Checks variables, because the subrequest shares them with the request of the client.
 fn check_variables<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>) {
     let model = findings.model;
     let is_used_elsewhere = |name: &str| {
@@ -402,7 +402,7 @@ fn check_variables<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>)
     }
 }
 
-fn check_address<'c>(findings: &mut Findings<'_, 'c>, target: &AuthTarget<'c>, pass: &Pass<'c>) {
+fn check_address<'c>(findings: &mut Findings<'_, 'c>, target: &AuthTarget<'c>, pass: &PassDirective<'c>) {
     if pass.address.is_tls && pass.node.parent().effective_arg("proxy_ssl_verify") != "on" {
         findings.report(
             pass.node,

@@ -1,7 +1,7 @@
 //! Ways around the auth location: other locations and stream servers that reach doorward or a protected upstream.
 
 use super::super::finding::Rule;
-use super::super::model::{AuthService, Location, LocationKind, Pass};
+use super::super::model::{AuthService, Location, LocationKind, PassDirective};
 use super::super::tree::Node;
 use super::Findings;
 
@@ -10,7 +10,7 @@ const STREAM: Rule = Rule::error("stream-server", None);
 
 pub(super) fn check<'c>(findings: &mut Findings<'_, 'c>) {
     let model = findings.model;
-    let doorward: Vec<&Pass<'c>> = model
+    let doorward: Vec<&PassDirective<'c>> = model
         .targets
         .iter()
         .filter(|target| target.service == AuthService::Doorward)
@@ -18,13 +18,14 @@ pub(super) fn check<'c>(findings: &mut Findings<'_, 'c>) {
         .flat_map(|location| &location.passes)
         .collect();
     let is_doorward =
-        |pass: &Pass<'c>| doorward.iter().any(|known| known.address.is_same_service(&pass.address));
+        |pass: &PassDirective<'c>| doorward.iter().any(|known| known.address.is_same_service(&pass.address));
     for location in &model.locations {
         if model.is_target(location) || !location.is_public() || location.is_closed() {
             continue;
         }
-        let reaches =
-            |pass: &&Pass<'c>| (is_doorward(pass) || is_named_doorward(pass)) && !is_token(location, pass);
+        let reaches = |pass: &&PassDirective<'c>| {
+            (is_doorward(pass) || is_named_doorward(pass)) && !is_token(location, pass)
+        };
         for pass in location.passes.iter().filter(reaches) {
             let message = format!(
                 "{} lets clients call doorward itself, with headers of their own; doorward trusts these",
@@ -34,7 +35,7 @@ pub(super) fn check<'c>(findings: &mut Findings<'_, 'c>) {
             findings.report(pass.node, &DOORWARD, message, remedy);
         }
     }
-    let protected: Vec<&Pass<'c>> = model
+    let protected: Vec<&PassDirective<'c>> = model
         .locations
         .iter()
         .filter(|location| location.is_guarded() && !model.is_target(location))
@@ -61,13 +62,13 @@ pub(super) fn check<'c>(findings: &mut Findings<'_, 'c>) {
 
 /// Returns whether the name is that of another listener of doorward. The public listener has no secrets, and
 /// `doorward_upstream` is the protected service.
-fn is_named_doorward(pass: &Pass<'_>) -> bool {
+fn is_named_doorward(pass: &PassDirective<'_>) -> bool {
     let name = &pass.address.name;
     name.contains("doorward") && !name.contains("public") && !name.contains("upstream")
 }
 
 /// Returns whether a location passes on requests for tokens only.
-fn is_token(location: &Location<'_>, pass: &Pass<'_>) -> bool {
+fn is_token(location: &Location<'_>, pass: &PassDirective<'_>) -> bool {
     let path = pass.address.path.as_deref().unwrap_or_default();
     location.kind == LocationKind::Exact && (path == "/token" || path.starts_with("/token$"))
 }

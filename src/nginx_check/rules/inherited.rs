@@ -75,7 +75,7 @@ fn lost(own: &[Node<'_>], outer: &[Node<'_>]) -> BTreeSet<String> {
     outer.iter().map(lower).filter(|name| !own.contains(name)).collect()
 }
 
-/// A variable that only another location sets is empty here.
+/// Checks that the location uses no variable that only another location sets.
 fn check_variables<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>) {
     let model = findings.model;
     let here: BTreeSet<&str> = location
@@ -107,7 +107,7 @@ fn check_variables<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>)
     }
 }
 
-/// An identity must come from the auth service.
+/// Checks that an identity comes from the auth service.
 fn check_sources<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>) {
     for node in location.block.effective_all("auth_request_set") {
         let from_client = variables(node.arg(1))
@@ -125,7 +125,7 @@ fn check_sources<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>) {
     }
 }
 
-/// Headers that an outer level clears, and that the client can send here.
+/// Checks the headers that an outer level clears, and that the client can send here.
 fn check_cleared<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>) {
     let Some((own, outer)) = replaced(location.block, "proxy_set_header") else { return };
     let cleared: Vec<Node<'c>> = outer.into_iter().filter(|node| node.arg(1).is_empty()).collect();

@@ -116,7 +116,7 @@ fn target_status<'c>(findings: &Findings<'_, 'c>, location: &Location<'c>, page:
     target.block.child("return")?.arg(0).parse().ok()
 }
 
-/// An error page that turns a refusal into a success admits no request, but clients take it for one.
+/// Checks error pages that turn a refusal into a success: they admit no request, but clients read a success.
 fn check_error_pages<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>) {
     for page in location.block.effective_all("error_page") {
         let refuses = page.args().iter().any(|arg| matches!(&arg[..], "401" | "403"));

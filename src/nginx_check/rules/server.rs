@@ -5,11 +5,11 @@ use super::super::model::{AuthService, LocationKind, guard};
 use super::super::tree::Node;
 use super::Findings;
 
-const UNDERSCORES: Rule = Rule::error("underscores-in-headers", Some(50));
-const INVALID: Rule = Rule::error("invalid-headers-passed", Some(50));
+const UNDERSCORES: Rule = Rule::error("underscores-in-headers", None);
+const INVALID: Rule = Rule::error("invalid-headers-passed", None);
 const SLASHES: Rule = Rule::error("slashes-not-merged", Some(19));
 const REAL_IP: Rule = Rule::error("real-ip-from-any-client", Some(24));
-const ALIAS: Rule = Rule::error("alias-leaves-folder", Some(19));
+const ALIAS: Rule = Rule::error("alias-leaves-folder", None);
 const LEAK: Rule = Rule::error("credentials-in-response", Some(27));
 const LOG: Rule = Rule::warning("credentials-in-log", Some(27));
 const PLAIN: Rule = Rule::warning("http-beside-https", None);
@@ -85,7 +85,7 @@ pub(super) fn check<'c>(findings: &mut Findings<'_, 'c>) {
     check_plain_http(findings);
 }
 
-/// A server that accepts both http and https gets passwords over http.
+/// Checks for servers that accept both http and https, and so get passwords over http.
 fn check_plain_http<'c>(findings: &mut Findings<'_, 'c>) {
     let model = findings.model;
     for server in model.servers.iter().copied().filter(|server| model.has_guard(*server)) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::finding::Rule;
 use super::super::headers::RequestHeaders;
-use super::super::model::{Location, LocationKind, Model, Pass};
+use super::super::model::{Location, LocationKind, Model, PassDirective};
 use super::super::tree::Node;
 use super::super::variables::{captures, is_from_client, variables};
 use super::Findings;
@@ -84,7 +84,7 @@ fn issues_tokens(model: &Model<'_>) -> bool {
     passes().any(|(location, pass)| is_token_request(location, pass))
 }
 
-fn is_token_request(location: &Location<'_>, pass: &Pass<'_>) -> bool {
+fn is_token_request(location: &Location<'_>, pass: &PassDirective<'_>) -> bool {
     let path = pass.address.path.as_deref().unwrap_or_default();
     location.kind == LocationKind::Exact && (path == "/token" || path.starts_with("/token$"))
 }
@@ -113,12 +113,12 @@ fn check_public<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>) {
     }
 }
 
-fn check_pass<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>, pass: &Pass<'c>) {
+fn check_pass<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>, pass: &PassDirective<'c>) {
     let model = findings.model;
     let is_shared = model.is_protected(&pass.address);
     let upstream = format!("`{}`", pass.node.words().join(" "));
     if !is_shared {
-        // Another service: it is open on purpose if the location says so, or if it belongs to another site.
+        // Another service: it is open on purpose if the location has `auth_request off`, or if it belongs to another site.
         let is_forgotten = model.has_guard(location.server)
             && !location.is_explicitly_open()
             && !is_public_name(location)
@@ -217,7 +217,7 @@ fn checks_raw_path<'c>(model: &Model<'c>, location: &Location<'c>) -> bool {
 }
 
 /// Returns whether only a registry token is passed on, which the registry verifies itself, or a request for one.
-fn passes_token_only<'c>(model: &Model<'c>, location: &Location<'c>, pass: &Pass<'c>) -> bool {
+fn passes_token_only<'c>(model: &Model<'c>, location: &Location<'c>, pass: &PassDirective<'c>) -> bool {
     if is_token_request(location, pass) {
         return true;
     }
@@ -232,7 +232,7 @@ fn passes_token_only<'c>(model: &Model<'c>, location: &Location<'c>, pass: &Pass
 }
 
 /// Returns what a client can choose in the address of a pass directive.
-fn client_choice(model: &Model<'_>, location: &Location<'_>, pass: &Pass<'_>) -> Option<String> {
+fn client_choice(model: &Model<'_>, location: &Location<'_>, pass: &PassDirective<'_>) -> Option<String> {
     let host = pass.node.arg(0).split("://").last().unwrap_or_default();
     let host = host.split('/').next().unwrap_or_default();
     let first = host.strip_prefix('$').and_then(|_| variables(host).into_iter().next())?;
@@ -432,7 +432,7 @@ fn is_error_page<'c>(model: &Model<'c>, location: &Location<'c>) -> bool {
         .any(|page| leads_to(model, page.last_arg(), location))
 }
 
-/// A server without a location for all paths serves files from its own `root`.
+/// Checks servers without a location for all paths, which serve files from its own `root`.
 fn check_servers_without_locations<'c>(findings: &mut Findings<'_, 'c>) {
     let model = findings.model;
     for server in model.servers.iter().copied() {

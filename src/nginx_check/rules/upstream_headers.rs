@@ -2,7 +2,7 @@
 
 use super::super::finding::Rule;
 use super::super::headers::{IDENTITY_HEADERS, IdentityHeaders, RequestHeaders, is_identity_variable};
-use super::super::model::{AuthService, Location, LocationKind, Model, Pass};
+use super::super::model::{AuthService, Location, LocationKind, Model, PassDirective};
 use super::super::variables::variables;
 use super::Findings;
 use super::auth_location::parse_size;
@@ -11,7 +11,7 @@ const FORGED: Rule = Rule::error("identity-header-from-client", Some(46));
 const FORGED_DETAIL: Rule = Rule::warning("identity-detail-from-client", Some(46));
 const CLIENT_IDENTITY: Rule = Rule::error("identity-is-client-value", None);
 const PASSWORD: Rule = Rule::warning("password-reaches-upstream", Some(27));
-const SECRET: Rule = Rule::error("proxy-secret-reaches-upstream", Some(50));
+const SECRET: Rule = Rule::error("proxy-secret-reaches-upstream", None);
 const MOUNT: Rule = Rule::error("mount-rewrite-not-used", Some(18));
 const TLS: Rule = Rule::warning("upstream-not-verified", Some(41));
 const UPGRADE: Rule = Rule::warning("upgrade-to-any-protocol", None);
@@ -60,7 +60,7 @@ pub(super) fn check<'c>(findings: &mut Findings<'_, 'c>) {
 fn check_identity<'c>(
     findings: &mut Findings<'_, 'c>,
     location: &Location<'c>,
-    pass: &Pass<'c>,
+    pass: &PassDirective<'c>,
     identity: &IdentityHeaders,
     is_doorward: bool,
 ) {
@@ -118,7 +118,7 @@ fn check_identity<'c>(
     }
 }
 
-fn check_guarded<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>, pass: &Pass<'c>) {
+fn check_guarded<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>, pass: &PassDirective<'c>) {
     let headers = RequestHeaders::read(pass);
     let block = pass.node.parent();
     check_page_cache(findings, location, pass);
@@ -165,7 +165,7 @@ fn check_guarded<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>, p
 }
 
 /// Checks that no upstream gets the proxy secret, and no storage the credentials of a client.
-fn check_secrets<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>, pass: &Pass<'c>) {
+fn check_secrets<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>, pass: &PassDirective<'c>) {
     let model = findings.model;
     let headers = RequestHeaders::read(pass);
     let secret =
@@ -183,8 +183,8 @@ fn check_secrets<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>, p
     }
 }
 
-/// A cached page of one user must not reach another user.
-fn check_page_cache<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>, pass: &Pass<'c>) {
+/// Checks that a cached page of one user does not reach another user.
+fn check_page_cache<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>, pass: &PassDirective<'c>) {
     let model = findings.model;
     let (block, protocol) = (pass.node.parent(), pass.node.name().trim_end_matches("_pass"));
     let Some(cache) = block.effective(&format!("{protocol}_cache")).filter(|node| node.arg(0) != "off")
@@ -295,7 +295,7 @@ fn promises_rewrite<'c>(model: &Model<'c>, location: &Location<'c>) -> bool {
 }
 
 /// Returns whether the address contains the URI that doorward permits, from a variable that this location sets.
-fn uses_rewritten_uri(pass: &Pass<'_>) -> bool {
+fn uses_rewritten_uri(pass: &PassDirective<'_>) -> bool {
     let here: Vec<&str> = pass
         .node
         .parent()
