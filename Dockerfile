@@ -31,6 +31,9 @@ RUN set -eu; \
     cargo build --locked --release --features "$FEATURES" --target "$target"; \
     cargo clean --locked --release --target "$target" --package doorward
 
+# The templates of `doorward proxy-config` are compiled in.
+COPY askama.toml ./
+COPY nginx/templates nginx/templates
 COPY src src
 RUN set -eu; \
     target=$(rustc -vV | sed -n 's/^host: //p'); \

@@ -91,21 +91,6 @@ free_port() { # sets $port, below the range that the kernel uses for outgoing co
     fail "no free port between 20000 and 32000"
 }
 
-# Runs the steps of the official image's entrypoint. The first script sets variables from the settings, envsubst inserts them
-# into the template, and the last script checks the configuration.
-configure() ( # NAME=VALUE...
-    set +uo pipefail    # the options of the entrypoint
-    for name in "${!NGX_DOORWARD_@}"; do unset "$name"; done
-    for pair in "$@"; do export "NGX_DOORWARD_$pair"; done
-    export NGINX_ENVSUBST_TEMPLATE_DIR=$here/templates NGINX_ENVSUBST_OUTPUT_DIR=$dir/etc/nginx/conf.d
-    export NGX_DOORWARD_ROOT=$dir NGINX_ENTRYPOINT_QUIET_LOGS=1 PATH=$dir/bin:$PATH
-    . "$here/entrypoint/18-doorward.envsh" || exit
-    text=$(<"$here/templates/default.conf.template") || exit
-    for name in "${!NGX_DOORWARD_CONF_@}"; do text=${text//"\${$name}"/"${!name}"}; done
-    say "$text" >"$dir/etc/nginx/conf.d/default.conf" || exit
-    "$here/entrypoint/99-doorward-check.sh"
-)
-
 # ---- requirements
 
 ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 403)) || fail "bash 4.3 or newer is required; this is $BASH_VERSION"
@@ -135,8 +120,7 @@ taken+=("$port")
 trap clean_up EXIT
 trap 'exit 0' INT TERM
 dir=$(mktemp -d "${TMPDIR:-/tmp}/doorward-run.XXXXXX") || fail "cannot create a temporary folder"
-mkdir -p "$dir"/{bin,logs,temp,storage,etc/nginx/conf.d,var/log/nginx} || fail "cannot write to $dir"
-cp -R "$here/snippets" "$dir/etc/nginx/doorward" || fail "cannot copy $here/snippets"
+mkdir "$dir"/{logs,temp,storage} || fail "cannot write to $dir"
 
 user_line=
 if ((EUID == 0)); then
@@ -156,7 +140,8 @@ free_port; admin_port=$port
 free_port; registry_port=$port
 "$here/make-secret.sh" "$dir/secret" || fail "cannot create a secret in $dir"
 
-cat >"$dir/etc/nginx/nginx.conf" <<EOF || fail "cannot write to $dir"
+# nginx does not start without doorward.conf.
+cat >"$dir/nginx.conf" <<EOF || fail "cannot write to $dir"
 $user_line
 daemon off;
 worker_processes auto;
@@ -167,14 +152,14 @@ http {
     client_body_temp_path "$dir/temp/body";
     proxy_temp_path "$dir/temp/proxy";
 $temp_lines
-    include conf.d/*.conf;
+    include doorward.conf;
 }
 EOF
-printf '#!/bin/sh\nexec "%s" -p "%s/" -c "%s/etc/nginx/nginx.conf" "$@"\n' "$nginx" "$dir" "$dir" >"$dir/bin/nginx" &&
-    chmod 755 "$dir/bin/nginx" || fail "cannot write to $dir"
-configure KIND=registry LISTEN="127.0.0.1:$nginx_port" PLAIN_HTTP=on \
-    AUTH="127.0.0.1:$doorward_port" UPSTREAM="127.0.0.1:$registry_port" PROXY_SECRET_FILE="$dir/secret" ||
-    fail "nginx cannot be configured, see above"
+# Only these options apply. The command finds the version of nginx by the PATH.
+for name in "${!NGX_DOORWARD_@}"; do unset "$name"; done
+PATH=$(dirname "$nginx"):$PATH DOORWARD_CONFIG='' "$doorward" proxy-config nginx --output "$dir" --kind registry \
+    --listen "127.0.0.1:$nginx_port" --plain-http on --auth "127.0.0.1:$doorward_port" --upstream "127.0.0.1:$registry_port" \
+    --proxy-secret-file "$dir/secret" --access-log /dev/stdout || fail "nginx cannot be configured, see above"
 
 cat >"$dir/registry.yml" <<EOF || fail "cannot write to $dir"
 version: 0.1
@@ -196,7 +181,7 @@ start doorward "$doorward" serve --listen "127.0.0.1:$doorward_port" --htpasswd 
     --admin-listen "127.0.0.1:$admin_port" --proxy-secret-file "$dir/secret"
 wait_for docker-registry "$registry_port" /v2/ 200
 wait_for doorward "$admin_port" /readyz 200
-start nginx "$dir/bin/nginx"
+start nginx "$nginx" -p "$dir/" -c "$dir/nginx.conf"
 wait_for nginx "$nginx_port" /v2/ 401
 [[ -n ${HTPASSWD-} ]] || wait_for nginx "$nginx_port" /v2/ 200 alice:wonderland
 
@@ -208,7 +193,7 @@ cat <<EOF
 The registry is at $at: nginx, doorward (port $doorward_port) and docker-registry (port $registry_port) are running.
 Users, from $htpasswd: $users.
 Metrics: curl http://127.0.0.1:$admin_port/metrics
-Logs: $dir/{nginx,doorward,docker-registry}.log and $dir/var/log/nginx/access.log
+Logs: $dir/{nginx,doorward,docker-registry}.log
 
   curl     curl -u alice:wonderland http://$at/v2/_catalog
            curl -i http://$at/v2/                                  # refused: 401

@@ -67,7 +67,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             run_with_config(matches, |config| api_key::run(action, matches, &config))
         }),
         Some(("signing-key", matches)) => run_action(matches, signing_key::run),
-        Some(("proxy-config", matches)) => run_action(matches, proxy_config::run),
+        Some(("proxy-config", matches)) => proxy_config::run(matches),
         Some(("completions", matches)) => print_completions(matches),
         Some(_) | None => ExitCode::from(EXIT_USAGE),
     }

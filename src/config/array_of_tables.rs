@@ -81,12 +81,12 @@ fn unknown_key_message(found: &str, expected: &str, other_keys: &[&str]) -> Stri
     let keys: Vec<&str> = keys.chain(other_keys.iter().copied()).collect();
     let renamed = RENAMED_TABLE_KEYS.iter().find(|(old, new)| *old == name && keys.contains(new));
     if let Some((old, new)) = renamed {
-        return format!("{old}: unknown key; use {new}");
+        return format!("unknown key \"{old}\"; did you mean \"{new}\"?");
     }
     let similarity = |key: &&&str| (strsim::jaro_winkler(name, key) * 1000.0) as u32;
     match keys.iter().max_by_key(similarity).filter(|key| similarity(key) > SUGGESTED_SIMILARITY_MIN) {
-        Some(similar) => format!("{name}: unknown key; did you mean {similar}?"),
-        None => format!("unknown key; known keys: {}", keys.join(", ")),
+        Some(similar) => format!("unknown key \"{name}\"; did you mean \"{similar}\"?"),
+        None => format!("unknown key; the keys are {}", keys.join(", ")),
     }
 }
 

@@ -17,9 +17,11 @@ pub(crate) struct RawProxyConfig {
 /// One key with its values.
 #[derive(Clone, Debug)]
 pub(crate) struct RawEntry {
+    /// The key as it is written.
     pub(crate) key: String,
     /// The place of the key.
     pub(crate) origin: ConfigOrigin,
+    /// The values, each with its place.
     pub(crate) values: Vec<ConfigValue>,
     /// Whether the values were written as a list.
     pub(crate) is_list: bool,

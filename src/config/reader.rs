@@ -11,6 +11,7 @@ pub(crate) struct SettingReader<'l> {
 }
 
 impl<'l> SettingReader<'l> {
+    /// Returns a reader of these layers, the one with the highest priority first.
     pub(crate) fn new(layers: [&'l LayerValues; 3]) -> Self {
         Self { layers, errors: Vec::new() }
     }

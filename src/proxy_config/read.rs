@@ -46,6 +46,7 @@ pub(crate) struct OptionLayers {
 /// The options, and the places from which they came.
 #[derive(Debug)]
 pub(crate) struct OptionsWithOrigins {
+    /// The options.
     pub(crate) options: ProxyOptions,
     layers: OptionLayers,
 }
@@ -79,7 +80,7 @@ impl OptionLayers {
                 }
                 None => {
                     let key = name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name).to_lowercase();
-                    let message = unknown_option_message(&key, all_options(), &|option| {
+                    let message = unknown_option_message(&key, "variable", all_options(), &|option| {
                         option.variable_with_prefix(VARIABLE_PREFIX)
                     });
                     self.errors.push(ConfigError { origin, message });
@@ -173,32 +174,34 @@ fn layer_of<I: Iterator<Item = &'static Setting>>(
             None if COMMON_OPTIONS.iter().any(|option| option.key == entry.key) => {
                 format!("{}: applies to all servers; write it in [proxy_config]", entry.key)
             }
-            None => format!(
-                "{}: {}",
-                displayable(&entry.key),
-                unknown_option_message(&entry.key, options(), &|option| option.key.to_owned())
-            ),
+            None => {
+                let noun = format!("key \"{}\"", displayable(&entry.key));
+                unknown_option_message(&entry.key, &noun, options(), &|option| option.key.to_owned())
+            }
         };
         errors.push(ConfigError { origin: entry.origin.clone(), message });
     }
     layer
 }
 
-/// Returns the error for an unknown name. `format_name` writes an option as it is written in that place.
+/// Returns the error for an unknown name, which is written in this form in messages. A suggestion is written by
+/// `format_name`.
 pub(crate) fn unknown_option_message(
     name: &str,
+    noun: &str,
     options: impl Iterator<Item = &'static Setting>,
     format_name: &dyn Fn(&Setting) -> String,
 ) -> String {
     let options: Vec<&Setting> = options.collect();
     let renamed = RENAMED.iter().find(|(old, _)| *old == name).map(|(_, new)| new);
-    if let Some(option) = renamed.and_then(|new| options.iter().find(|option| option.key == *new)) {
-        return format!("unknown option; use {}", format_name(option));
-    }
     let similarity = |option: &&&Setting| (strsim::jaro_winkler(name, option.key) * 1000.0) as u32;
-    match options.iter().max_by_key(similarity).filter(|option| similarity(option) > SUGGESTED_SIMILARITY_MIN)
-    {
-        Some(option) => format!("unknown option; did you mean {}?", format_name(option)),
-        None => "unknown option; doorward proxy-config nginx --help lists all options".into(),
+    let similar = || {
+        let nearest = options.iter().max_by_key(similarity);
+        nearest.filter(|option| similarity(option) > SUGGESTED_SIMILARITY_MIN)
+    };
+    let meant = renamed.and_then(|new| options.iter().find(|option| option.key == *new)).or_else(similar);
+    match meant {
+        Some(option) => format!("unknown {noun}; did you mean \"{}\"?", format_name(option)),
+        None => format!("unknown {noun}; doorward proxy-config nginx --help lists all options"),
     }
 }

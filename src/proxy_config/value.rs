@@ -10,6 +10,12 @@ use ipnet::IpNet;
 /// The length limit of every value. nginx reads parameters of up to 4096 bytes.
 const VALUE_BYTES_MAX: usize = 1000;
 
+/// The limit of digits in a size. Ten digits are several gigabytes, even without a unit.
+const SIZE_DIGITS_MAX: usize = 10;
+
+/// The length limit of the path of a unix socket. Linux has 108 bytes for it, with a zero byte at the end.
+const UNIX_PATH_BYTES_MAX: usize = 107;
+
 /// Returns an error if a value is longer than any real one.
 fn check_length(text: &str) -> Result<(), String> {
     if text.len() > VALUE_BYTES_MAX {
@@ -124,7 +130,9 @@ pub(crate) fn parse_ipv6_mode(text: &str) -> Result<Ipv6Mode, String> {
 /// The scheme that clients use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientScheme {
+    /// Without TLS.
     Http,
+    /// With TLS.
     Https,
 }
 
@@ -186,6 +194,9 @@ impl fmt::Display for ServerAddress {
 pub(crate) fn parse_server_address(text: &str) -> Result<ServerAddress, String> {
     check_length(text)?;
     if let Some(path) = text.strip_prefix("unix:") {
+        if path.len() > UNIX_PATH_BYTES_MAX {
+            return Err(format!("the path of a unix socket must have at most {UNIX_PATH_BYTES_MAX} bytes"));
+        }
         return parse_path(path)
             .map(ServerAddress::Unix)
             .map_err(|error| format!("the path of a unix socket {error}"));
@@ -341,6 +352,8 @@ pub(crate) struct ListenSocket {
 impl fmt::Display for ListenSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.address {
+            // nginx reads a port alone as 0.0.0.0. With one spelling, equal addresses are found.
+            Some(IpAddr::V4(address)) if address.is_unspecified() => write!(f, "{}", self.port),
             Some(IpAddr::V4(address)) => write!(f, "{address}:{}", self.port),
             Some(IpAddr::V6(address)) => write!(f, "[{address}]:{}", self.port),
             None => write!(f, "{}", self.port),
@@ -375,7 +388,8 @@ pub(crate) fn parse_balancer_network(text: &str) -> Result<IpNet, String> {
             "with this network every client can set its own address; list the load balancers only".into()
         );
     }
-    Ok(network)
+    // nginx warns if bits beyond the prefix are set.
+    Ok(network.trunc())
 }
 
 /// The address of a DNS server.
@@ -420,9 +434,19 @@ pub(crate) fn parse_resolver(text: &str) -> Result<DnsAddress, String> {
 pub(crate) fn parse_size(text: &str) -> Result<String, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = text.get(digits.len()..).unwrap_or_default();
-    let is_unit = matches!(unit, "" | "k" | "K" | "m" | "M" | "g" | "G");
-    let is_number = (1..=10).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-    if is_unit && is_number {
+    let scale = match unit {
+        "" => Some(1),
+        "k" | "K" => Some(1 << 10),
+        "m" | "M" => Some(1 << 20),
+        "g" | "G" => Some(1_i64 << 30),
+        _ => None,
+    };
+    let number = digits
+        .parse::<i64>()
+        .ok()
+        .filter(|_| digits.len() <= SIZE_DIGITS_MAX && digits.bytes().all(|b| b.is_ascii_digit()));
+    // nginx computes the number of bytes with 64 bits.
+    if number.zip(scale).and_then(|(number, scale)| number.checked_mul(scale)).is_some() {
         return Ok(text.to_owned());
     }
     Err("must be a size such as 100m or 2g; 0 means no limit".into())

@@ -75,9 +75,9 @@ fn several_errors_are_reported_at_once_with_their_places() {
     let lines: Vec<&str> = output.stderr.lines().collect();
     let wanted = [
         format!("{config}:2:26: listen: value 2 of 2: must be IP:PORT"),
-        format!("{config}:3:1: htpaswd: unknown setting; did you mean htpasswd.file?"),
+        format!("{config}:3:1: unknown key \"htpaswd\"; did you mean \"htpasswd.file\"?"),
         format!("{config}:6:17: cache.max_entries: must be a whole number from 1 to 10000000"),
-        format!("{config}:7:1: cache.ttl: unknown setting; use cache.idle_timeout"),
+        format!("{config}:7:1: unknown key \"cache.ttl\"; did you mean \"cache.idle_timeout\"?"),
         format!("{config}:8:16: cache.idle_timeout: must be a duration such as 500ms, 10s, 5m or 12h"),
         format!(
             "{config}:10:17: the value is above throttle.network_failures, which would always be reached first"
@@ -119,15 +119,18 @@ fn unreadable_settings_file_is_named() {
 fn unknown_variable_is_an_error_that_suggests_the_right_one() {
     let dir = folder();
     let cases = [
-        ("DOORWARD_HTPASSWORD", "did you mean DOORWARD_HTPASSWD?"),
-        ("DOORWARD_TRUSTED_PROXIES", "use DOORWARD_TRUSTED_PEERS"),
-        ("DOORWARD_CACHE_TTL", "use DOORWARD_CACHE_IDLE_TIMEOUT"),
-        ("DOORWARD_THROTTLE_USER_FAILURE", "did you mean DOORWARD_THROTTLE_USER_FAILURES?"),
+        ("DOORWARD_HTPASSWORD", "DOORWARD_HTPASSWD"),
+        ("DOORWARD_TRUSTED_PROXIES", "DOORWARD_TRUSTED_PEERS"),
+        ("DOORWARD_CACHE_TTL", "DOORWARD_CACHE_IDLE_TIMEOUT"),
+        ("DOORWARD_THROTTLE_USER_FAILURE", "DOORWARD_THROTTLE_USER_FAILURES"),
     ];
-    for (wrong, suggestion) in cases {
+    for (wrong, right) in cases {
         let output = check(dir.path(), &[(wrong, "1")], &[]);
         assert_eq!(output.code, Some(1), "{output:?}");
-        assert_eq!(output.stderr, format!("doorward: {wrong}: unknown setting; {suggestion}\n"));
+        assert_eq!(
+            output.stderr,
+            format!("doorward: {wrong}: unknown variable; did you mean \"{right}\"?\n")
+        );
     }
 }
 
@@ -167,7 +170,10 @@ fn variables_of_kubernetes_and_docker_are_ignored_pitfall_p45() {
     assert_eq!(output.code, Some(0), "{output:?}");
     // A plausible but unknown name is still an error.
     let output = check(dir.path(), &[("DOORWARD_PORT", "8000")], &[]);
-    assert_eq!(output.stderr, "doorward: DOORWARD_PORT: unknown setting; use DOORWARD_LISTEN\n");
+    assert_eq!(
+        output.stderr,
+        "doorward: DOORWARD_PORT: unknown variable; did you mean \"DOORWARD_LISTEN\"?\n"
+    );
 }
 
 /// Returns the variables with this prefix that the text takes from the environment of compose, as in
@@ -190,22 +196,55 @@ fn env_file_with_every_compose_variable_is_valid_field_o10() {
     let dir = folder();
     for name in names.iter().map(String::as_str).chain(["DOORWARD_IMAGE", "DOORWARD_TEST_SCALE"]) {
         let said = check(dir.path(), &[(name, "some.example/image:1")], &[]).stderr;
-        assert!(!said.contains("unknown setting"), "{name}: {said}");
+        assert!(!said.contains("unknown variable"), "{name}: {said}");
     }
     // Similar names are still errors.
     for name in ["DOORWARD_IMAGES", "DOORWARD_IMAGE_", "DOORWARD_TEST_SCALES", "DOORWARD_PUBLISH"] {
         let said = check(dir.path(), &[(name, "x")], &[]).stderr;
-        assert!(said.starts_with(&format!("doorward: {name}: unknown setting")), "{said}");
+        assert!(said.starts_with(&format!("doorward: {name}: unknown variable")), "{said}");
     }
-    // The command for nginx ignores the variables of compose that are not its own options.
+    // The command that writes the configuration of nginx also accepts the variables of compose.
     let names = taken_by_compose(&text, "NGX_DOORWARD_");
     assert!(names.contains("NGX_DOORWARD_PUBLISH"), "{names:?}");
-    for name in names {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
-        command.args(["proxy-config", "nginx"]).env_clear().env(&name, "x");
-        let said = run(command).stderr;
-        assert!(!said.contains("unknown option"), "{name}: {said}");
+    for name in names.iter().map(String::as_str) {
+        let said = proxy_config(&[(name, "x")]).stderr;
+        assert!(!said.contains("unknown variable"), "{name}: {said}");
     }
+    let said = proxy_config(&[("NGX_DOORWARD_PUBLISHED", "x")]).stderr;
+    assert!(said.starts_with("doorward: NGX_DOORWARD_PUBLISHED: unknown variable"), "{said}");
+}
+
+/// Runs `doorward proxy-config nginx` with these variables.
+fn proxy_config(variables: &[(&str, &str)]) -> Output {
+    let mut command: Command = command();
+    command.args(["proxy-config", "nginx"]).envs(variables.iter().copied());
+    run(command)
+}
+
+/// Returns the versions of nginx in a file for compose: each default in the text of an image or an option.
+fn nginx_versions(text: &str) -> Vec<&str> {
+    let starts =
+        text.match_indices("${NGX_DOORWARD_NGINX_VERSION").map(|(at, start)| &text[at + start.len()..]);
+    starts.map(|rest| rest.split('}').next().unwrap()).collect()
+}
+
+#[test]
+fn every_nginx_of_the_compose_files_has_the_version_that_the_command_gets() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let beside = fs::read_dir(root.join("compose")).unwrap().map(|entry| entry.unwrap().path());
+    for path in beside.chain([root.join("compose.yaml"), root.join("compose.override.yaml")]) {
+        let text = fs::read_to_string(&path).unwrap();
+        for image in text.lines().filter(|line| line.contains("image:") && line.contains("nginx:")) {
+            assert!(
+                image.ends_with(" nginx:${NGX_DOORWARD_NGINX_VERSION:-1.28}"),
+                "{}: {image}",
+                path.display()
+            );
+        }
+        assert!(nginx_versions(&text).iter().all(|default| *default == ":-1.28"), "{}", path.display());
+    }
+    let main = fs::read_to_string(root.join("compose.yaml")).unwrap();
+    assert_eq!(nginx_versions(&main).len(), 2, "the option and the image");
 }
 
 #[test]
@@ -221,7 +260,10 @@ fn setting_name_of_another_program_is_answered_with_the_own_name() {
         let (dir, config) = with_settings(&format!("{wrong} = \"x\"\n"));
         let config = config.to_str().unwrap();
         let output = check(dir.path(), &[], &["--config", config]);
-        assert_eq!(output.stderr, format!("doorward: {config}:1:1: {wrong}: unknown setting; use {right}\n"));
+        assert_eq!(
+            output.stderr,
+            format!("doorward: {config}:1:1: unknown key \"{wrong}\"; did you mean \"{right}\"?\n")
+        );
         assert_eq!(output.code, Some(1));
     }
 }

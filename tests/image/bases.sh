@@ -2,7 +2,9 @@
 # the base system of Debian, and the other images add packages of Debian to it. Sourced by run.
 
 rust=$(sed -n 's/^ARG RUST_VERSION=//p' "$root/Dockerfile")
-bases=(debian:bookworm-slim "rust:$rust-slim-bookworm" nginx:stable registry:3)
+# The version of compose.yaml.
+nginx_version=$(sed -n 's/.*image: .*nginx:${NGX_DOORWARD_NGINX_VERSION:-\(.*\)}.*/\1/p' "$root/compose.yaml")
+bases=(debian:bookworm-slim "rust:$rust-slim-bookworm" "nginx:$nginx_version" registry:3)
 
 bases_make() {
     title "base images"
@@ -23,7 +25,24 @@ bases_make() {
             [[ -n ${KEEP-} ]] || at_end "docker rmi $image"
         fi
     done
+    nginx_version_find
 }
+
+# Sets $nginx_base, and passes on the version of nginx to compose. A stand-in has the version of Debian.
+nginx_version_find() {
+    local tag=nginx:$nginx_version found
+    found=$(docker run --rm --network none --entrypoint nginx "$tag" -v 2>&1 | sed -n 's#.*nginx/\([0-9.]*\).*#\1#p')
+    [[ -n $found ]] || fail "$tag does not print its version"
+    if [[ $found != "$nginx_version".* ]]; then
+        nginx_version=$found
+        docker tag "$tag" "nginx:$found" || fail "$tag cannot be tagged"
+        [[ -n ${KEEP-} ]] || at_end "docker rmi nginx:$found"
+        note "$tag is nginx $found"
+    fi
+    nginx_base=nginx:$nginx_version
+    nginx_version_export
+}
+nginx_version_export() { export NGX_DOORWARD_NGINX_VERSION=$nginx_version; }
 
 # Tags another image with the name of the official image, which compose.yaml uses. At the end the tag is restored.
 base_instead() { # image other

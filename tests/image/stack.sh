@@ -7,7 +7,8 @@ images_made=no
 images_make() { # builds the images of doorward and nginx, with the cache
     [[ $images_made == no ]] || return 0
     docker build --tag "$DOORWARD_IMAGE" "$root" >"$dir/build.log" 2>&1 &&
-        docker build --tag "$nginx_image" "$root/nginx" >>"$dir/build.log" 2>&1 ||
+        docker build --tag "$nginx_image" --build-arg "BASE=$nginx_base" \
+            --build-arg "DOORWARD_IMAGE=$DOORWARD_IMAGE" "$root/nginx" >>"$dir/build.log" 2>&1 ||
         { tail -n 30 "$dir/build.log" >&2; fail "the images cannot be built"; }
     images_made=yes
     [[ -n ${KEEP-} ]] || at_end "docker rmi $DOORWARD_IMAGE $nginx_image"

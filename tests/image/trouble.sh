@@ -83,7 +83,7 @@ trouble_html() {
     local name=doorward-image-test-html
     free_port
     at_end "docker rm -f $name"
-    docker run -d --name "$name" --publish "127.0.0.1:$port:80" nginx:stable >/dev/null
+    docker run -d --name "$name" --publish "127.0.0.1:$port:80" "$nginx_base" >/dev/null
     wait_until 20 answers "http://127.0.0.1:$port/" 200
     docker exec "$name" sh -c 'cd /etc/nginx/conf.d &&
         echo "server { listen 80; location = /v2/ { return 200; } location /v2/ {
@@ -122,11 +122,11 @@ trouble_machine() {
     same "trouble: the last valid file is active" "$(registry_says "$user")" 200
     in_shell 'doorward check --htpasswd /etc/doorward/htpasswd 2>&1; cp /srv/good /etc/doorward/htpasswd' | indent 1
 
-    in_shell "sed -i.good 's#unix:/run/doorward/doorward.sock#127.0.0.1:5001#' /etc/nginx/conf.d/registry.conf
+    in_shell "sed -i.good 's#unix:/run/doorward/doorward.sock#127.0.0.1:5001#' /etc/nginx/conf.d/doorward.conf
         systemctl reload nginx"
     turns "trouble: another service answers the subrequest" 5 registry_is 503 "$user"
     check "trouble: unexpected status" in_shell 'grep "unexpected status" /var/log/nginx/error.log'
-    in_shell "mv /etc/nginx/conf.d/registry.conf.good /etc/nginx/conf.d/registry.conf; systemctl reload nginx
+    in_shell "mv /etc/nginx/conf.d/doorward.conf.good /etc/nginx/conf.d/doorward.conf; systemctl reload nginx
         chgrp root /run/doorward/doorward.sock"
     turns "trouble: the socket has another group" 5 registry_is 503 "$user"
     in_shell 'grep -o "connect() to unix.*denied)" /var/log/nginx/error.log' | indent 1

@@ -76,21 +76,21 @@ fn clone_with_autocrlf_keeps_the_line_ends_of_scripts_and_configuration_field_o2
         let with: Vec<&PathBuf> = all.iter().filter(|name| has_cr(&clone.join(name))).collect();
         assert!(with.is_empty(), "{settings:?}: {with:?}");
         // A file that is created with CRLF and added is stored with LF.
-        fs::write(clone.join("nginx/new.envsh"), "a\r\nb\r\n").unwrap();
-        git(&clone, &["add", "nginx/new.envsh"]);
-        assert_eq!(git(&clone, &["cat-file", "blob", ":nginx/new.envsh"]).stdout, "a\nb\n");
+        fs::write(clone.join("nginx/new.sh"), "a\r\nb\r\n").unwrap();
+        git(&clone, &["add", "nginx/new.sh"]);
+        assert_eq!(git(&clone, &["cat-file", "blob", ":nginx/new.sh"]).stdout, "a\nb\n");
     }
     // Without `.gitattributes` git converts the line ends, so the test can fail.
     let dir = tempfile::tempdir().unwrap();
     let (clone, _) = clone(dir.path(), false, &["core.autocrlf=true"]);
-    assert!(has_cr(&clone.join("nginx/entrypoint/18-doorward.envsh")));
+    assert!(has_cr(&clone.join("nginx/99-doorward.sh")));
 }
 
 #[test]
 fn scripts_of_a_clone_with_autocrlf_run_field_o2() {
     let dir = tempfile::tempdir().unwrap();
     let (clone, all) = clone(dir.path(), true, &["core.autocrlf=true"]);
-    for name in all.iter().filter(|name| name.extension().is_some_and(|end| end == "sh" || end == "envsh")) {
+    for name in all.iter().filter(|name| name.extension().is_some_and(|end| end == "sh")) {
         let shell =
             if fs::read_to_string(clone.join(name)).unwrap().contains("env bash") { "bash" } else { "sh" };
         let mut command = Command::new(shell);

@@ -1,11 +1,20 @@
-//! `doorward proxy-config nginx`, which writes the configuration of nginx.
+//! `doorward proxy-config`, which writes and checks the configuration of nginx.
 
 mod bad_input;
+mod browser;
+mod check_cases;
+mod check_command;
+mod cors;
+mod crossplane;
 mod golden;
 mod include_only;
 mod machine;
+mod malformed_requests;
 mod options;
 mod output;
+mod random_options;
+mod shipped_configuration;
+mod started;
 mod values;
 
 use std::fs;

@@ -81,6 +81,11 @@ fn invalid_value_is_refused_with_the_valid_ones() {
         ("MAX_BODY_SIZE", "-1", "must be a size such as 100m"),
         ("MAX_BODY_SIZE", "m", "must be a size such as 100m"),
         ("MAX_BODY_SIZE", "99999999999", "must be a size such as 100m"),
+        // More than 64 bits, which nginx does not read.
+        ("MAX_BODY_SIZE", "8589934592g", "must be a size such as 100m"),
+        ("FACTS", "plan,tier,plan", "has a value twice"),
+        ("SERVER_NAME", "A.test,a.test", "has a value twice"),
+        ("PUBLIC_PATHS", "/a/,/a/", "has a value twice"),
         ("BODY_WITH_ANY_METHOD", "yes", "must be on or off"),
         ("FACTS", "Plan", "1 to 32 lower-case letters, digits and hyphens"),
         ("FACTS", "plan customer", "1 to 32 lower-case letters, digits and hyphens"),

@@ -8,6 +8,11 @@ impl Random {
         Self(0x05ee_d0fd_00da_3d00)
     }
 
+    /// Returns a generator with numbers of its own for each seed.
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0xd134_2543_de82_ef95))
+    }
+
     /// Returns a number below `end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

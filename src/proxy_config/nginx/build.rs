@@ -21,6 +21,12 @@ const KEEPALIVE_TIMEOUT: u32 = 60;
 /// load.
 const REMOTE_KEEPALIVE_TIMEOUT: u32 = 15;
 
+/// The length limit of the line that describes the servers. nginx reads comments of up to 4096 bytes.
+const SUMMARY_BYTES_MAX: usize = 400;
+
+/// The smallest default of nginx for `server_names_hash_bucket_size`: the size of a cache line.
+const SERVER_NAMES_BUCKET_DEFAULT: usize = 64;
+
 /// The size limit of a request body to a site. nginx stores a body on its disk.
 const SITE_BODY_DEFAULT: &str = "100m";
 
@@ -110,6 +116,10 @@ impl Builder<'_> {
         let (auth_target, auth) = auth?;
         Some(NginxView {
             summary: summarize(options),
+            server_names_bucket: match self.part {
+                ConfigurationPart::Whole => server_names_bucket(options),
+                ConfigurationPart::IncludeOnly => None,
+            },
             secret_include,
             scheme: self.common.scheme.map(ClientScheme::name),
             access_log: self.common.access_log.clone(),
@@ -122,7 +132,8 @@ impl Builder<'_> {
             real_ip_header: if self.common.proxy_protocol { "proxy_protocol" } else { "X-Forwarded-For" },
             resolver: self.resolver(),
             joins_header_lines: self.nginx.version.joins_header_lines(),
-            has_small_variables_hash: self.nginx.version.has_small_variables_hash(),
+            has_small_variables_hash: self.nginx.version.has_small_variables_hash()
+                || options.servers.len() > 1,
             upstreams: std::mem::take(&mut self.upstreams),
             servers,
         })
@@ -146,11 +157,8 @@ impl Builder<'_> {
                 self.common_error("public", message);
                 None
             }
-            (Some(_), false) => {
-                self.common_error("public", "has no effect without tokens; remove it, or set tokens");
-                None
-            }
-            (None, false) => None,
+            // An address alone opens nothing. compose.yaml always names it, so that one setting enables tokens.
+            (Some(_) | None, false) => None,
         }
     }
 
@@ -306,6 +314,17 @@ impl Builder<'_> {
                 self.server_error(number, option, &message);
             }
         }
+        for (option, values) in [
+            ("server_name", &options.server_name),
+            ("facts", &options.facts),
+            ("public_paths", &options.public_paths),
+            ("cors_origins", &options.cors_origins),
+            ("include", &options.include),
+        ] {
+            if (1..).zip(values).any(|(next, value)| values.iter().skip(next).any(|other| other == value)) {
+                self.server_error(number, option, "has a value twice; remove one of them");
+            }
+        }
         if !options.redirect_hosts.is_empty() && options.redirects == Redirects::Pass {
             self.server_error(number, "redirect_hosts", "has no effect without redirects = follow");
         }
@@ -412,5 +431,17 @@ fn summarize(options: &ProxyOptions) -> String {
         let upstream = server.upstream.as_ref().map(ToString::to_string).unwrap_or_default();
         format!("{} {} -> {upstream}", server.kind.name(), server.server_name.join(" "))
     };
-    options.servers.iter().map(summary).collect::<Vec<_>>().join(", ")
+    let text = options.servers.iter().map(summary).collect::<Vec<_>>().join(", ");
+    match text.len() {
+        0..=SUMMARY_BYTES_MAX => text,
+        _ => format!("number of servers: {}", options.servers.len()),
+    }
+}
+
+/// Returns the bucket size of the hash of server names, if a name is too long for the default of 64 bytes.
+fn server_names_bucket(options: &ProxyOptions) -> Option<usize> {
+    let longest = options.servers.iter().flat_map(|server| &server.server_name).map(String::len).max()?;
+    // An entry has two pointers, the length in two bytes, and the name, and is aligned to 8 bytes.
+    let entry = (longest + 2).next_multiple_of(8) + 16;
+    (entry > SERVER_NAMES_BUCKET_DEFAULT).then(|| entry.next_power_of_two())
 }

@@ -7,11 +7,15 @@ use crate::proxy_config::value::{ServiceKind, TokenMode};
 pub(crate) struct NginxView {
     /// The servers as text, for the first lines of the file.
     pub(crate) summary: String,
+    /// The bucket size of the hash of server names, if nginx needs a larger one than by default.
+    pub(crate) server_names_bucket: Option<usize>,
     /// The path of the file with the proxy secret, if there is one.
     pub(crate) secret_include: Option<String>,
     /// The scheme that clients use, if it is fixed.
     pub(crate) scheme: Option<&'static str>,
+    /// The access log.
     pub(crate) access_log: String,
+    /// The auth service.
     pub(crate) auth: Target,
     /// The path of the auth check.
     pub(crate) auth_path: String,
@@ -19,6 +23,7 @@ pub(crate) struct NginxView {
     pub(crate) auth_host: String,
     /// The public listener of doorward, if there are token requests.
     pub(crate) public: Option<Target>,
+    /// The auth service, the public listener and the protected services.
     pub(crate) upstreams: Vec<UpstreamView>,
     /// Servers that refuse every name that no other server has.
     pub(crate) default_servers: Vec<DefaultServerView>,
@@ -42,14 +47,17 @@ impl NginxView {
         self.servers.iter().any(|server| !server.is_site())
     }
 
+    /// Returns whether a server is of the kind site.
     pub(crate) fn has_site(&self) -> bool {
         self.servers.iter().any(ServerView::is_site)
     }
 
+    /// Returns whether a server is of the kind ecr.
     pub(crate) fn has_ecr(&self) -> bool {
         self.servers.iter().any(ServerView::is_ecr)
     }
 
+    /// Returns whether a path needs no login.
     pub(crate) fn has_public_paths(&self) -> bool {
         self.servers.iter().any(|server| !server.public_paths.is_empty())
     }
@@ -67,6 +75,7 @@ pub(crate) struct Target {
 /// An upstream.
 #[derive(Clone, Debug)]
 pub(crate) struct UpstreamView {
+    /// The name.
     pub(crate) target: Target,
     /// The address.
     pub(crate) server: String,
@@ -88,6 +97,7 @@ pub(crate) struct ResolverView {
 /// A server for names that no protected server has.
 #[derive(Clone, Debug)]
 pub(crate) struct DefaultServerView {
+    /// The addresses.
     pub(crate) listen: Vec<ListenView>,
     /// A certificate, for a version of nginx that cannot refuse a handshake.
     pub(crate) certificate: Option<CertificateView>,
@@ -96,7 +106,9 @@ pub(crate) struct DefaultServerView {
 /// The paths of a certificate and its key.
 #[derive(Clone, Debug)]
 pub(crate) struct CertificateView {
+    /// The certificate, with its intermediate certificates.
     pub(crate) certificate: String,
+    /// The key.
     pub(crate) key: String,
 }
 
@@ -105,6 +117,7 @@ pub(crate) struct CertificateView {
 pub(crate) struct ListenView {
     /// The address and port.
     pub(crate) address: String,
+    /// Whether the address has TLS.
     pub(crate) has_tls: bool,
     /// Whether HTTP/2 is a parameter here.
     pub(crate) has_http2: bool,
@@ -117,12 +130,17 @@ pub(crate) struct ListenView {
 pub(crate) struct ServerView {
     /// The end of the names of variables that belong to this server; empty for the first.
     pub(crate) suffix: String,
+    /// The kind of the protected service.
     pub(crate) kind: ServiceKind,
+    /// The use of registry tokens.
     pub(crate) tokens: TokenMode,
+    /// The names that clients use.
     pub(crate) names: Vec<String>,
+    /// The addresses.
     pub(crate) listen: Vec<ListenView>,
     /// The `listen` of a server that redirects to https.
     pub(crate) redirect_listen: Vec<ListenView>,
+    /// The certificate; none without TLS.
     pub(crate) certificate: Option<CertificateView>,
     /// Whether `http2` is a directive here.
     pub(crate) has_http2_directive: bool,
@@ -132,22 +150,34 @@ pub(crate) struct ServerView {
     pub(crate) remote_host: String,
     /// The name in the certificate of a remote registry.
     pub(crate) remote_name: String,
+    /// The certificate authorities of a remote registry.
     pub(crate) upstream_ca: String,
+    /// Whether only GET and HEAD are passed on.
     pub(crate) is_read_only: bool,
+    /// Whether nginx fetches layers from the storage.
     pub(crate) follows_redirects: bool,
+    /// The hosts of the storage; empty for S3.
     pub(crate) redirect_hosts: Vec<StorageHostView>,
+    /// The facts that the upstream gets.
     pub(crate) facts: Vec<FactView>,
+    /// The size limit of a request body.
     pub(crate) max_body_size: String,
+    /// Whether every method can have a body.
     pub(crate) body_with_any_method: bool,
+    /// The paths that need no login.
     pub(crate) public_paths: Vec<String>,
+    /// The origins of web pages that can use the service.
     pub(crate) cors_origins: Vec<String>,
+    /// The administrator's files with locations.
     pub(crate) include: Vec<String>,
 }
 
 /// A host to which nginx follows redirects.
 #[derive(Clone, Debug)]
 pub(crate) struct StorageHostView {
+    /// The name.
     pub(crate) name: String,
+    /// Whether all names below it are meant.
     pub(crate) with_subdomains: bool,
 }
 
@@ -161,10 +191,12 @@ pub(crate) struct FactView {
 }
 
 impl ServerView {
+    /// Returns whether the service is a site.
     pub(crate) fn is_site(&self) -> bool {
         self.kind == ServiceKind::Site
     }
 
+    /// Returns whether the service is a remote registry.
     pub(crate) fn is_ecr(&self) -> bool {
         self.kind == ServiceKind::Ecr
     }
@@ -189,6 +221,7 @@ impl ServerView {
         has_variable || view.auth.is_variable || self.follows_redirects
     }
 
+    /// Returns whether web pages of other origins can use the service.
     pub(crate) fn has_cors(&self) -> bool {
         !self.cors_origins.is_empty()
     }

@@ -70,7 +70,7 @@ life_new_address() {
     before=$(addresses_of "$id")
     docker stop "$id" >/dev/null
     docker run -d --name "$project-squatter" --network "$net" --ip "${before% }" --entrypoint sleep \
-        nginx:stable infinity >/dev/null
+        "$nginx_base" infinity >/dev/null
     at_end "docker rm -f $project-squatter"
     docker start "$id" >/dev/null
     after=$(addresses_of "$id")

@@ -55,7 +55,7 @@ machine() { # service port open|closed: from this machine itself
 stranger() { # service port: from a container of the default network
     # shellcheck disable=SC2046
     same "$1, from a container outside of its networks" \
-        "$(docker run --rm --entrypoint bash nginx:stable -c "$connects" - $(addresses_near "$1" "$2"))" closed
+        "$(docker run --rm --entrypoint bash "$nginx_base" -c "$connects" - $(addresses_near "$1" "$2"))" closed
 }
 
 mounted() { # service path: yes or no
@@ -87,9 +87,13 @@ ports_socket() {
     check "the metrics, for root in nginx's container" docker exec "$id" \
         curl --silent --fail --unix-socket /run/doorward/admin.sock http://localhost/metrics
     same "the metrics, for nginx's workers" "$(status_over admin.sock metrics)" 000
-    for service in nginx:yes doorward:yes registry:no; do
+    for service in nginx:no doorward:yes registry:no; do
         same "the proxy secret is in ${service%:*}" "$(mounted "${service%:*}" /secret)" "${service#*:}"
     done
+    check "the configuration of nginx includes the proxy secret" docker exec "$id" test -s /etc/nginx/conf.d/doorward.secret
+    refuses "nginx's workers cannot read it" 'permission denied' \
+        docker exec --user 101 "$id" cat /etc/nginx/conf.d/doorward.secret
+    refuses "nginx cannot change its configuration" 'read-only' docker exec "$id" touch /etc/nginx/conf.d/doorward.conf
     same "a token, for nginx's workers" "$(status_over public.sock token)" 404
     same "the probes, on the auth socket" "$(status_over doorward.sock readyz)" 404
     same "the auth check, for nginx's workers" "$(status_over doorward.sock auth)" 401

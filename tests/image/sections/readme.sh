@@ -56,6 +56,7 @@ readme_types() { # [prompt answer]...: runs $dir/block in a terminal
 readme_docker() {
     local url=https://localhost/v2/ address=localhost secret=Secret-$RANDOM$RANDOM
     unset "${!NGX_DOORWARD_@}"
+    nginx_version_export
     if in_use 443; then
         free_port
         export NGX_DOORWARD_PUBLISH=127.0.0.1:$port
@@ -156,11 +157,8 @@ readme_beside() {
     same "service: readyz" "$(tail -n 1 "$dir/out")" ready
     same "service: metrics" "$(on curl -s http://127.0.0.1:8001/metrics | sed -n 's/^doorward_htpasswd_users //p')" 1
     readme_sandbox
-    machine_follows nginx || return
-    followed+=" nginx-conf"
-    block nginx-conf | docker exec -i "$machine" tee /etc/nginx/conf.d/registry.conf >/dev/null
-    in_shell 'nginx -t && systemctl reload nginx' >"$dir/out" 2>&1 || { failed nginx-conf; indent <"$dir/out"; }
-    turns "nginx-conf: doorward checks users before the registry" 5 registry_is 401 "$user"
+    readme_nginx || return
+    turns "nginx: doorward checks users before the registry" 5 registry_is 401 "$user"
     in_shell "sed -i 's/addr: :5001/addr: 127.0.0.1:5001/; /^auth:/,\$d' /etc/docker/registry/config.yml
         systemctl restart docker-registry"
     wait_until 20 registry_is 200 "$user"
@@ -174,6 +172,13 @@ readme_beside() {
     machine_follows from-registry || return
     turns "from the registry's own htpasswd: carol" 3 registry_is 200 carol:carols || return
     user=carol:carols       # the users of the other file do not exist any more
+}
+
+# Replaces the configuration of the registry by the one that doorward writes.
+readme_nginx() {
+    on rm /etc/nginx/conf.d/registry.conf
+    machine_follows nginx || return
+    in_shell 'nginx -t && systemctl reload nginx' >"$dir/out" 2>&1 || { failed nginx; indent <"$dir/out"; return 1; }
 }
 
 readme_sandbox() {
@@ -232,6 +237,7 @@ readme_service() {
 readme_from_nginx() {
     local before
     docker cp "$here/machine/registry.conf" "$machine:/etc/nginx/conf.d/registry.conf"
+    on rm /etc/nginx/conf.d/doorward.conf
     in_shell "cd /etc/nginx && sed -i 's/#auth_basic/auth_basic/' conf.d/registry.conf
         { htpasswd -nbBC 5 frank franks; htpasswd -nbm gina ginas; htpasswd -nbd hugo hugos; } | grep . >htpasswd
         nginx -t && systemctl reload nginx" >"$dir/out" 2>&1 || { failed auth_basic; indent <"$dir/out"; return; }
@@ -241,8 +247,7 @@ readme_from_nginx() {
     # The block ends with `check`, which fails.
     machine_types from-nginx && failed "from nginx's auth_basic: check accepts DES" ||
         check "from nginx's auth_basic: check reports the line with DES" grep 'htpasswd:3:.*DES' "$dir/out"
-    block nginx-conf | docker exec -i "$machine" tee /etc/nginx/conf.d/registry.conf >/dev/null
-    in_shell 'nginx -t && systemctl reload nginx' >"$dir/out" 2>&1 || { failed nginx-conf; indent <"$dir/out"; return; }
+    readme_nginx || return
     moved() { registry_is 401 hugo:hugos && registry_is 200 frank:franks && registry_is 200 gina:ginas; }
     turns "from nginx's auth_basic: frank and gina, not hugo" 5 moved
     before=$(hashes)

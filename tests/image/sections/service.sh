@@ -11,7 +11,7 @@ section_service() {
     check "the arrangement is changed" compose up -d
     at_end "docker rm -f -v $api"
     docker run -d --name "$api" --network "${project}_egress" --network-alias api \
-        --volume "$copy/api:/api:ro" --entrypoint nginx nginx:stable -c /api/nginx.conf -g 'daemon off;' >/dev/null
+        --volume "$copy/api:/api:ro" --entrypoint nginx "$nginx_base" -c /api/nginx.conf -g 'daemon off;' >/dev/null
 
     turns "a user of the service is admitted" 20 answers "$url" 200 --user carol:c-secret
     same "a wrong password is refused" "$(status "$url" --user carol:other)" 401

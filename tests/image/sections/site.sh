@@ -33,7 +33,7 @@ site_foreign() {
     images_make
     docker network create "$net" >/dev/null
     docker run -d --name "$net-auth" --network "$net" doorward-image-test-foreign >/dev/null
-    docker run -d --name "$net-site" --network "$net" nginx:stable >/dev/null
+    docker run -d --name "$net-site" --network "$net" "$nginx_base" >/dev/null
     docker run -d --name "$net-nginx" --network "$net" --publish "127.0.0.1:$port:80" \
         --env "NGX_DOORWARD_UPSTREAM=$net-site:80" --env "NGX_DOORWARD_AUTH=http://$net-auth:9000/check" \
         --env NGX_DOORWARD_PLAIN_HTTP=on "$nginx_image" >/dev/null

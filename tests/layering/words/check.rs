@@ -182,14 +182,12 @@ fn walk(root: &Path, folder: &str, found: &mut Vec<String>, errors: &mut Vec<Str
 
 /// Returns true for files with prose or comments that this check can read.
 fn is_text(root: &Path, path: &str, name: &str) -> bool {
-    const ENDINGS: [&str; 18] = [
+    const ENDINGS: [&str; 16] = [
         ".md",
         ".rs",
         ".sh",
-        ".envsh",
         ".py",
         ".conf",
-        ".template",
         ".toml",
         ".yaml",
         ".yml",

@@ -1,0 +1,377 @@
+//! Tests of the rules: a protected site and a protected registry without findings, and one change for each rule.
+
+use super::check;
+
+const AUTH: &str = r#"
+    location = /_doorward {
+        internal;
+        proxy_pass http://doorward/auth;
+        proxy_pass_request_body off;
+        proxy_pass_request_headers off;
+        client_max_body_size 0;
+        proxy_set_header Content-Length "";
+        proxy_set_header Authorization $http_authorization;
+        proxy_set_header X-Original-URI $request_uri;
+        proxy_set_header X-Original-Method $request_method;
+        proxy_set_header X-Original-Host $host;
+        proxy_set_header X-Original-Content-Type "ct:$content_type";
+        proxy_set_header X-Real-IP $remote_addr;
+        proxy_buffer_size 32k;
+        #auth
+    }
+"#;
+
+const HEADERS: &str = r#"
+        proxy_set_header Host $http_host;
+        proxy_set_header Authorization "";
+        proxy_set_header X-Auth-User $auth_user;
+        proxy_set_header X-Auth-Groups $auth_groups;
+        proxy_set_header X-Auth-By "";
+        proxy_set_header X-Auth-Stale "";
+"#;
+
+/// Returns a site, with a place for lines at each level: `#http`, `#server`, `#auth`, `#location`.
+fn site() -> String {
+    format!(
+        r"
+http {{
+upstream doorward {{ server 127.0.0.1:8000; }}
+upstream app {{ server 127.0.0.1:3000; }}
+#http
+server {{
+    listen 443 ssl;
+    auth_request /_doorward;
+    auth_request_set $auth_user $upstream_http_x_auth_user;
+    auth_request_set $auth_groups $upstream_http_x_auth_groups;
+    {AUTH}
+    location / {{
+        proxy_pass http://app;
+        {HEADERS}
+        #location
+    }}
+    #server
+}}
+}}
+"
+    )
+}
+
+/// Returns a registry, with the same places.
+fn registry() -> String {
+    format!(
+        r"
+http {{
+upstream doorward {{ server 127.0.0.1:8000; }}
+upstream registry {{ server 127.0.0.1:5000; }}
+map $content_type $type {{ default application/octet-stream; }}
+#http
+server {{
+    listen 443 ssl;
+    client_max_body_size 0;
+    {AUTH}
+    location /v2/ {{
+        auth_request /_doorward;
+        auth_request_set $auth_user $upstream_http_x_auth_user;
+        auth_request_set $auth_groups $upstream_http_x_auth_groups;
+        proxy_pass http://registry;
+        {HEADERS}
+        proxy_set_header Content-Type $type;
+        proxy_request_buffering off;
+        proxy_hide_header WWW-Authenticate;
+        #location
+    }}
+    location / {{ return 404; }}
+    #server
+}}
+}}
+"
+    )
+}
+
+/// Returns the rules of all findings.
+fn rules(text: &str) -> Vec<&'static str> {
+    check(text, "x").findings.iter().map(|finding| finding.rule).collect()
+}
+
+/// Replaces a text that must be there.
+fn replaced(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "{from} is not in the configuration");
+    text.replace(from, to)
+}
+
+fn assert_clean(text: &str) {
+    let findings: Vec<String> = check(text, "x").findings.iter().map(ToString::to_string).collect();
+    assert!(findings.is_empty(), "{}\n{text}", findings.join("\n"));
+}
+
+#[test]
+fn protected_site_and_registry_have_no_findings() {
+    assert_clean(&site());
+    assert_clean(&registry());
+}
+
+/// One line, where it is added, and the rule that reports it.
+const ADDED_TO_SITE: [(&str, &str, &str); 56] = [
+    (
+        "#server",
+        "location /open/ { auth_request off; proxy_pass http://app; }",
+        "open-location-passes-raw-path",
+    ),
+    ("#server", "location /open/ { auth_request off; proxy_pass http://app/; }", "auth-request-off"),
+    ("#server", "location ~ \\.css$ { auth_request off; proxy_pass http://app; }", "auth-request-off"),
+    ("#location", "location /api/ { auth_request off; proxy_pass http://app; }", "auth-request-off"),
+    ("#http", "server { listen 80; location / { proxy_pass http://127.0.0.1:3000; } }", "unguarded-upstream"),
+    ("#http", "server { listen 80; location / { set $a app; proxy_pass http://$a; } }", "unguarded-upstream"),
+    ("#http", "server { listen 80; location / { grpc_pass grpc://app; } }", "unguarded-upstream"),
+    (
+        "#http",
+        "server { listen 80; location / { try_files /x @app; } location @app { proxy_pass http://app; } }",
+        "unguarded-upstream",
+    ),
+    (
+        "#http",
+        "server { listen 80; location / { proxy_pass http://$http_x_pool; } }",
+        "client-chooses-upstream",
+    ),
+    (
+        "#http",
+        "server { listen 80; location ~ ^/(?<to>.*)/ { proxy_pass http://$to; } }",
+        "client-chooses-upstream",
+    ),
+    (
+        "#http",
+        "map $arg_a $pool { default web; b app; } server { listen 80; location / { proxy_pass http://$pool; } }",
+        "client-chooses-upstream",
+    ),
+    (
+        "#server",
+        "error_page 401 = @login; location @login { auth_request off; proxy_pass http://app; }",
+        "refused-request-continues",
+    ),
+    (
+        "#server",
+        "location = /x { error_page 418 = @x; return 418; } location /y/ { error_page 418 = @x; if ($arg_a) { return 418; } proxy_pass http://app; } location @x { auth_request off; proxy_pass http://app; }",
+        "refused-request-continues",
+    ),
+    (
+        "#server",
+        "location /in/ { internal; auth_request off; proxy_pass http://app; } location /y/ { rewrite ^ /in$uri last; }",
+        "rewrite-before-check",
+    ),
+    ("#server", "location /doorward/ { proxy_pass http://doorward/; }", "doorward-reachable"),
+    ("#server", "location /admin/ { proxy_pass http://doorward:8001/; }", "doorward-reachable"),
+    ("#location", "return 200;", "return-before-check"),
+    ("#location", "if ($arg_a) { return 204; }", "return-before-check"),
+    ("#location", "satisfy any; allow 10.0.0.0/8; deny all;", "satisfy-any"),
+    ("#server", "satisfy any; auth_basic x;", "satisfy-any"),
+    ("#server", "auth_delay 2s;", "auth-delay"),
+    ("#server", "error_page 401 =200 /login.html;", "error-page-hides-refusal"),
+    ("#server", "error_page 403 = @no; location @no { return 200; }", "error-page-hides-refusal"),
+    ("#server", "error_page 502 =200 /down.html;", "error-page-admits"),
+    ("#server", "error_page 503 = /down.html;", "error-page-admits"),
+    ("#server", "proxy_intercept_errors on; error_page 403 =204 /no;", "error-page-admits"),
+    ("#auth", "return 204;", "auth-location-answers-itself"),
+    ("#auth", "rewrite ^ /x break;", "rewrite-in-auth-location"),
+    ("#auth", "proxy_store on;", "auth-response-stored"),
+    ("#http", "proxy_cache a;", "auth-cache-key"),
+    ("#auth", "proxy_cache a; proxy_cache_key $http_authorization;", "auth-cache-key"),
+    ("#location", "proxy_cache a; proxy_cache_key $request_uri;", "page-cache-without-user"),
+    ("#auth", "set $x y;", "set-in-auth-location"),
+    ("#auth", "proxy_set_header X-Forwarded-Uri $request_uri;", "conflicting-header"),
+    ("#auth", "proxy_set_header X-Auth-Rewrite $http_x_a;", "client-value-in-subrequest"),
+    ("#http", "underscores_in_headers on;", "underscores-in-headers"),
+    (
+        "#http",
+        "server { listen 443 ssl default_server; underscores_in_headers on; return 444; }",
+        "underscores-in-headers",
+    ),
+    ("#server", "ignore_invalid_headers off;", "invalid-headers-passed"),
+    ("#server", "merge_slashes off;", "slashes-not-merged"),
+    ("#http", "set_real_ip_from 0.0.0.0/0;", "real-ip-from-any-client"),
+    ("#http", "set_real_ip_from ::/0;", "real-ip-from-any-client"),
+    ("#http", "error_log /var/log/e debug;", "credentials-in-log"),
+    ("#http", "log_format x $http_authorization;", "credentials-in-log"),
+    ("#http", "ssl_protocols TLSv1 TLSv1.2;", "old-tls-version"),
+    ("#server", "listen 80;", "http-beside-https"),
+    ("#server", "location /static { alias /srv/static/; }", "alias-leaves-folder"),
+    (
+        "#server",
+        "location /f/ { root /srv; } location ~ \\.pdf$ { auth_request off; root /srv; }",
+        "unguarded-files",
+    ),
+    ("#location", "proxy_set_header X-Auth-Proxy-Secret s;", "proxy-secret-reaches-upstream"),
+    ("#location", "proxy_set_header X-WebAuth-User $remote_user;", "identity-is-client-value"),
+    (
+        "#location",
+        "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;",
+        "upgrade-to-any-protocol",
+    ),
+    ("#location", "proxy_set_header X-Plan $upstream_http_x_plan;", "response-variable-in-request"),
+    ("#location", "auth_request_set $plan $upstream_http_x_auth_fact_plan;", "auth-variable-empty"),
+    (
+        "#location",
+        "auth_request_set $auth_user $http_x_auth_user; auth_request_set $auth_groups x;",
+        "auth-variable-from-client",
+    ),
+    ("#server", "proxy_set_header X-Remote-User \"\";", "cleared-header-passed-on"),
+    (
+        "#server",
+        "proxy_hide_header X-Auth-User; location /b/ { proxy_hide_header X; }",
+        "hidden-headers-dropped",
+    ),
+    (
+        "#server",
+        "add_header X-Frame-Options DENY; location /b/ { add_header X y; }",
+        "response-headers-dropped",
+    ),
+];
+
+#[test]
+fn each_unsafe_line_is_reported() {
+    for (place, line, rule) in ADDED_TO_SITE {
+        let found = rules(&replaced(&site(), place, line));
+        assert!(found.contains(&rule), "{line}: {found:?}");
+    }
+}
+
+/// A line of the site, its replacement, and the rule that reports it.
+const CHANGED_IN_SITE: [(&str, &str, &str); 21] = [
+    ("auth_request /_doorward;", "", "no-auth-request"),
+    ("auth_request /_doorward;", "auth_request /other;", "auth-request-leads-elsewhere"),
+    ("internal;", "", "auth-location-not-internal"),
+    ("proxy_pass http://doorward/auth;", "", "auth-location-answers-itself"),
+    ("proxy_pass http://doorward/auth;", "proxy_pass http://doorward/check;", "unknown-path-of-doorward"),
+    ("proxy_pass http://doorward/auth;", "proxy_pass https://doorward/auth;", "auth-service-not-verified"),
+    ("proxy_pass_request_body off;", "", "subrequest-body"),
+    ("proxy_set_header Content-Length \"\";", "", "subrequest-body"),
+    ("client_max_body_size 0;", "client_max_body_size 1k;", "subrequest-body-limit"),
+    ("proxy_pass_request_headers off;", "", "client-headers-in-subrequest"),
+    ("proxy_pass_request_headers off;", "", "conditional-headers-in-subrequest"),
+    ("X-Original-URI $request_uri", "X-Original-URI $uri", "original-uri-not-request-uri"),
+    ("X-Original-URI $request_uri", "X-Original-URI $http_x_original_uri", "client-value-in-subrequest"),
+    ("X-Original-Method $request_method", "X-Original-Method GET", "original-method-constant"),
+    ("X-Original-Host $host", "X-Original-Host $http_host", "original-host-from-header"),
+    ("X-Real-IP $remote_addr", "X-Real-IP $http_x_real_ip", "client-chooses-address"),
+    ("proxy_set_header X-Real-IP $remote_addr;", "", "no-client-address"),
+    ("\"ct:$content_type\"", "$content_type", "content-type-without-prefix"),
+    ("proxy_buffer_size 32k", "proxy_buffer_size 4k", "small-response-buffer"),
+    ("proxy_set_header X-Auth-User $auth_user;", "", "identity-header-from-client"),
+    ("proxy_set_header X-Auth-Stale \"\";", "", "identity-detail-from-client"),
+];
+
+#[test]
+fn each_weakened_line_is_reported() {
+    for (line, change, rule) in CHANGED_IN_SITE {
+        let found = rules(&replaced(&site(), line, change));
+        assert!(found.contains(&rule), "{line} -> {change}: {found:?}");
+    }
+}
+
+/// Lines that look unsafe and are not.
+const HARMLESS: [(&str, &str); 18] = [
+    ("#server", "location = /healthz { auth_request off; proxy_pass http://app; }"),
+    ("#server", "location /.well-known/acme-challenge/ { auth_request off; root /var/www; }"),
+    ("#server", "location /old/ { return 403; }"),
+    ("#server", "location = /favicon.ico { auth_request off; root /srv; }"),
+    ("#http", "server { listen 80; return 301 https://$host$request_uri; }"),
+    ("#http", "server { listen 80; location / { return 301 https://$host$request_uri; } }"),
+    ("#http", "server { listen 443 ssl default_server; ssl_reject_handshake on; return 421; }"),
+    ("#http", "server { listen 80; location / { proxy_pass http://other:80; } }"),
+    ("#http", "server { listen 81; allow 127.0.0.1; deny all; location / { proxy_pass http://app; } }"),
+    ("#http", "server { listen unix:/run/a.sock; location / { proxy_pass http://app; } }"),
+    ("#location", "if ($request_method = OPTIONS) { return 204; }"),
+    ("#location", "if ($http_user_agent = bad) { return 403; }"),
+    ("#server", "error_page 401 @login; location @login { auth_request off; return 401; }"),
+    ("#server", "error_page 502 503 = @down; location @down { auth_request off; return 503; }"),
+    ("#server", "error_page 404 =200 /index.html;"),
+    ("#http", "set_real_ip_from 10.0.0.0/8; real_ip_header X-Forwarded-For;"),
+    ("#auth", "proxy_cache off; satisfy any; allow all;"),
+    (
+        "#server",
+        "location = /token { auth_request off; proxy_pass http://127.0.0.1:8002/token$is_args$args; }",
+    ),
+];
+
+#[test]
+fn harmless_lines_are_not_reported() {
+    for (place, line) in HARMLESS {
+        assert_clean(&replaced(&site(), place, line));
+    }
+}
+
+#[test]
+fn registry_rules_report_what_breaks_a_push() {
+    for (line, change, rule) in [
+        ("client_max_body_size 0;\n    \n", "\n", "registry-body-limit"),
+        ("proxy_request_buffering off;", "", "registry-uploads-buffered"),
+        ("proxy_set_header Content-Type $type;", "", "registry-content-type"),
+        ("proxy_hide_header WWW-Authenticate;", "", "registry-challenge-passed-on"),
+        ("#location", "limit_req zone=a burst=10;", "request-limit-of-registry"),
+        ("Host $http_host", "Host 1.dkr.ecr.eu-west-1.amazonaws.com", "registry-location-not-rewritten"),
+        ("location / { return 404; }", "location / { proxy_pass http://registry; }", "unguarded-upstream"),
+        ("proxy_pass http://registry", "proxy_pass https://registry", "upstream-not-verified"),
+        ("#auth", "proxy_set_header X-Auth-Rewrite yes;", "mount-rewrite-not-used"),
+    ] {
+        let found = rules(&replaced(&registry(), line, change));
+        assert!(found.contains(&rule), "{line} -> {change}: {found:?}");
+    }
+    let rewritten = replaced(&registry(), "#auth", "proxy_set_header X-Auth-Rewrite yes;");
+    let rewritten = replaced(&rewritten, "http://registry;", "http://registry$to;");
+    assert_clean(&replaced(&rewritten, "#location", "auth_request_set $to $upstream_http_x_upstream_uri;"));
+}
+
+#[test]
+fn stream_servers_that_bypass_http_are_reported() {
+    let with = |stream: &str| site() + stream;
+    let found = rules(&with("stream { server { listen 5000; proxy_pass 127.0.0.1:3000; } }"));
+    assert_eq!(found, ["stream-server"]);
+    let found =
+        rules(&with("stream { upstream d { server localhost:8000; } server { listen 1; proxy_pass d; } }"));
+    assert_eq!(found, ["doorward-reachable"]);
+    assert_clean(&with("stream { server { listen 127.0.0.1:5000; proxy_pass 127.0.0.1:3000; } }"));
+    assert_clean(&with("stream { server { listen 25; proxy_pass mail:25; } }"));
+}
+
+/// The rules for doorward do not apply to other auth services.
+#[test]
+fn other_auth_service_is_checked_by_general_rules_only() {
+    let oauth2_proxy = r#"
+server {
+    location /oauth2/ { proxy_pass http://127.0.0.1:4180; proxy_set_header Host $host; }
+    location = /oauth2/auth {
+        proxy_pass http://127.0.0.1:4180;
+        proxy_set_header Host $host;
+        proxy_set_header X-Real-IP $remote_addr;
+        proxy_set_header X-Forwarded-Uri $request_uri;
+        proxy_set_header Content-Length "";
+        proxy_pass_request_body off;
+    }
+    location / {
+        auth_request /oauth2/auth;
+        error_page 401 =403 /oauth2/sign_in;
+        auth_request_set $user $upstream_http_x_auth_request_user;
+        proxy_set_header X-User $user;
+        proxy_pass http://backend/;
+    }
+}
+"#;
+    assert_clean(oauth2_proxy);
+    let open = replaced(
+        oauth2_proxy,
+        "auth_request /oauth2/auth;",
+        "auth_request /oauth2/auth; location /a/ { auth_request off; proxy_pass http://backend/; }",
+    );
+    assert!(rules(&open).contains(&"auth-request-off"));
+    let cached =
+        replaced(oauth2_proxy, "proxy_pass_request_body off;", "proxy_pass_request_body off; proxy_cache a;");
+    assert_eq!(rules(&cached), ["auth-cache-key"]);
+}
+
+#[test]
+fn findings_name_the_file_and_line_of_the_include() {
+    let dump = "# configuration file /e/nginx.conf:\ninclude conf.d/*.conf;\n\n# configuration file /e/conf.d/a.conf:\nmerge_slashes off;\nserver { include auth; }\n# configuration file /e/auth:\nauth_request /x;\n";
+    let report = check(dump, "-");
+    let places: Vec<(&str, usize)> = report.findings.iter().map(|f| (&f.file[..], f.line)).collect();
+    assert_eq!(places, [("/e/auth", 1), ("/e/conf.d/a.conf", 1)]);
+    assert!(report.notes.is_empty(), "{:?}", report.notes);
+}
