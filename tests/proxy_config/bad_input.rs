@@ -124,7 +124,10 @@ fn settings_file_of_another_shape_is_refused_at_its_place() {
         ("[proxy_config]\nlisten = {a = 1}\n", "proxy_config: listen: must be a string"),
         ("[proxy_config]\nlisten = 0x50\n", "proxy_config: listen: must be a string"),
         ("[proxy_config]\nfacts = [[\"a\"]]\n", "proxy_config: facts: must be a string"),
-        ("[proxy_config]\nauths = \"a:1\"\n", "doorward.toml:2:1: auths: unknown option; did you mean auth?"),
+        (
+            "[proxy_config]\nauths = \"a:1\"\n",
+            "doorward.toml:2:1: unknown key \"auths\"; did you mean \"auth\"?",
+        ),
         ("[proxy_config\n", "doorward.toml:1:"),
     ] {
         assert_refused(&site().settings_file(text), &[said]);

@@ -33,11 +33,11 @@ fn python() -> PathBuf {
     python
 }
 
-/// Returns the files of all cases, of the shipped snippets, and of the forms below, each in a file of its own.
+/// Returns the files of all cases, of nginx/golden, and of the forms below, each in a file of its own.
 fn texts() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = Vec::new();
-    let mut folders = vec![root.join("tests/proxy_config/check"), root.join("nginx/snippets")];
+    let mut folders = vec![root.join("tests/proxy_config/check"), root.join("nginx/golden")];
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         for entry in entries {

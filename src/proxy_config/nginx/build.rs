@@ -7,8 +7,8 @@ use super::view::{
 use crate::proxy_config::machine::{Machine, NginxBuild};
 use crate::proxy_config::options::{CommonOptions, OptionError, ProxyOptions, ServerOptions};
 use crate::proxy_config::value::{
-    ClientScheme, DnsAddress, Ipv6Mode, ListenSocket, Redirects, ServerAddress, ServiceKind, TokenMode,
-    parse_remote_registry,
+    AuthService, ClientScheme, DnsAddress, Ipv6Mode, ListenSocket, Redirects, ServerAddress, ServiceKind,
+    TokenMode, parse_remote_registry,
 };
 
 /// The limit of servers in one configuration. Real ones have two or three.
@@ -91,7 +91,7 @@ impl Builder<'_> {
         }
         let auth = match &self.common.auth {
             Some(auth) => Some((
-                self.add_upstream(("auth", None), &auth.address, "doorward", KEEPALIVE_TIMEOUT),
+                self.add_upstream(("auth", None), &auth.address, auth_upstream_name(auth), KEEPALIVE_TIMEOUT),
                 auth.clone(),
             )),
             None => {
@@ -423,6 +423,11 @@ impl Builder<'_> {
         let addresses = self.resolvers.iter().map(ToString::to_string).collect();
         self.uses_resolver.then_some(ResolverView { addresses, is_ipv4_only })
     }
+}
+
+/// Returns the name of the upstream for the auth check.
+fn auth_upstream_name(auth: &AuthService) -> &'static str {
+    if auth.is_doorward { "doorward" } else { "auth_service" }
 }
 
 /// Returns a line that describes the servers, without secrets.

@@ -144,6 +144,13 @@ impl Image {
         Output { stderr: written.stderr + &checked.stderr, ..checked }
     }
 
+    /// Writes the configuration, and returns the output of `nginx -T`.
+    pub(crate) fn dump(&self) -> Output {
+        let mut command = self.run();
+        command.arg("-T");
+        process::run(command)
+    }
+
     /// Writes the configuration, and returns the command that starts nginx.
     pub(crate) fn run(&self) -> Command {
         let written = process::run(self.command());
