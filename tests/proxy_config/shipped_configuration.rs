@@ -41,7 +41,7 @@ fn container_of_every_kind_has_no_findings() {
         vec![("KIND", "site"), upstream, ("FACTS", "plan,customer-id"), ("BODY_WITH_ANY_METHOD", "on")],
         vec![("KIND", "site"), upstream, ("AUTH", "http://127.0.0.1:9000/check")],
         vec![("KIND", "site"), upstream, ("AUTH", "unix:/run/doorward/doorward.sock")],
-        vec![("KIND", "site"), upstream, ("PROTO", "https"), ("REAL_IP_FROM", "10.0.0.0/8,192.0.2.1")],
+        vec![("KIND", "site"), upstream, ("SCHEME", "https"), ("REAL_IP_FROM", "10.0.0.0/8,192.0.2.1")],
         vec![registry, upstream],
         vec![registry, upstream, ("TOKENS", "mixed"), public],
         vec![registry, upstream, ("TOKENS", "registry"), public],
