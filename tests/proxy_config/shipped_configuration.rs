@@ -5,8 +5,10 @@ use crate::support::nginx::Image;
 use crate::support::process::{run, run_with_input};
 
 /// Returns the output of `nginx -T` of an image.
-fn dump(image: &Image) -> String {
-    let output = run(image.run(&["nginx", "-T"]));
+fn dump(nginx: &Image) -> String {
+    let mut command = nginx.run();
+    command.arg("-T");
+    let output = run(command);
     assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert!(output.stdout.contains("# configuration file "), "{output:?}");
     output.stdout
@@ -19,14 +21,20 @@ fn check(dump: &str) -> (Option<i32>, String) {
     (output.code, output.stdout)
 }
 
-fn container(settings: &[(&str, &str)]) -> Image {
+fn image(settings: &[(&str, &str)]) -> Image {
     let base =
         Image::new().set("PLAIN_HTTP", "on").set("LISTEN", "127.0.0.1:1").set("AUTH", "127.0.0.1:8000");
+    // A remote registry requires the proxy secret.
+    let secret = base.path("secret").display().to_string();
+    let base = match settings.contains(&("KIND", "ecr")) {
+        true => base.file("secret", "0123456789abcdef0123456789abcdef\n").set("PROXY_SECRET_FILE", secret),
+        false => base,
+    };
     settings.iter().fold(base, |image, (name, value)| image.set(name, *value))
 }
 
 #[test]
-fn container_of_every_kind_has_no_findings() {
+fn configuration_of_every_kind_has_no_findings() {
     let registry = ("KIND", "registry");
     let upstream = ("UPSTREAM", "127.0.0.1:5000");
     let ecr = [
@@ -49,7 +57,7 @@ fn container_of_every_kind_has_no_findings() {
         with(&[("PUSH", "on")]),
         with(&[("REDIRECTS", "follow")]),
     ] {
-        let (code, output) = check(&dump(&container(&settings)));
+        let (code, output) = check(&dump(&image(&settings)));
         assert!(code == Some(0) && output.starts_with("-: no findings in "), "{settings:?}: {output}");
     }
 }
@@ -77,7 +85,7 @@ const GUARDS: [&str; 17] = [
 
 #[test]
 fn removed_protections_are_found() {
-    let dump = dump(&container(&[("KIND", "registry"), ("UPSTREAM", "127.0.0.1:5000")]));
+    let dump = dump(&image(&[("KIND", "registry"), ("UPSTREAM", "127.0.0.1:5000")]));
     for guard in GUARDS {
         let removed: String = dump
             .lines()
