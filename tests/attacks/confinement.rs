@@ -158,11 +158,9 @@ impl Attack<'_> {
 fn attack_registry(tokens: &str) {
     for rules in [None, Some(REGISTRY_RULES)] {
         let (doorward, backend) = (doorward(rules), RecordingBackend::start(None));
-        let nginx = Nginx::of(
-            image("registry", address(&doorward.address), backend.address)
-                .set("TOKENS", tokens)
-                .set("PUBLIC", address(&doorward.public)),
-        );
+        let image = image("registry", address(&doorward.address), backend.address).set("TOKENS", tokens);
+        let public = if tokens == "off" { String::new() } else { address(&doorward.public) };
+        let nginx = Nginx::of(image.set("PUBLIC", public));
         Attack {
             name: &format!("registry, tokens {tokens}, policy {}", yes(rules.is_some())),
             has_policy: rules.is_some(),
