@@ -16,7 +16,7 @@
 # Each target installs missing packages on Debian, as root or with sudo.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-nginx-versions test-attacks test-conformance test-clients image-test lint words words-build \
+.PHONY: help run test test-nginx-versions test-attacks test-options test-browser test-conformance test-clients image-test lint words words-build \
   bench benches fuzz audit
 
 CARGO := tests/need cargo --
@@ -49,6 +49,14 @@ test-nginx-versions:
 test-attacks:
 	@tests/need cc nginx docker-registry skopeo htpasswd curl openssl python3
 	@DOORWARD_TEST_SCALE=full $(CARGO) test --release --all-features --test it attacks:: -- --nocapture --test-threads=1
+
+test-options:
+	@tests/need cc nginx curl
+	@DOORWARD_TEST_SCALE=full $(CARGO) test --all-features --test it proxy_config::random_options:: -- --nocapture
+
+test-browser:
+	@tests/need cc nginx docker-registry skopeo chromium
+	@$(CARGO) test --all-features --test it proxy_config::browser:: -- --ignored
 
 test-conformance:
 	@tests/need cc nginx docker-registry htpasswd python3

@@ -240,7 +240,7 @@ const CHANGED_IN_SITE: [(&str, &str, &str); 21] = [
     ("auth_request /_doorward;", "auth_request /other;", "auth-request-leads-elsewhere"),
     ("internal;", "", "auth-location-not-internal"),
     ("proxy_pass http://doorward/auth;", "", "auth-location-answers-itself"),
-    ("proxy_pass http://doorward/auth;", "proxy_pass http://doorward/check;", "unknown-path-of-doorward"),
+    ("proxy_pass http://doorward/auth;", "proxy_pass http://doorward;", "unknown-path-of-doorward"),
     ("proxy_pass http://doorward/auth;", "proxy_pass https://doorward/auth;", "auth-service-not-verified"),
     ("proxy_pass_request_body off;", "", "subrequest-body"),
     ("proxy_set_header Content-Length \"\";", "", "subrequest-body"),

@@ -1,6 +1,7 @@
 //! The directives of all files as one tree, with the included files in the places of their `include`, and the inheritance
 //! of nginx.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ptr;
 
@@ -12,6 +13,9 @@ const DEPTH_MAX: usize = 64;
 
 /// Maximum number of directives after the includes. A file can be included many times.
 const DIRECTIVES_MAX: usize = 200_000;
+
+/// Maximum number of includes that are followed. A file without directives can be included many times too.
+const INCLUDES_MAX: usize = 20_000;
 
 /// Maximum number of locations after the includes. Some rules compare each location with all others.
 const LOCATIONS_MAX: usize = 5_000;
@@ -55,6 +59,7 @@ pub(super) struct Tree<'t> {
     root: Entry<'t>,
     missing: Vec<MissingInclude>,
     locations: usize,
+    includes: usize,
 }
 
 impl<'t> Tree<'t> {
@@ -65,6 +70,7 @@ impl<'t> Tree<'t> {
             root: Entry::default(),
             missing: Vec::new(),
             locations: 0,
+            includes: 0,
         };
         if let Some(main) = files.first() {
             tree.root.file = &main.path;
@@ -72,7 +78,7 @@ impl<'t> Tree<'t> {
                 root.file = &main.path;
             }
             let folder = main.path.rfind('/').and_then(|at| main.path.get(..=at)).unwrap_or_default();
-            let builder = Builder { files, folder };
+            let builder = Builder { files, folder, resolved: RefCell::default() };
             builder.add_statements(&mut tree, 0, main, 0)?;
         }
         tree.missing.sort();
@@ -104,6 +110,8 @@ struct Builder<'t> {
     files: &'t [ParsedFile],
     /// The folder of the main file, with a final slash.
     folder: &'t str,
+    /// The files of each path that was included before.
+    resolved: RefCell<BTreeMap<&'t str, Vec<&'t ParsedFile>>>,
 }
 
 impl<'t> Builder<'t> {
@@ -144,6 +152,10 @@ impl<'t> Builder<'t> {
                     });
                 }
                 for included in included {
+                    tree.includes += 1;
+                    if tree.includes > INCLUDES_MAX {
+                        return Err(error(format!("more than {INCLUDES_MAX} files are included")));
+                    }
                     self.add_statements(tree, parent, included, depth + 1)?;
                 }
                 continue;
@@ -176,11 +188,15 @@ impl<'t> Builder<'t> {
     }
 
     /// Returns the files of an `include`, in the order in which nginx reads them.
-    fn resolve(&self, path: &str) -> Vec<&'t ParsedFile> {
+    fn resolve(&self, path: &'t str) -> Vec<&'t ParsedFile> {
+        if let Some(known) = self.resolved.borrow().get(path) {
+            return known.clone();
+        }
         let full = if path.starts_with('/') { path.to_owned() } else { format!("{}{path}", self.folder) };
         let mut found: Vec<&ParsedFile> =
             self.files.iter().filter(|file| matches_path(&full, &file.path)).collect();
         found.sort_by(|a, b| a.path.cmp(&b.path));
+        self.resolved.borrow_mut().insert(path, found.clone());
         found
     }
 }

@@ -82,6 +82,7 @@ fn read_text(path: &Path) -> io::Result<String> {
 /// The nginx for which the configuration is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NginxBuild {
+    /// The version.
     pub(crate) version: NginxVersion,
     /// Whether it has the module for HTTP/2.
     pub(crate) has_http2: bool,

@@ -58,8 +58,8 @@ fn texts() -> Vec<(String, String)> {
             let file = line.trim_end().strip_prefix("# configuration file ");
             if let Some(name) = file.and_then(|name| name.strip_suffix(':')) {
                 texts.push(current);
-                current = (format!("{}: {}", path.display(), name.trim()), String::new());
-            } else {
+                current = (format!("{}: {name}", path.display()), String::new());
+            } else if !line.starts_with("nginx: ") {
                 current.1.push_str(line);
             }
         }

@@ -77,7 +77,7 @@ impl Workplace {
     }
 }
 
-/// What happened to all option sets.
+/// The numbers of option sets with each result.
 #[derive(Debug, Default)]
 struct Counts {
     refused: AtomicUsize,

@@ -2,11 +2,11 @@
 
 use crate::support::doorward::command;
 use crate::support::nginx::Image;
-use crate::support::process::{run, run_with_input};
+use crate::support::process::run_with_input;
 
 /// Returns the output of `nginx -T` of an image.
-fn dump(image: &Image) -> String {
-    let output = run(image.run(&["nginx", "-T"]));
+fn dump(nginx: &Image) -> String {
+    let output = nginx.dump();
     assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert!(output.stdout.contains("# configuration file "), "{output:?}");
     output.stdout
@@ -19,14 +19,20 @@ fn check(dump: &str) -> (Option<i32>, String) {
     (output.code, output.stdout)
 }
 
-fn container(settings: &[(&str, &str)]) -> Image {
+fn image(settings: &[(&str, &str)]) -> Image {
     let base =
         Image::new().set("PLAIN_HTTP", "on").set("LISTEN", "127.0.0.1:1").set("AUTH", "127.0.0.1:8000");
+    // A remote registry requires the proxy secret.
+    let secret = base.path("secret").display().to_string();
+    let base = match settings.contains(&("KIND", "ecr")) {
+        true => base.file("secret", "0123456789abcdef0123456789abcdef\n").set("PROXY_SECRET_FILE", secret),
+        false => base,
+    };
     settings.iter().fold(base, |image, (name, value)| image.set(name, *value))
 }
 
 #[test]
-fn container_of_every_kind_has_no_findings() {
+fn configuration_of_every_kind_has_no_findings() {
     let registry = ("KIND", "registry");
     let upstream = ("UPSTREAM", "127.0.0.1:5000");
     let ecr = [
@@ -41,7 +47,7 @@ fn container_of_every_kind_has_no_findings() {
         vec![("KIND", "site"), upstream, ("FACTS", "plan,customer-id"), ("BODY_WITH_ANY_METHOD", "on")],
         vec![("KIND", "site"), upstream, ("AUTH", "http://127.0.0.1:9000/check")],
         vec![("KIND", "site"), upstream, ("AUTH", "unix:/run/doorward/doorward.sock")],
-        vec![("KIND", "site"), upstream, ("PROTO", "https"), ("REAL_IP_FROM", "10.0.0.0/8,192.0.2.1")],
+        vec![("KIND", "site"), upstream, ("SCHEME", "https"), ("REAL_IP_FROM", "10.0.0.0/8,192.0.2.1")],
         vec![registry, upstream],
         vec![registry, upstream, ("TOKENS", "mixed"), public],
         vec![registry, upstream, ("TOKENS", "registry"), public],
@@ -49,13 +55,13 @@ fn container_of_every_kind_has_no_findings() {
         with(&[("PUSH", "on")]),
         with(&[("REDIRECTS", "follow")]),
     ] {
-        let (code, output) = check(&dump(&container(&settings)));
+        let (code, output) = check(&dump(&image(&settings)));
         assert!(code == Some(0) && output.starts_with("-: no findings in "), "{settings:?}: {output}");
     }
 }
 
 /// The directives of one line whose removal the check reports. The others have an equal default here.
-const GUARDS: [&str; 17] = [
+const GUARDS: [&str; 16] = [
     "    internal;",
     "internal;",
     "auth_request /_doorward;",
@@ -70,14 +76,13 @@ const GUARDS: [&str; 17] = [
     "proxy_set_header X-Auth-Groups $doorward_groups;",
     "proxy_set_header Authorization $doorward_upstream_authorization;",
     "proxy_set_header Content-Type $doorward_content_type;",
-    "proxy_buffer_size 32k;",
     "proxy_request_buffering off;",
     "client_max_body_size 0;",
 ];
 
 #[test]
 fn removed_protections_are_found() {
-    let dump = dump(&container(&[("KIND", "registry"), ("UPSTREAM", "127.0.0.1:5000")]));
+    let dump = dump(&image(&[("KIND", "registry"), ("UPSTREAM", "127.0.0.1:5000")]));
     for guard in GUARDS {
         let removed: String = dump
             .lines()

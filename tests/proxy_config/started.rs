@@ -88,12 +88,12 @@ impl Started {
         Self::start_with("warn", options)
     }
 
-    /// As [`Started::start`], with this level of the error log.
+    /// Starts nginx as [`Started::start`] does, with this level of the error log.
     pub(super) fn start_with(log_level: &str, options: &[(&str, &str)]) -> Self {
         Self::start_as(SocketAddr::from(([127, 0, 0, 1], free_port())), log_level, options)
     }
 
-    /// As [`Started::start`], at this address.
+    /// Starts nginx as [`Started::start`] does, at this address.
     pub(super) fn start_at(address: SocketAddr, options: &[(&str, &str)]) -> Self {
         Self::start_as(address, "warn", options)
     }

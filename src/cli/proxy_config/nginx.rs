@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 
+use crate::atomic_write::AtomicFileWriter;
 use crate::cli::arguments::{error_message, exit_code, option, option_value, switch};
 use crate::cli::config_flags::{config_path, print_config_errors};
 use crate::cli::output::{print_error, write_text};
-use crate::atomic_write::AtomicFileWriter;
 use crate::config::layers::ConfigLayers;
 use crate::config::setting::{ConfigValue, LayerValues, Setting};
 use crate::config::{ConfigError, ConfigOrigin};

@@ -411,14 +411,10 @@ fn check_address<'c>(findings: &mut Findings<'_, 'c>, target: &AuthTarget<'c>, p
             "add `proxy_ssl_verify on;`, `proxy_ssl_trusted_certificate` and `proxy_ssl_name`",
         );
     }
-    // The name of the location alone does not identify doorward: see "Another auth service" in nginx/README.md.
-    if !pass.address.name.contains("doorward") {
-        return;
-    }
-    let path = pass.address.path.as_deref().unwrap_or(target.uri);
-    let is_known = path.contains('$') || path.split(['/', '?']).nth(1) == Some("auth");
-    if !is_known {
-        let message = format!("doorward has no path {path}, so every request gets a 500");
+    // Another auth service can have any path, also with the snippets and the upstream name of doorward.
+    let sends_own_path = pass.address.path.is_none() && target.uri.split('/').nth(1) != Some("auth");
+    if sends_own_path && pass.address.name.contains("doorward") {
+        let message = format!("doorward has no path {}, so every request gets a 500", target.uri);
         findings.report(pass.node, &PATH, message, "write `proxy_pass http://…/auth;`");
     }
 }

@@ -255,9 +255,7 @@ impl Generator<'_> {
             "tls_key" => one(&self.files.key),
             "tokens" => one(self.one_of(&["off", "mixed", "registry"])),
             "facts" => self.some(4, |this| format!("f-{}", this.random.letters(20).to_lowercase())),
-            "max_body_size" => {
-                one(self.one_of(&["0", "1", "100m", "8589934591G", "9999999999", "20k"]))
-            }
+            "max_body_size" => one(self.one_of(&["0", "1", "100m", "8589934591G", "9999999999", "20k"])),
             "public_paths" => self.some(3, |this| format!("/{}/~.x_-/", this.label())),
             "cors_origins" => self.some(3, |this| {
                 let host = this.name().replace('_', "-").replace("--", "-").to_lowercase();

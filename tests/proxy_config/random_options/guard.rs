@@ -91,7 +91,7 @@ impl Guard {
         }
         let place = Workplace::new();
         let text = place.write(&set).unwrap_or_else(|error| panic!("{error}\n{}", set.toml()));
-        // No DNS server knows the remote registry.
+        // No DNS server has the name of the remote registry.
         let text = text.replace("default registry.test:1;", &format!("default {};", self.remote.address));
         fs::write(place.written(), text).unwrap();
         let nginx = Started::run(place.into_dir(), addresses[0]);
