@@ -219,6 +219,41 @@ fn renamed_or_removed_setting_is_reported_in_file_environment_and_flags() {
 }
 
 #[test]
+fn renamed_flag_is_reported_with_a_flag_that_the_command_has() {
+    for (command, old, new) in [
+        (&["signing-key", "init"][..], "keys", "signing-keys"),
+        (&["signing-key", "list"], "keys", "signing-keys"),
+        (&["signing-key", "init"], "key", "private-key"),
+        (&["explain", "alice", "pull", "a"], "key", "api-key"),
+        (&["user", "add", "bob"], "first", "if-empty"),
+        (&["user", "add", "bob"], "once", "marker-file"),
+        (&["api-key", "list"], "used", "usage"),
+        (&["api-key", "new"], "expires", "expires-in"),
+    ] {
+        let output = run_bare(&[command, &[&format!("--{old}=f")]].concat());
+        assert_eq!(output.code, Some(2), "{command:?}: {output:?}");
+        let error = format!("doorward: --{old}: unknown flag; use --{new} (see --help)\n");
+        assert_eq!(output.stderr, error, "{command:?}");
+    }
+    for command in [&["serve"][..], &["api-key", "list"], &["user", "list"]] {
+        let flag = format!("--{}", "keys");
+        let output = run_bare(&[command, &[&flag, "f"]].concat());
+        assert!(output.stderr.contains("unknown setting; use --api-keys"), "{command:?}: {output:?}");
+    }
+    // These commands do not have the new flag.
+    for (arguments, error) in [
+        (&["signing-key", "init", "--proxy", "f"][..], "unknown flag of 7 bytes"),
+        (&["signing-key", "init", "--htpaswd", "f"], "unknown flag of 9 bytes"),
+        (&["user", "list", "--first"], "unknown flag of 7 bytes"),
+        (&["signing-key", "init", "--algoritm", "f"], "unknown flag; did you mean --algorithm?"),
+    ] {
+        let output = run_bare(arguments);
+        assert_eq!(output.code, Some(2), "{arguments:?}: {output:?}");
+        assert_eq!(output.stderr, format!("doorward: {error} (see --help)\n"), "{arguments:?}");
+    }
+}
+
+#[test]
 fn invalid_text_of_policy_groups_and_api_keys_is_not_quoted_field_c2() {
     let folder = TestFolder::of(users::alice());
     let grant = |keys: &str| format!("[[grant]]\nwho = \"anyone\"\n{keys}\n");
