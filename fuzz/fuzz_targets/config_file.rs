@@ -26,7 +26,7 @@ fn check_error(fault: &ConfigError) {
 
 fuzz_target!(|text: &str| {
     let mut faults = Vec::new();
-    let ConfigFileContent { values: given, authenticators: chain, upstreams } =
+    let ConfigFileContent { values: given, authenticators: chain, upstreams, invalid_keys } =
         parse(PATH, text, &mut faults);
     for fault in &faults {
         check_place(&fault.origin, text);
@@ -42,10 +42,12 @@ fuzz_target!(|text: &str| {
         }
     }
     let found = faults.len();
+    let has_empty_list = given.iter().any(|(_, values)| values.is_empty());
     let layers = ConfigLayers {
         file: given.into_iter().collect(),
         authenticators: chain,
         upstreams,
+        invalid_keys,
         errors: faults,
         ..ConfigLayers::default()
     };
@@ -57,8 +59,9 @@ fuzz_target!(|text: &str| {
         Err(faults) => {
             assert!(faults.len() >= found.max(1));
             faults.iter().for_each(check_error);
-            // What is of no place is about a default, and only in relation to something that was set.
-            assert!(faults.iter().any(|fault| matches!(fault.origin, ConfigOrigin::File { .. })));
+            // An error without a place is about an empty list, or about a default in relation to something that was set.
+            let has_place = faults.iter().any(|fault| matches!(fault.origin, ConfigOrigin::File { .. }));
+            assert!(has_place || has_empty_list);
         }
     }
 });
