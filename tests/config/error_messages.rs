@@ -277,6 +277,23 @@ fn setting_with_an_invalid_value_gets_no_second_error() {
 }
 
 #[test]
+fn every_unknown_key_of_a_table_is_reported_in_one_run() {
+    let told = errors_of(
+        "[[authenticator]]\ntype = \"htpasswd\"\nfallback = 1\nsecret = 2\n[[authenticator]]\ntype = \"http\"\nurl = \"http://127.0.0.1/\"\ncovers = [\"a\"]\nmax_body = \"1m\"\nhtml = true\n[[upstream]]\ntype = \"none\"\nanyone = true\nhost = \"a\"\n",
+    );
+    let wanted = [
+        "FILE:3:1: authenticator: fallback: unknown key; did you mean fallback_for?",
+        "FILE:4:1: authenticator: unknown key; known keys: name, fallback_for",
+        "FILE:8:1: authenticator: covers: unknown key; use fallback_for",
+        "FILE:9:1: authenticator: max_body: unknown key; use max_response_bytes",
+        "FILE:10:1: authenticator: html: unknown key; use allow_html",
+        "FILE:13:1: upstream: anyone: unknown key; use allow_anonymous",
+        "FILE:14:1: upstream: host: unknown key; did you mean hosts?",
+    ];
+    assert_eq!(told.lines().collect::<Vec<_>>(), wanted.map(|line| format!("doorward: {line}")));
+}
+
+#[test]
 fn renamed_flag_is_reported_with_a_flag_that_the_command_has() {
     for (command, old, new) in [
         (&["signing-key", "init"][..], "keys", "signing-keys"),
