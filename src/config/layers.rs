@@ -13,7 +13,7 @@ use super::upstream::UpstreamConfig;
 use super::{Config, ConfigError, ConfigOrigin, TableHashes, file};
 use crate::reload::utf8_bom::UTF8_BOM;
 use crate::reload::wrong_format;
-use crate::reload::{ReadError, SourceFile, displayable_path};
+use crate::reload::{self, ReadError, SourceFile, displayable_path};
 
 /// Size limit of the settings file. Real ones have a few thousand bytes.
 const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
@@ -66,6 +66,18 @@ impl ConfigSource {
         let layers = self.flags_and_variables.clone();
         match &self.path {
             Some(path) => layers.with_file(path),
+            None => layers,
+        }
+    }
+
+    /// Reads the file while other programs can write it, and returns all layers. Waits until the content is stable.
+    pub(crate) fn read_stable(&self) -> ConfigLayers {
+        let layers = self.flags_and_variables.clone();
+        match &self.path {
+            Some(path) => {
+                let bytes = reload::read_stable(source_file(path)).map(|mut text| std::mem::take(&mut *text));
+                layers.with_file_content(path, bytes)
+            }
             None => layers,
         }
     }
@@ -143,6 +155,11 @@ impl ConfigLayers {
         self
     }
 
+    /// Returns whether the file sets nothing.
+    fn is_file_empty(&self) -> bool {
+        self.file.is_empty() && self.authenticators.is_none() && self.upstreams.is_empty()
+    }
+
     /// Parses every value, and returns the configuration or all errors.
     pub fn into_config(self) -> Result<Config, Vec<ConfigError>> {
         let (values, errors) = self.into_partial_config();
@@ -154,6 +171,7 @@ impl ConfigLayers {
     pub(crate) fn into_partial_config(self) -> (ConfigValues, Vec<ConfigError>) {
         let mut reader = SettingReader::new([&self.flags, &self.variables, &self.file]);
         let mut values = ConfigValues::read(&mut reader);
+        values.is_file_empty = self.is_file_empty();
         values.upstreams = self.upstreams;
         values.table_hashes = self.table_hashes;
         let origins = SettingReader::new([&self.flags, &self.variables, &self.file]);

@@ -86,6 +86,8 @@ macro_rules! config_table {
             pub(crate) upstreams: Vec<UpstreamConfig>,
             /// Hashes of the tables as they are written, to detect a change.
             pub(super) table_hashes: TableHashes,
+            /// Whether there is no settings file, or it sets nothing.
+            pub(crate) is_file_empty: bool,
         }
 
         $(
@@ -116,6 +118,7 @@ macro_rules! config_table {
                     authenticators: Vec::new(),
                     upstreams: Vec::new(),
                     table_hashes: TableHashes::default(),
+                    is_file_empty: true,
                 }
             }
 
