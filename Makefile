@@ -2,6 +2,7 @@
 # make test    run every test, with the real nginx, registry and skopeo
 # make test-conformance   run the OCI conformance suite against a registry alone and behind doorward; needs Go
 # make test-clients   print the messages of nine registry clients; needs Go, and root for buildah and ctr
+# make test-nginx-versions   run the tests with nginx 1.18, that of Debian 13 and the newest; NGINX_VERSIONS="sid" tests others
 # make test-attacks   run the attack tests at full size, and print the figures
 # make image-test   test the images and the compose files, with docker, podman and skopeo; needs root
 # make lint    check format, all targets with all feature sets, documentation, licences and banned crates
@@ -13,7 +14,8 @@
 # Each target installs missing packages on Debian, as root or with sudo.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-attacks test-conformance test-clients image-test lint words words-build bench benches fuzz audit
+.PHONY: help run test test-nginx-versions test-attacks test-conformance test-clients image-test lint words words-build \
+  bench benches fuzz audit
 
 CARGO := tests/need cargo --
 SHELL := /bin/bash
@@ -30,6 +32,17 @@ test:
 	@tests/need cc nginx docker-registry skopeo htpasswd mkpasswd curl openssl python3 python3-passlib python3-argon2 \
 	  systemd-socket-activate busybox git
 	@$(CARGO) test --all-features --lib --bins --tests
+
+NGINX_VERSIONS := bullseye trixie mainline
+
+test-nginx-versions:
+	@tests/need cc nginx docker-registry skopeo curl openssl python3-pip busybox
+	@failed=; versions=$$(tests/nginx_versions $(NGINX_VERSIONS)) || exit 1; \
+	  while read -r version path; do \
+	    echo "== nginx $$version"; \
+	    NGINX=$$path $(CARGO) test --all-features --test it nginx:: </dev/null || failed="$$failed $$version"; \
+	  done <<<"$$versions"; \
+	  [ -z "$$failed" ] || { echo "failed with nginx$$failed"; exit 1; }
 
 test-attacks:
 	@tests/need cc nginx docker-registry skopeo htpasswd curl openssl python3

@@ -31,11 +31,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
-use doorward::clock::Clock;
-use doorward::config::layers::ConfigLayers;
-use doorward::http::peer::Peer;
-use doorward::http::service::{ListenerKind, service_factory};
-use doorward::server::components::Components;
+use doorward::internals::AuthService;
 
 use crate::random::Random;
 
@@ -98,30 +94,27 @@ fn serve(what: &str, variables: &[&str]) -> Result<(), Box<dyn Error>> {
     // Under callgrind a hash takes many times as long.
     let variables = variables.iter().copied().chain(["DOORWARD_HASH_WAIT_TIMEOUT=60s"]);
     let variables = variables.filter_map(|pair| pair.split_once('='));
-    let layers =
-        ConfigLayers::default().with_environment(variables.map(|(name, value)| (name.into(), value.into())));
-    let settings = layers.into_config().map_err(|faults| format!("{faults:?}"))?;
     // Without the thread that polls the files: its instructions would be counted too.
-    let Components { app_state: front, hash_pool: pool, .. } =
-        Components::build(&settings, Clock::system(), Arc::default())?;
+    let auth = Arc::new(AuthService::build(variables.map(|(name, value)| (name.into(), value.into())))?);
     let hasher = thread::spawn({
-        let pool = Arc::clone(&pool);
-        move || pool.run()
+        let auth = Arc::clone(&auth);
+        move || auth.run_hash_thread()
     });
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("{}", listener.local_addr()?.port());
-    let peers = settings.trusted_peers.clone();
+    let [keepalive_timeout, header_timeout] = auth.timeouts();
+    let (peers, front) = (Arc::clone(&auth), Arc::clone(&auth));
     // The types of the three servers differ and cannot be named.
     macro_rules! run {
         ($app:expr) => {
             HttpServer::new($app)
                 .workers(1)
-                .keep_alive(settings.limits.keepalive_timeout)
-                .client_request_timeout(settings.limits.header_timeout)
+                .keep_alive(keepalive_timeout)
+                .client_request_timeout(header_timeout)
                 .client_disconnect_timeout(Duration::from_secs(1))
                 .on_connect(move |connection, notes| {
                     if let Some(Ok(address)) = connection.downcast_ref().map(TcpStream::peer_addr) {
-                        notes.insert(Peer::tcp(address, &peers));
+                        peers.record_peer(address, notes);
                     }
                 })
                 .shutdown_timeout(1)
@@ -134,10 +127,10 @@ fn serve(what: &str, variables: &[&str]) -> Result<(), Box<dyn Error>> {
         match what {
             "empty" => run!(|| App::new().service(web::resource("/empty").to(empty))).await,
             "headers" => run!(|| App::new().service(web::resource("/headers").to(headers))).await,
-            _ => run!(move || service_factory(Arc::clone(&front), ListenerKind::Auth)).await,
+            _ => run!(move || front.service()).await,
         }
     })?;
-    pool.close();
+    auth.close();
     hasher.join().map_err(|_| "the hash thread panicked")?;
     Ok(())
 }

@@ -16,9 +16,7 @@ use std::error::Error;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use doorward::token::claims::{AccessEntry, Claims};
-use doorward::token::signing_key::SigningKeys;
-use doorward::token::signing_key::generate::{certify_key, generate_key};
+use doorward::internals::{AccessEntry, Claims, SigningKeys, certify_key, generate_key};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Rounds of each kind.

@@ -34,7 +34,7 @@ const FILE_SIZE_MAX: u64 = 1 << 31;
 #[derive(Debug, thiserror::Error)]
 pub enum FileWriteError {
     /// The file does not exist, and must not be created.
-    #[error("{0}: there is no such file; add --create to make it")]
+    #[error("{0}: the file does not exist; add --create to make it")]
     Missing(String),
     /// The path is a link to a missing file. The file is not created: it can be on a share that is not mounted.
     #[error(

@@ -18,14 +18,14 @@
 //! [`crate::config::authenticator::AuthenticatorType`]. The compiler names every place that must handle it. A lookup
 //! that does not wait belongs into [`LocalRecord`]. Work that takes long needs a [`queue`] of its own.
 
-pub mod api_key;
+pub(crate) mod api_key;
 pub(crate) mod chain;
-pub mod hash;
+pub(crate) mod hash;
 pub(crate) mod hash_pool;
-pub mod htpasswd;
-pub mod http;
+pub(crate) mod htpasswd;
+pub(crate) mod http;
 pub(crate) mod queue;
-pub mod remote;
+pub(crate) mod remote;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,7 @@ use htpasswd::line::HtpasswdLineError;
 /// The credentials that a client sent: a user name and a password (RFC 7617), or an API key as a bearer token (RFC 6750),
 /// whose user name is empty.
 #[derive(Clone)]
-pub struct Credentials {
+pub(crate) struct Credentials {
     /// The header of the cache key, and then `user:password` as decoded. It is one buffer, which is hashed in place and
     /// cleared when it is dropped.
     buffer: Zeroizing<Vec<u8>>,
@@ -50,26 +50,26 @@ pub struct Credentials {
 
 impl Credentials {
     /// The number of bytes before `user:password`, which [`Credentials::encode_cache_key_input`] writes.
-    pub const CACHE_KEY_HEADER_LENGTH: usize = 1 + size_of::<RecordFingerprint>() + size_of::<u32>();
+    pub(crate) const CACHE_KEY_HEADER_LENGTH: usize = 1 + size_of::<RecordFingerprint>() + size_of::<u32>();
 
     /// Creates credentials from a buffer with [`Credentials::CACHE_KEY_HEADER_LENGTH`] bytes of any value, followed by
     /// the decoded `user:password`. The first colon is the separator. Returns `None` if there is no colon. The caller
     /// must check the user name and the password.
-    pub fn new(buffer: Zeroizing<Vec<u8>>) -> Option<Self> {
+    pub(crate) fn new(buffer: Zeroizing<Vec<u8>>) -> Option<Self> {
         let user_length =
             buffer.get(Self::CACHE_KEY_HEADER_LENGTH..)?.iter().position(|byte| *byte == b':')?;
         Some(Self { buffer, user_length })
     }
 
     /// Returns the user name: the bytes before the first colon.
-    pub fn user(&self) -> &[u8] {
+    pub(crate) fn user(&self) -> &[u8] {
         self.buffer
             .get(Self::CACHE_KEY_HEADER_LENGTH..Self::CACHE_KEY_HEADER_LENGTH + self.user_length)
             .unwrap_or_default()
     }
 
     /// Returns the password: the bytes after the first colon, which can contain colons.
-    pub fn password(&self) -> &[u8] {
+    pub(crate) fn password(&self) -> &[u8] {
         self.buffer.get(Self::CACHE_KEY_HEADER_LENGTH + self.user_length + 1..).unwrap_or_default()
     }
 
@@ -101,15 +101,15 @@ impl std::fmt::Debug for Credentials {
 
 /// An authenticated identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// The user name.
-    pub user: Username,
+    pub(crate) user: Username,
     /// The name of the authenticator that accepted the user.
     pub(crate) authenticator: Arc<str>,
     /// The groups that the authenticator reported. The policy adds those of the group file.
-    pub membership: Membership,
+    pub(crate) membership: Membership,
     /// The facts that the authenticator reported.
-    pub facts: Box<[Fact]>,
+    pub(crate) facts: Box<[Fact]>,
     /// The API key, if the client sent one.
     pub(crate) api_key: Option<Arc<ApiKey>>,
 }
@@ -126,7 +126,7 @@ impl Identity {
     }
 
     /// Returns the scope of the API key, which narrows the permissions of the user.
-    pub fn scope(&self) -> Option<&ApiKeyScope> {
+    pub(crate) fn scope(&self) -> Option<&ApiKeyScope> {
         self.api_key.as_ref().and_then(|key| key.scope.as_deref())
     }
 
@@ -138,7 +138,7 @@ impl Identity {
 
 /// The answer of an authenticator. A failure is not an outcome, see [`AuthnResult`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The credentials are valid for this identity.
     Accepted(Arc<Identity>),
     /// The credentials are invalid. No other authenticator is called.
@@ -149,7 +149,7 @@ pub enum Outcome {
 
 /// The reason why an authenticator gave no answer. It is never cached and never an acceptance.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AuthnError {
+pub(crate) enum AuthnError {
     /// The check ended without a result, which is a defect of doorward.
     #[error("the password check failed to run")]
     CheckPanicked,
@@ -167,9 +167,9 @@ pub enum AuthnError {
 
 /// The cause of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureCause {
-    /// An outage that other users saw too, or that no requester can cause.
-    Outage,
+pub(crate) enum FailureCause {
+    /// The service: other users saw the failure too, or no requester can cause it.
+    Service,
     /// The requester: the service answered others meanwhile.
     Requester,
     /// An unknown cause.
@@ -177,11 +177,11 @@ pub enum FailureCause {
 }
 
 impl AuthnError {
-    /// Returns whether a stale answer is permitted, which is only in an outage. Otherwise the owner of an account that was
+    /// Returns whether a stale answer is permitted, which is only if the service is the cause. Otherwise the owner of an account that was
     /// closed at the service could stay admitted by causing calls without a response.
     pub(crate) fn permits_stale_answer(&self) -> bool {
         match self.cause() {
-            FailureCause::Outage => true,
+            FailureCause::Service => true,
             FailureCause::Requester | FailureCause::Undetermined => false,
         }
     }

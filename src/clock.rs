@@ -1,12 +1,16 @@
-//! The clock that deadlines are compared with. A test uses a manual clock and advances it.
+//! The clock that deadlines are compared with. A unit test uses a manual clock and advances it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(test)]
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
 /// The date at which a manual clock starts, in seconds since 1970: 2023-11-14T22:13:20Z.
+#[cfg(test)]
 pub(crate) const MANUAL_CLOCK_START: u64 = 1_700_000_000;
 
 /// A point in time, in milliseconds since the [`Clock`] was created.
@@ -38,23 +42,25 @@ impl Moment {
 
 /// A source of time. Clones of a clock return the same time.
 #[derive(Clone, Debug)]
-pub struct Clock(ClockSource);
+pub(crate) struct Clock(ClockSource);
 
 #[derive(Clone, Debug)]
 enum ClockSource {
     System(Duration),
+    #[cfg(test)]
     Manual(Arc<AtomicU64>),
 }
 
 impl Clock {
     /// Creates a clock that counts from the boot of the machine (CLOCK_BOOTTIME). A change of the date does not
     /// move it. Time in which the machine was suspended counts, because cached answers age meanwhile.
-    pub fn system() -> Self {
+    pub(crate) fn system() -> Self {
         Self(ClockSource::System(since_boot()))
     }
 
     /// Creates a clock that moves only when [`Clock::advance`] is called.
-    pub fn manual() -> Self {
+    #[cfg(test)]
+    pub(crate) fn manual() -> Self {
         Self(ClockSource::Manual(Arc::new(AtomicU64::new(0))))
     }
 
@@ -62,25 +68,28 @@ impl Clock {
     pub(crate) fn now(&self) -> Moment {
         match &self.0 {
             ClockSource::System(start) => Moment::default().plus(since_boot().saturating_sub(*start)),
+            #[cfg(test)]
             ClockSource::Manual(millis) => Moment(millis.load(Ordering::SeqCst)),
         }
     }
 
     /// Returns the date in seconds since 1970, for expiry dates. A manual clock starts at
-    /// [`MANUAL_CLOCK_START`].
-    pub fn unix_seconds(&self) -> u64 {
+    /// `MANUAL_CLOCK_START`.
+    pub(crate) fn unix_seconds(&self) -> u64 {
         match &self.0 {
             ClockSource::System(_) => {
                 // If the date is before 1970, everything has expired: a clock that was never set must not make
                 // expired credentials valid.
                 SystemTime::now().duration_since(UNIX_EPOCH).map_or(u64::MAX, |since| since.as_secs())
             }
+            #[cfg(test)]
             ClockSource::Manual(millis) => MANUAL_CLOCK_START + millis.load(Ordering::SeqCst) / 1000,
         }
     }
 
     /// Advances a manual clock by `span`. On a system clock this has no effect.
-    pub fn advance(&self, span: Duration) {
+    #[cfg(test)]
+    pub(crate) fn advance(&self, span: Duration) {
         if let ClockSource::Manual(millis) = &self.0 {
             let now = Moment(millis.load(Ordering::SeqCst));
             millis.store(now.plus(span).as_millis(), Ordering::SeqCst);

@@ -6,16 +6,16 @@
 //! reported at once. To add a setting, add a row to the table.
 
 mod array_of_tables;
-pub mod authenticator;
+pub(crate) mod authenticator;
 mod chain_checks;
 mod combination_errors;
 mod error;
-pub mod file;
-pub mod layers;
+pub(crate) mod file;
+pub(crate) mod layers;
 mod listener_checks;
 mod reader;
 pub(crate) mod setting;
-pub mod table;
+pub(crate) mod table;
 pub(crate) mod unknown_setting;
 pub(crate) mod upstream;
 pub(crate) mod value;
@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use tracing::level_filters::LevelFilter;
 
 use self::combination_errors::CombinationErrors;
-pub use self::error::{ConfigError, ConfigOrigin};
+pub(crate) use self::error::{ConfigError, ConfigOrigin};
 use self::setting::Setting;
 use self::table::{CacheConfig, ConfigValues, HashConfig, HtpasswdConfig, ThrottleConfig, TokenConfig};
 use crate::authn::hash::AllowedFormats;
@@ -39,7 +39,7 @@ use crate::pipeline::throttle::ThrottleLimits;
 
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ListenAddress {
+pub(crate) enum ListenAddress {
     /// A TCP address and port.
     Tcp(SocketAddr),
     /// A unix socket at this path.
@@ -60,7 +60,7 @@ impl fmt::Display for ListenAddress {
 
 /// The users whose API keys are valid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ApiKeyOwners {
+pub(crate) enum ApiKeyOwners {
     /// Users listed in the htpasswd file, if there is one.
     #[default]
     Htpasswd,
@@ -70,7 +70,7 @@ pub enum ApiKeyOwners {
 
 /// The challenge of `/auth` if tokens are issued.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TokenChallenge {
+pub(crate) enum TokenChallenge {
     /// `Basic`: clients send a user name and a password.
     #[default]
     Basic,
@@ -80,14 +80,14 @@ pub enum TokenChallenge {
 
 /// A format of the htpasswd file that must be allowed by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InsecureFormat {
+pub(crate) enum InsecureFormat {
     /// `{PLAIN}`.
     Plain,
 }
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// Text for people.
     #[default]
     Text,
@@ -97,8 +97,8 @@ pub enum LogFormat {
 
 /// The lowest severity that is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum LogLevel {
+#[allow(clippy::missing_docs_in_private_items, reason = "the names say it")]
+pub(crate) enum LogLevel {
     Error,
     Warn,
     #[default]
@@ -122,7 +122,7 @@ impl From<LogLevel> for LevelFilter {
 /// [`ConfigLayers::into_config`](layers::ConfigLayers::into_config) alone makes one, and its values cannot be changed
 /// afterwards.
 #[derive(Clone, Debug)]
-pub struct Config(ConfigValues);
+pub(crate) struct Config(ConfigValues);
 
 impl Deref for Config {
     type Target = ConfigValues;
@@ -151,7 +151,7 @@ impl Config {
 
 /// Hashes of the tables of a file as they are written, without their places. A changed place is not a change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TableHashes {
+pub(crate) struct TableHashes {
     authenticators: Option<blake3::Hash>,
     upstreams: Option<blake3::Hash>,
 }

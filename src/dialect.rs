@@ -3,7 +3,7 @@
 
 /// The format in which one kind of proxy writes a subrequest and reads the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
+pub(crate) enum Dialect {
     /// nginx with the configuration that doorward ships.
     Nginx,
 }

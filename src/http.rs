@@ -7,11 +7,11 @@ pub(crate) mod admin_access;
 pub(crate) mod auth;
 pub(crate) mod challenge;
 pub(crate) mod health;
-pub mod peer;
+pub(crate) mod peer;
 pub(crate) mod rate_limited_log;
 pub(crate) mod response;
-pub mod service;
-pub mod subrequest;
+pub(crate) mod service;
+pub(crate) mod subrequest;
 pub(crate) mod token;
 mod token_request;
 pub(crate) mod upstream_refused;
@@ -38,9 +38,9 @@ use response::IdentityHeaders;
 use verdict_log::VerdictLog;
 
 /// State that all handlers share, created once.
-pub struct AppState {
+pub(crate) struct AppState {
     /// The pipeline that evaluates requests.
-    pub pipeline: Arc<Pipeline>,
+    pub(crate) pipeline: Arc<Pipeline>,
     /// The challenge that `/auth` sends.
     pub(crate) challenge: Challenge,
     /// The challenge that `/token` sends. It requests a password.
@@ -57,7 +57,7 @@ pub struct AppState {
     /// The state that `/readyz` reports.
     pub(crate) readiness: Arc<Readiness>,
     /// The metrics.
-    pub metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     /// The counter of allowed requests. It is looked up once, because every cached request increments it.
     pub(crate) allowed_counter: Counter,
     /// The prefix lengths of client networks, for the log.

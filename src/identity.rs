@@ -10,11 +10,11 @@ pub(crate) const USERNAME_BYTES_MAX: usize = 255;
 /// A user name, as bytes. htpasswd files and clients can use different encodings (RFC 7617 section 2.1). Names are
 /// compared byte by byte, as in nginx and Apache, so case matters.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Username(Box<[u8]>);
+pub(crate) struct Username(Box<[u8]>);
 
 /// The reason why a user name is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UsernameError {
+pub(crate) enum UsernameError {
     /// The name is empty.
     #[error("the user name is empty")]
     Empty,
@@ -44,7 +44,7 @@ impl Username {
     ///
     /// # Errors
     /// Returns the first rule that the name breaks.
-    pub fn check(bytes: &[u8]) -> Result<(), UsernameError> {
+    pub(crate) fn check(bytes: &[u8]) -> Result<(), UsernameError> {
         if bytes.is_empty() {
             return Err(UsernameError::Empty);
         }
@@ -96,7 +96,7 @@ impl Username {
     }
 
     /// Returns the bytes of the name, as the client or the file contains them.
-    pub fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
@@ -168,7 +168,7 @@ pub(crate) const GROUPS_OF_USER_MAX: usize = 64;
 ///
 /// # Errors
 /// Returns the rules for group names, as a message.
-pub fn check_group_name(name: &[u8]) -> Result<(), String> {
+pub(crate) fn check_group_name(name: &[u8]) -> Result<(), String> {
     let is_name_byte = |b: &u8| b.is_ascii_graphic() && *b != b',' || *b >= 0x80;
     let is_deceptive = |c: char| c.is_control() || is_layout_character(c) || is_invisible(c);
     let is_displayable = || !name.utf8_chunks().any(|chunk| chunk.valid().contains(is_deceptive));
@@ -182,7 +182,7 @@ pub fn check_group_name(name: &[u8]) -> Result<(), String> {
 
 /// The groups of a user from one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Membership {
+pub(crate) struct Membership {
     groups: Box<[Box<[u8]>]>,
     header_value: Box<[u8]>,
 }
@@ -197,7 +197,7 @@ impl Membership {
     }
 
     /// Returns the groups, sorted and without duplicates.
-    pub fn groups(&self) -> &[Box<[u8]>] {
+    pub(crate) fn groups(&self) -> &[Box<[u8]>] {
         &self.groups
     }
 
@@ -214,11 +214,11 @@ impl Membership {
 
 /// A named value that an authenticator returns for a user, besides the groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fact {
+pub(crate) struct Fact {
     /// The name of the fact in the settings: lower-case letters, digits and hyphens.
     pub(crate) name: Arc<str>,
     /// The value, which a header can contain.
-    pub value: Box<[u8]>,
+    pub(crate) value: Box<[u8]>,
 }
 
 #[cfg(test)]

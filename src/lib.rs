@@ -1,7 +1,11 @@
 //! doorward answers the `auth_request` subrequests of nginx: may this request pass?
 //!
-//! The crate is one program. `main.rs` calls [`cli::run`], and `doorward serve` starts [`server::Server`]. This library
-//! exists so that integration tests, benches and fuzz targets can use the same code; it is not a stable interface.
+//! The crate is one program. `main.rs` calls [`cli::run`], and `doorward serve` starts [`server::Server`]. Other crates
+//! can use three modules. None is a stable interface:
+//!
+//! - [`cli`] is for the program.
+//! - [`internals`] is for integration tests and benches.
+//! - `fuzzing` is for fuzz targets. It exists only with the feature `fuzzing`.
 //!
 //! # Layers
 //!
@@ -27,6 +31,8 @@
 //! input is a [`request::subrequest::Subrequest`] and its result a [`pipeline::verdict::Verdict`]. ARCHITECTURE.md
 //! describes the steps and the invariants, and tests check the order of the layers.
 
+// As `missing_docs`, for the items that the whole crate can use; see clippy.toml.
+#![warn(clippy::missing_docs_in_private_items)]
 #![cfg_attr(
     test,
     allow(
@@ -38,22 +44,26 @@
     )
 )]
 
-pub mod atomic_write;
-pub mod authn;
+pub(crate) mod atomic_write;
+pub(crate) mod authn;
 pub mod cli;
-pub mod clock;
-pub mod config;
+pub(crate) mod clock;
+pub(crate) mod config;
 pub(crate) mod dialect;
-pub mod http;
-pub mod identity;
-pub mod metrics;
+#[cfg(feature = "fuzzing")]
+#[path = "../fuzz/checks/mod.rs"]
+pub mod fuzzing;
+pub(crate) mod http;
+pub(crate) mod identity;
+pub mod internals;
+pub(crate) mod metrics;
 pub(crate) mod network;
-pub mod permissions;
-pub mod pipeline;
-pub mod policy;
+pub(crate) mod permissions;
+pub(crate) mod pipeline;
+pub(crate) mod policy;
 pub(crate) mod reload;
-pub mod request;
-pub mod server;
+pub(crate) mod request;
+pub(crate) mod server;
 pub(crate) mod telemetry;
-pub mod token;
-pub mod upstream;
+pub(crate) mod token;
+pub(crate) mod upstream;

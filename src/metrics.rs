@@ -22,9 +22,9 @@ pub(crate) struct VerdictLabel {
 
 /// The label of [`Metrics::hash_checks`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct HashCheckLabel {
+pub(crate) struct HashCheckLabel {
     /// `accepted` or `rejected`. A check that panicked is `rejected`.
-    pub result: &'static str,
+    pub(crate) result: &'static str,
 }
 
 /// The labels of [`Metrics::authenticator_calls`].
@@ -75,7 +75,7 @@ pub(crate) struct ListenerLabel {
 
 /// The counters and gauges. A clone of a counter or gauge shares its value.
 #[derive(Debug, Default)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     /// Verdicts on requests to `/auth`, and requests to `/token` that got no token.
     pub(crate) verdicts: Family<VerdictLabel, Counter>,
     /// Requests that were answered with an accepted answer from the cache.
@@ -89,7 +89,7 @@ pub struct Metrics {
     /// Accepted answers in the cache.
     pub(crate) cache_entries: Gauge,
     /// Password checks that the hash pool finished. Equal requests share one check.
-    pub hash_checks: Family<HashCheckLabel, Counter>,
+    pub(crate) hash_checks: Family<HashCheckLabel, Counter>,
     /// Seconds that the threads of the hash pool spent on checks.
     pub(crate) hash_check_seconds: Counter<f64, AtomicU64>,
     /// Checks in the hash queue.
@@ -178,7 +178,7 @@ pub struct Metrics {
 impl Metrics {
     /// Creates the metrics, with every series whose labels are known here at zero. The series of the verdicts are
     /// created by `http`, which can import the reasons.
-    pub fn with_initial_series() -> Self {
+    pub(crate) fn with_initial_series() -> Self {
         let metrics = Self::default();
         for listener in ["auth", "public", "admin"] {
             drop(metrics.connections_rejected.get_or_create(&ListenerLabel { listener }));

@@ -1,9 +1,9 @@
 //! The permissions that the policy, the scopes of API keys and the upstreams share: actions, patterns, hosts and
 //! resources.
 
-pub mod actions;
-pub mod api_key_scope;
+pub(crate) mod actions;
+pub(crate) mod api_key_scope;
 pub(crate) mod glob;
-pub mod host;
+pub(crate) mod host;
 pub(crate) mod parse;
-pub mod resource;
+pub(crate) mod resource;

@@ -3,17 +3,17 @@
 //! The steps of a request, in this order:
 //! 1. **Peer and proxy headers** (`http`). Connections of untrusted peers are closed unread. A missing proxy secret
 //!    or an invalid header: forbid.
-//! 2. **Registry token** ([`token`]). A bearer token is verified. Valid: step 9. Invalid: challenge.
+//! 2. **Registry token** ([`token`]). A bearer token is verified. Valid: the policy is next. Invalid: challenge.
 //! 3. **Worker cache** ([`worker_cache`]). It contains the answers to identical requests. If one is found and the
-//!    limits of step 6 permit it: step 9.
-//! 4. **Credentials** ([`credentials`]). No credentials: step 9 as an anonymous request. Malformed: challenge.
-//! 5. **API key** ([`crate::authn::api_key`]). A password with the prefix of API keys is checked here. Valid: step 9.
-//!    Invalid: challenge.
+//!    throttle permits it: the policy is next.
+//! 4. **Credentials** ([`credentials`]). No credentials: the policy is next, for an anonymous request. Malformed: challenge.
+//! 5. **API key** ([`crate::authn::api_key`]). A password with the prefix of API keys is checked here. Valid: the
+//!    policy is next. Invalid: challenge.
 //! 6. **Throttle and queue share** ([`throttle`], [`crate::authn::queue`]). After too many failures, or if the
 //!    queue is full: limited. Only an answer that the same network has received before is still given. These limits
 //!    come before the cache. Otherwise wrong guesses would be limited and the correct password answered at once.
 //! 7. **Cache** ([`cache`]). The key ([`cache_key`]) covers the local records, which are looked up once, before
-//!    step 6. An accepted answer: step 9. A known rejection: challenge.
+//!    the throttle. An accepted answer: the policy is next. A known rejection: challenge.
 //! 8. **Single flight and chain** ([`single_flight`], [`check`], [`crate::authn::chain`]). Equal requests share one
 //!    check. Rejected: challenge. No place in the queue: limited. No answer: unavailable.
 //! 9. **Policy** ([`crate::policy`]). It is evaluated on every request. Not permitted: forbid, or a challenge if the
@@ -21,7 +21,8 @@
 //! 10. **Upstream credentials** ([`upstream_credentials`]). They are selected for every request. None available:
 //!     unavailable.
 //!
-//! `/token` runs step 1 without the proxy secret and steps 4 to 8, and then evaluates scopes instead of a request.
+//! `/token` checks the proxy headers without the proxy secret, and runs the steps from the credentials to the chain. It
+//! then evaluates scopes instead of a request.
 //!
 //! **Invariants.** Only an accepted outcome leads to an identity. Only the policy creates an
 //! [`AllowedRequest`](crate::policy::AllowedRequest). Errors are never cached. Every attempt that passes the limits
@@ -32,15 +33,15 @@ pub(crate) mod cache;
 pub(crate) mod cache_key;
 pub(crate) mod challenge;
 pub(crate) mod check;
-pub mod credentials;
+pub(crate) mod credentials;
 mod identify;
 pub(crate) mod single_flight;
 pub(crate) mod throttle;
 pub(crate) mod token;
 mod token_signing;
 pub(crate) mod upstream_credentials;
-pub mod verdict;
-pub mod worker_cache;
+pub(crate) mod verdict;
+pub(crate) mod worker_cache;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,6 +51,7 @@ use self::cache::AnswerCache;
 use self::cache_key::CacheKeyMaker;
 use self::challenge::ChallengeReason;
 use self::check::PendingCheck;
+use self::credentials::ParsedAuthorization;
 use self::identify::IdentifyStep;
 use self::single_flight::InFlightChecks;
 use self::throttle::Throttle;
@@ -95,7 +97,7 @@ pub(crate) struct PipelineDependencies {
 }
 
 /// The request pipeline. One value is shared by all workers.
-pub struct Pipeline {
+pub(crate) struct Pipeline {
     authenticators: AuthenticatorChain,
     cache_key_maker: CacheKeyMaker,
     throttle: Arc<Throttle>,
@@ -154,14 +156,15 @@ impl Pipeline {
         }
     }
 
-    /// Evaluates a request as far as possible without waiting: steps 2 to 10, without the check of step 8.
-    /// `worker_cache` belongs to the calling worker.
-    pub fn evaluate(
+    /// Evaluates a request as far as possible without waiting: every step after the proxy headers, except a check by
+    /// the authenticators. `worker_cache` belongs to the calling worker.
+    pub(crate) fn evaluate(
         self: &Arc<Self>,
         request: &Subrequest<'_>,
         worker_cache: &mut WorkerCache,
     ) -> Evaluation {
-        if let Some(verdict) = self.evaluate_token(request) {
+        let authorization = ParsedAuthorization::parse(request.authorization);
+        if let Some(verdict) = self.evaluate_token(request, &authorization) {
             return Evaluation::Decided(verdict);
         }
         let fingerprint = self.request_fingerprint(request);
@@ -170,7 +173,7 @@ impl Pipeline {
         if let Some(identity) = cached {
             return Evaluation::Decided(self.authorize(identity, request));
         }
-        match self.identify(request) {
+        match self.identify(request, &authorization) {
             Ok(IdentifyStep::Cached { first_authenticator, throttle_keys, answer_key, answer }) => {
                 let identity = answer.identity();
                 if let Some(fingerprint) = fingerprint {
@@ -247,7 +250,7 @@ impl Pipeline {
 }
 
 /// The result of an evaluation that does not wait.
-pub enum Evaluation {
+pub(crate) enum Evaluation {
     /// The verdict.
     Decided(Verdict),
     /// The credentials must be checked by an authenticator first.

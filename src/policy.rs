@@ -8,21 +8,21 @@
 //! The request is evaluated as the upstream will read it. A request that two programs could read differently is denied
 //! (see [`crate::request::registry`] and [`crate::request::site`]).
 
-mod backend_uri;
 mod coverage;
 pub(crate) mod denial;
 mod evaluate;
 pub(crate) mod explain;
 pub(crate) mod groups;
 pub(crate) mod index;
-pub mod read;
-pub mod reload;
-pub mod rule;
-pub mod rules;
+pub(crate) mod read;
+pub(crate) mod reload;
+pub(crate) mod rule;
+pub(crate) mod rules;
 #[cfg(test)]
 mod test_random;
 pub(crate) mod token;
 mod unknown_key;
+mod upstream_uri;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -44,7 +44,7 @@ use crate::upstream::secret_header::SecretHeaderValue;
 
 /// The proof that the policy permits a request, with the values for the response.
 #[derive(Clone, Debug)]
-pub struct AllowedRequest {
+pub(crate) struct AllowedRequest {
     identity: Option<Arc<Identity>>,
     groups_header: Box<[u8]>,
     upstream_uri: Option<String>,
@@ -87,7 +87,7 @@ impl AllowedRequest {
     }
 
     /// Returns the `Authorization` value that the upstream receives; `None` if the settings do not configure it.
-    pub fn upstream_authorization(&self) -> Option<&SecretHeaderValue> {
+    pub(crate) fn upstream_authorization(&self) -> Option<&SecretHeaderValue> {
         self.upstream_authorization.as_ref()
     }
 
@@ -102,7 +102,7 @@ static ALLOW_AUTHENTICATED: LazyLock<PolicyRules> = LazyLock::new(PolicyRules::a
 
 /// The active rules and groups.
 #[derive(Debug, Default)]
-pub struct Policy {
+pub(crate) struct Policy {
     rules: ArcSwapOption<PolicyRules>,
     groups: ArcSwap<GroupMemberships>,
     /// The time of the last change of the rules or groups, in seconds since 1970; 0 if they did not change since the
@@ -112,7 +112,7 @@ pub struct Policy {
 
 impl Policy {
     /// Activates other rules or groups. Each request is evaluated with either the old ones or the new ones.
-    pub fn replace(&self, content: PolicyContent) {
+    pub(crate) fn replace(&self, content: PolicyContent) {
         match content {
             PolicyContent::Rules(rules) => self.rules.store(Some(Arc::new(rules))),
             PolicyContent::Groups(groups) => self.groups.store(Arc::new(groups)),
@@ -126,7 +126,7 @@ impl Policy {
     }
 
     /// Returns the active rules, if there is a policy file.
-    pub fn rules(&self) -> Option<Arc<PolicyRules>> {
+    pub(crate) fn rules(&self) -> Option<Arc<PolicyRules>> {
         self.rules.load_full()
     }
 

@@ -4,13 +4,13 @@
 //! once, when it is first needed: as a request to a registry ([`registry`]) or as a path of a site ([`site`]). This
 //! module only parses; the policy decides.
 
-pub mod endpoint;
+pub(crate) mod endpoint;
 pub(crate) mod grammar;
-pub mod header;
-pub mod malformed;
-pub mod original;
+pub(crate) mod header;
+pub(crate) mod malformed;
+pub(crate) mod original;
 mod parameters;
 pub(crate) mod query;
-pub mod registry;
-pub mod site;
-pub mod subrequest;
+pub(crate) mod registry;
+pub(crate) mod site;
+pub(crate) mod subrequest;

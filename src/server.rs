@@ -2,7 +2,7 @@
 
 mod admission;
 pub(crate) mod bind_error;
-pub mod components;
+pub(crate) mod components;
 pub(crate) mod config_reload;
 #[cfg(feature = "ecr")]
 mod ecr_token_refresh;
@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 
 use self::bind_error::BindError;
 use self::components::Components;
-use self::config_reload::{ConfigReload, ConfigReloader, ReloadConfig};
+use self::config_reload::{ConfigReloadDependencies, ConfigReloadRequest, ConfigReloader};
 use self::listen::BoundListener;
 use self::signals::Signals;
 pub(crate) use self::start_error::StartError;
@@ -46,7 +46,7 @@ use crate::reload::{self, PollFile, PollNow};
 #[cfg(feature = "ecr")]
 use crate::upstream::ecr::aws::{AwsAccount, EcrTokenClient};
 #[cfg(feature = "ecr")]
-use crate::upstream::ecr::lease::Lease;
+use crate::upstream::ecr::token_store::TokenStore;
 
 /// The niceness of hash threads (nice(2)), so that a cached answer does not wait for a core that is hashing. It gives a
 /// third of the weight of a normal thread, so that logins proceed even if other programs use all cores.
@@ -91,17 +91,17 @@ impl Server {
     pub(crate) async fn run(
         self,
         mut signals: Signals,
-        reload: ConfigReload,
+        reload: ConfigReloadDependencies,
         started: Instant,
     ) -> Result<(), StartError> {
-        let Components { app_state, readiness, hash_pool, auth_backends, file_reloaders, clock, .. } =
+        let Components { app_state, readiness, hash_pool, remote_sources, file_reloaders, clock, .. } =
             self.components;
         let threads = if self.config.htpasswd.file.is_some() { self.config.hash.threads } else { 0 };
         let hash_threads = spawn_hash_threads(&hash_pool, threads)?;
         #[cfg(feature = "ecr")]
-        let token_refresh = start_ecr_token_refresh(self.components.ecr_leases).await?;
-        let backend_threads =
-            auth_backends.iter().map(spawn_auth_backend_thread).collect::<io::Result<Vec<_>>>()?;
+        let token_refresh = start_ecr_token_refresh(self.components.ecr_token_stores).await?;
+        let remote_source_threads =
+            remote_sources.iter().map(spawn_remote_source_thread).collect::<io::Result<Vec<_>>>()?;
         let on_hangup = start_reloads(&self.config, reload, &app_state, file_reloaders, &clock)?;
 
         let (users, keys) = (app_state.metrics.htpasswd_users.get(), app_state.metrics.api_keys.get());
@@ -138,7 +138,7 @@ impl Server {
         }
         hash_pool.close();
         // No request waits for a call any more.
-        drop(backend_threads);
+        drop(remote_source_threads);
         #[cfg(feature = "ecr")]
         drop(token_refresh);
         // Ends the threads that reload the configuration and the files.
@@ -156,12 +156,12 @@ impl Server {
 /// threads.
 fn start_reloads(
     config: &Config,
-    reload: ConfigReload,
+    reload: ConfigReloadDependencies,
     app_state: &Arc<AppState>,
     file_reloaders: Vec<Box<dyn PollFile>>,
     clock: &Clock,
 ) -> io::Result<impl Fn() + use<>> {
-    let (reload_config, config_requests) = sync_channel(RELOAD_SIGNALS_QUEUED_MAX);
+    let (request_config_reload, config_requests) = sync_channel(RELOAD_SIGNALS_QUEUED_MAX);
     ConfigReloader::new(reload, config.clone(), Arc::clone(app_state)).spawn(config_requests)?;
     let (poll_now, poll_requests) = sync_channel(RELOAD_SIGNALS_QUEUED_MAX);
     let interval = config.reload.poll_interval;
@@ -171,7 +171,7 @@ fn start_reloads(
     Ok(move || {
         // A full channel has a request that includes this one.
         let _ = poll_now.try_send(PollNow);
-        let _ = reload_config.try_send(ReloadConfig);
+        let _ = request_config_reload.try_send(ConfigReloadRequest);
     })
 }
 
@@ -249,27 +249,28 @@ fn notify_systemd(state: NotifyState<'_>) {
 /// Starts to fetch tokens, and waits a moment for the first ones.
 #[cfg(feature = "ecr")]
 async fn start_ecr_token_refresh(
-    sources: Vec<(AwsAccount, Arc<Lease>)>,
+    sources: Vec<(AwsAccount, Arc<TokenStore>)>,
 ) -> Result<Option<oneshot::Sender<()>>, StartError> {
-    let leases: Vec<Arc<Lease>> = sources.iter().map(|(_, lease)| Arc::clone(lease)).collect();
-    let client = |(account, lease): (AwsAccount, Arc<Lease>)| match EcrTokenClient::new(account) {
-        Ok(client) => Ok((client, lease)),
-        Err(error) => Err(StartError::InvalidEcrUpstream(Arc::clone(lease.name()), error)),
+    let token_stores: Vec<Arc<TokenStore>> =
+        sources.iter().map(|(_, token_store)| Arc::clone(token_store)).collect();
+    let client = |(account, token_store): (AwsAccount, Arc<TokenStore>)| match EcrTokenClient::new(account) {
+        Ok(client) => Ok((client, token_store)),
+        Err(error) => Err(StartError::InvalidEcrUpstream(Arc::clone(token_store.name()), error)),
     };
     let clients = sources.into_iter().map(client).collect::<Result<_, _>>()?;
     let stop = ecr_token_refresh::spawn_refresh_thread(clients)?;
-    ecr_token_refresh::wait_for_first_tokens(&leases).await;
+    ecr_token_refresh::wait_for_first_tokens(&token_stores).await;
     Ok(stop)
 }
 
-/// Starts the thread for the calls of a service. Dropping the returned sender ends the thread and its calls.
-fn spawn_auth_backend_thread(backend: &Arc<RemoteSource>) -> io::Result<oneshot::Sender<()>> {
+/// Starts the thread that calls the service of a remote source. Dropping the returned sender ends the thread and its calls.
+fn spawn_remote_source_thread(source: &Arc<RemoteSource>) -> io::Result<oneshot::Sender<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(RESOLVER_THREADS)
         .build()?;
     let (stop, stopped) = oneshot::channel();
-    let calls = Arc::clone(backend).run();
+    let calls = Arc::clone(source).run();
     let run = move || {
         runtime.block_on(async {
             tokio::select! {
@@ -281,7 +282,7 @@ fn spawn_auth_backend_thread(backend: &Arc<RemoteSource>) -> io::Result<oneshot:
         // Does not wait for name lookups.
         runtime.shutdown_background();
     };
-    thread::Builder::new().name(format!("doorward-call-{}", backend.name())).spawn(run)?;
+    thread::Builder::new().name(format!("doorward-call-{}", source.name())).spawn(run)?;
     Ok(stop)
 }
 

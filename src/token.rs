@@ -3,7 +3,7 @@
 //! A registry verifies tokens without calling doorward, so a token is valid until it expires. The pipeline decides on
 //! the content of a token: the policy and the scope of the API key apply as for any other request.
 
-pub mod claims;
+pub(crate) mod claims;
 pub(crate) mod issuer;
-pub mod scope;
-pub mod signing_key;
+pub(crate) mod scope;
+pub(crate) mod signing_key;

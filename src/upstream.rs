@@ -7,7 +7,7 @@
 //! The pipeline and the HTTP layer decide which requests get credentials.
 
 #[cfg(feature = "ecr")]
-pub mod ecr;
+pub(crate) mod ecr;
 pub(crate) mod secret_file;
 pub(crate) mod secret_header;
 
@@ -47,7 +47,7 @@ pub(crate) struct PermittedRequest<'r> {
 /// An error: credentials are required, but none are valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("upstream {name}: {message}")]
-pub struct MissingUpstreamCredentials {
+pub(crate) struct MissingUpstreamCredentials {
     name: Arc<str>,
     message: String,
 }
@@ -61,7 +61,7 @@ pub(crate) enum CredentialSource {
     File(Arc<CurrentCredentials>),
     /// Tokens of ECR.
     #[cfg(feature = "ecr")]
-    Ecr(Arc<ecr::lease::Lease>),
+    Ecr(Arc<ecr::token_store::TokenStore>),
 }
 
 /// One `[[upstream]]` table.
@@ -116,7 +116,7 @@ impl UpstreamEntry {
             CredentialSource::None => Ok(SecretHeaderValue::empty()),
             CredentialSource::File(current) => Ok(current.authorization()),
             #[cfg(feature = "ecr")]
-            CredentialSource::Ecr(lease) => lease
+            CredentialSource::Ecr(token_store) => token_store
                 .authorization()
                 .map_err(|message| MissingUpstreamCredentials { name: Arc::clone(&self.name), message }),
         }
@@ -138,9 +138,9 @@ impl Upstreams {
         Self { is_request_dependent: entries.iter().any(is_dependent), entries: entries.into() }
     }
 
-    /// Returns true if the selection depends on the request.
-    pub(crate) fn is_request_dependent(&self) -> bool {
-        self.is_request_dependent
+    /// Returns the table that every request selects; `None` if the selection depends on the request.
+    pub(crate) fn entry_of_every_request(&self) -> Option<&UpstreamEntry> {
+        self.entries.first().filter(|_| !self.is_request_dependent)
     }
 
     /// Returns the first table that matches a request, for any user.
@@ -167,7 +167,7 @@ impl Upstreams {
         Ok(None)
     }
 
-    /// Reports that the upstream rejected the credentials of a request from this network block. Tokens of ECR are
+    /// Reports that the upstream refused the credentials of a request from this network block. Tokens of ECR are
     /// then fetched again. Returns the name of the table.
     pub(crate) fn report_credentials_refused(
         &self,
@@ -178,7 +178,7 @@ impl Upstreams {
         match &entry.credential_source {
             CredentialSource::None | CredentialSource::File(_) => {}
             #[cfg(feature = "ecr")]
-            CredentialSource::Ecr(lease) => lease.report_refusal(block),
+            CredentialSource::Ecr(token_store) => token_store.report_refusal(block),
         }
         // Only the feature `ecr` uses the block.
         let _ = block;
@@ -189,8 +189,8 @@ impl Upstreams {
     pub(crate) fn update_metrics(&self) {
         #[cfg(feature = "ecr")]
         for entry in &self.entries {
-            if let CredentialSource::Ecr(lease) = &entry.credential_source {
-                lease.update_metrics();
+            if let CredentialSource::Ecr(token_store) = &entry.credential_source {
+                token_store.update_metrics();
             }
         }
     }

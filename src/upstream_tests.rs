@@ -32,7 +32,7 @@ fn first_matching_upstream_is_selected() {
         entry("team", &["a.test", "*.b.test"], &["team/*"]),
         entry("rest", &["a.test"], &[]),
     ]);
-    assert!(upstreams.is_request_dependent());
+    assert!(upstreams.entry_of_every_request().is_none());
     let select = |host, name| selected(&upstreams, host, UpstreamTarget::Repository(name));
     assert_eq!(select("a.test", "releases/app"), Some("releases"));
     assert_eq!(select("a.test", "base"), Some("releases"));
@@ -51,7 +51,7 @@ fn ping_gets_its_hosts_upstream_and_catalog_only_an_unrestricted_one() {
     assert_eq!(selected(&narrow, "a.test", UpstreamTarget::Other), None);
     assert_eq!(selected(&narrow, "c.test", UpstreamTarget::Ping), None);
     let wide = Upstreams::new(vec![entry("all", &[], &[])]);
-    assert!(!wide.is_request_dependent());
+    assert!(wide.entry_of_every_request().is_some());
     assert_eq!(selected(&wide, "", UpstreamTarget::Other), Some("all"));
 }
 

@@ -4,9 +4,9 @@
 //! one microsecond and is not cached, so a key is revoked as soon as its line is removed. A secret with the prefix of
 //! API keys is never sent to another authenticator.
 
-pub mod edit;
-pub mod file;
-pub mod format;
+pub(crate) mod edit;
+pub(crate) mod file;
+pub(crate) mod format;
 pub(crate) mod reload;
 
 use std::sync::Arc;
@@ -74,7 +74,7 @@ impl ApiKeyUsage {
 
 /// The reason why an API key is rejected. It is logged, and not sent to the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ApiKeyError {
+pub(crate) enum ApiKeyError {
     /// The key is truncated, mistyped, or was not issued by doorward.
     #[error("malformed API key: the length, a character or the checksum is wrong")]
     Malformed,
@@ -107,7 +107,7 @@ impl ApiKeyError {
 
 /// The rules for the owners of API keys, and for the user name with which a key is presented.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ApiKeyRules {
+pub(crate) struct ApiKeyRules {
     /// The user name with which every key can be presented; empty for none.
     pub(crate) username: Box<str>,
     /// Whether a key is accepted only if its owner has a line in the htpasswd file.
@@ -116,14 +116,14 @@ pub struct ApiKeyRules {
 
 /// The API keys of the current file.
 #[derive(Debug)]
-pub struct ApiKeys {
+pub(crate) struct ApiKeys {
     index: ArcSwap<ApiKeyIndex>,
     rules: ApiKeyRules,
 }
 
 impl ApiKeys {
     /// Creates the authenticator from a parsed file.
-    pub fn new(index: ApiKeyIndex, rules: ApiKeyRules) -> Self {
+    pub(crate) fn new(index: ApiKeyIndex, rules: ApiKeyRules) -> Self {
         Self { index: ArcSwap::from_pointee(index), rules }
     }
 
@@ -159,7 +159,7 @@ impl ApiKeys {
     ///
     /// # Errors
     /// Returns the reason for a rejection. An unknown key and a wrong secret do the same work.
-    pub fn authenticate(
+    pub(crate) fn authenticate(
         &self,
         user: Option<&[u8]>,
         secret: &[u8],

@@ -95,7 +95,7 @@ impl AuthenticatorChain {
     }
 
     /// Returns a number that changes with every change of local records; see [`Htpasswd::generation`].
-    pub(crate) fn record_generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.htpasswd().map_or(0, |users| users.generation())
     }
 

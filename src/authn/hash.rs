@@ -39,7 +39,7 @@ pub(crate) const SIGNIFICANT_PASSWORD_LENGTH_MIN: usize = bcrypt::SIGNIFICANT_PA
 
 /// The format of a password hash, with its cost, which is within the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HashFormat {
+pub(crate) enum HashFormat {
     /// bcrypt (`$2a$`, `$2b$` or `$2y$`). The cost is the binary logarithm of the number of rounds.
     Bcrypt(u8),
     /// The MD5 crypt of Apache (`$apr1$`), with 1,000 rounds.
@@ -64,7 +64,7 @@ pub enum HashFormat {
 
 /// The reason why the text after the colon is not a valid hash. [`HashFormatError::remedy`] is what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HashFormatError {
+pub(crate) enum HashFormatError {
     /// The text is empty.
     #[error("there is no password hash after the colon")]
     Empty,
@@ -223,15 +223,15 @@ impl HashFormatError {
 
 /// The formats that are accepted only if a setting allows them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AllowedFormats {
+pub(crate) struct AllowedFormats {
     /// Whether `{PLAIN}` is accepted.
-    pub plain: bool,
+    pub(crate) plain: bool,
 }
 
 impl HashFormat {
     /// Detects the format of the hash `text`, and checks its form and cost so that [`HashFormat::verify`] cannot fail
     /// on it later.
-    pub fn detect(text: &[u8], allowed: AllowedFormats) -> Result<Self, HashFormatError> {
+    pub(crate) fn detect(text: &[u8], allowed: AllowedFormats) -> Result<Self, HashFormatError> {
         match text {
             [] => Err(HashFormatError::Empty),
             [b'$', b'2', b'x', b'$', ..] => Err(HashFormatError::BcryptInsecureVariant),
@@ -257,6 +257,7 @@ impl HashFormat {
             _ if text.starts_with(plain::PLAIN_PREFIX) && allowed.plain => Ok(Self::Plain),
             _ if text.starts_with(plain::PLAIN_PREFIX) => Err(HashFormatError::PlainNotAllowed),
             _ if is_des_crypt(text) => Err(HashFormatError::DesCrypt),
+            // Texts cannot be listed exhaustively: every text that no arm above recognizes has no known format.
             _ => Err(HashFormatError::UnknownFormat),
         }
     }
@@ -272,7 +273,7 @@ impl HashFormat {
     }
 
     /// Returns true if `password` matches the hash `text`, which must have this format. Compares in constant time.
-    pub fn verify(self, text: &[u8], password: &[u8]) -> bool {
+    pub(crate) fn verify(self, text: &[u8], password: &[u8]) -> bool {
         let checked = match self {
             Self::Bcrypt(_) => Some(bcrypt::verify(text, password)),
             Self::Apr1 | Self::Md5Crypt => Some(md5_crypt::verify(text, password)),
@@ -294,7 +295,7 @@ impl HashFormat {
     }
 
     /// Does the work of one check in this format and ignores the result.
-    pub fn run_dummy_check(self, password: &[u8]) {
+    pub(crate) fn run_dummy_check(self, password: &[u8]) {
         #[cfg(test)]
         tests::record_check(self);
         match self {
@@ -345,7 +346,7 @@ impl HashFormat {
     }
 
     /// Returns the name of the format, as `check` prints it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bcrypt(_) => "bcrypt",
             Self::Apr1 => "apr1",

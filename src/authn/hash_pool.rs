@@ -84,7 +84,7 @@ struct CheckTimeAverage {
     /// The expected time of a rejection by the current file.
     expected_seconds: f64,
     /// The generation of that file; see [`Htpasswd::generation`].
-    file_generation: u64,
+    generation: u64,
 }
 
 impl CheckTimeEstimator {
@@ -96,9 +96,9 @@ impl CheckTimeEstimator {
 
     fn initial_average(htpasswd: &Htpasswd, slowdown: f64) -> CheckTimeAverage {
         // The generation is read before the users, so a reload in between leads to a new average.
-        let file_generation = htpasswd.generation();
+        let generation = htpasswd.generation();
         let expected = htpasswd.users().timing_equalizer().estimate_rejection_time(slowdown).as_secs_f64();
-        CheckTimeAverage { seconds: expected, expected_seconds: expected, file_generation }
+        CheckTimeAverage { seconds: expected, expected_seconds: expected, generation }
     }
 
     fn average(&self) -> CheckTimeAverage {
@@ -109,7 +109,7 @@ impl CheckTimeEstimator {
     /// starts again from the expected time.
     fn record(&self, check_time: Option<Duration>) -> CheckTimeAverage {
         let mut average = self.average.lock().unwrap_or_else(PoisonError::into_inner);
-        if average.file_generation != self.htpasswd.generation() {
+        if average.generation != self.htpasswd.generation() {
             *average = Self::initial_average(&self.htpasswd, self.slowdown);
         }
         if let Some(check_time) = check_time {
@@ -124,7 +124,7 @@ impl CheckTimeEstimator {
 
 /// The queue of password checks. The caller provides the threads, which call [`HashPool::run`]. A test calls
 /// `HashPool::run_next` instead.
-pub struct HashPool {
+pub(crate) struct HashPool {
     queue: Queue<PasswordCheck>,
     /// `None` if the capacity is fixed.
     estimator: Option<CheckTimeEstimator>,
@@ -193,7 +193,7 @@ impl HashPool {
     }
 
     /// Runs checks until [`HashPool::close`]. This is the body of a hash thread.
-    pub fn run(&self) {
+    pub(crate) fn run(&self) {
         while let Some(job) = self.queue.next_blocking() {
             self.run_job(job);
         }
@@ -206,7 +206,7 @@ impl HashPool {
     }
 
     /// Closes the queue; see [`Queue::close`].
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.queue.close();
     }
 

@@ -1,8 +1,8 @@
 //! The htpasswd file as an authenticator: the users of the current file, and the lookup of one user's line.
 
-pub mod diff;
-pub mod edit;
-pub mod file;
+pub(crate) mod diff;
+pub(crate) mod edit;
+pub(crate) mod file;
 pub(crate) mod line;
 pub(crate) mod reload;
 pub(crate) mod validate;

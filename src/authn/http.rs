@@ -6,7 +6,7 @@ pub(crate) mod client;
 pub(crate) mod error;
 pub(crate) mod json_template;
 pub(crate) mod request_template;
-pub mod response;
+pub(crate) mod response;
 pub(crate) mod template;
 
 use std::convert::Infallible;
@@ -28,11 +28,11 @@ use super::remote::client::{
 
 /// The settings that only HTTP authenticators have.
 #[derive(Clone, Debug)]
-pub struct HttpSpec {
+pub(crate) struct HttpSpec {
     /// The request that is sent.
-    pub request: RequestTemplate,
+    pub(crate) request: RequestTemplate,
     /// The meaning of each response.
-    pub response_rules: ResponseRules,
+    pub(crate) response_rules: ResponseRules,
     /// The limits of a call.
     pub(crate) call_limits: CallLimits,
     /// The trusted authorities and the client certificate.

@@ -7,9 +7,9 @@
 
 pub(crate) mod circuit_breaker;
 pub(crate) mod client;
-pub mod error;
+pub(crate) mod error;
 pub(crate) mod identity_builder;
-pub mod kind;
+pub(crate) mod kind;
 pub(crate) mod queues;
 
 use std::hash::{BuildHasher, RandomState};
@@ -63,9 +63,9 @@ pub(crate) struct RemoteQuery {
 
 /// The settings of a remote source.
 #[derive(Clone, Debug)]
-pub struct RemoteSourceSpec {
+pub(crate) struct RemoteSourceSpec {
     /// The name of the authenticator.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// The time limit of a call, including connection and retry.
     pub(crate) timeout: Duration,
     /// The largest number of concurrent calls.
@@ -75,7 +75,7 @@ pub struct RemoteSourceSpec {
     /// The lifetime of an answer.
     pub(crate) lifetime: AnswerLifetime,
     /// The kind of the source, with the settings that only this kind has.
-    pub kind: RemoteKind,
+    pub(crate) kind: RemoteKind,
 }
 
 /// A remote source of users. The caller must run its tasks, see [`RemoteSource::run`].

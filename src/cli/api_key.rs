@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use self::list::{ApiKeySummary, list_api_keys};
 use super::arguments::{error_message, exit_code, json_switch, option, option_value, switch};
-use super::config_flags::with_api_key_settings;
+use super::config_flags::{with_api_key_file, with_api_key_file_and_admin_listener};
 use super::open_for_update;
 use super::output::{print_error, print_json, print_line};
 use crate::atomic_write::AtomicFileWriter;
@@ -41,7 +41,7 @@ pub(super) fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(
-            with_api_key_settings(Command::new("new").about("Create an API key and print it once")).args([
+            with_api_key_file(Command::new("new").about("Create an API key and print it once")).args([
                 owner().required(true),
                 option("name", "NAME", "a name for the key, unique for its owner").required(true),
                 option("expires-in", "TIME", "lifetime of the key, such as 90d [default: no expiry]"),
@@ -57,7 +57,7 @@ pub(super) fn command() -> Command {
             ]),
         )
         .subcommand(
-            with_api_key_settings(Command::new("list").about("List the API keys without their secrets")).args([
+            with_api_key_file_and_admin_listener(Command::new("list").about("List the API keys without their secrets")).args([
                 owner(),
                 switch("usage", "show how often each key was used, from the admin listener of a running doorward"),
                 option("url", "URL", "http://HOST:PORT or unix:/path [default: the first address of admin.listen]")
@@ -66,7 +66,7 @@ pub(super) fn command() -> Command {
             ]),
         )
         .subcommand(
-            with_api_key_settings(Command::new("revoke").about("Remove API keys from the file")).args([
+            with_api_key_file(Command::new("revoke").about("Remove API keys from the file")).args([
                 Arg::new("key")
                     .value_name("KEY")
                     .required(true)

@@ -2,11 +2,11 @@
 //! With `--probe` it also calls the auth backends and AWS.
 
 mod api_keys;
-mod auth_backends;
 mod expectations;
 mod file_modes;
 mod htpasswd;
 mod policy;
+mod remote_sources;
 mod signing_keys;
 mod upstreams;
 
@@ -92,7 +92,7 @@ fn check_files(config: &ConfigValues, options: &CheckOptions<'_>) -> bool {
         );
     }
     let probe = options.probe && options.is_config_valid;
-    is_valid &= auth_backends::check_auth_backends(config, probe);
+    is_valid &= remote_sources::check_remote_sources(config, probe);
     is_valid &= api_keys::check_api_keys(config);
     is_valid &= upstreams::check_upstreams(config, probe);
     is_valid &= config.token.signing_keys.as_deref().is_none_or(signing_keys::check_signing_keys);

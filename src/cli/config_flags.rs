@@ -30,8 +30,13 @@ pub(super) fn with_policy_settings(command: Command) -> Command {
     })
 }
 
+/// Adds the flag for the API key file.
+pub(super) fn with_api_key_file(command: Command) -> Command {
+    with_setting_flags(command, |setting| setting.key == "api_keys.file")
+}
+
 /// Adds the flags for the API key file, and for the admin listener that reports the use of the keys.
-pub(super) fn with_api_key_settings(command: Command) -> Command {
+pub(super) fn with_api_key_file_and_admin_listener(command: Command) -> Command {
     with_setting_flags(command, |setting| {
         matches!(setting.key, "api_keys.file" | "admin.listen" | "admin.token_file")
     })

@@ -83,11 +83,11 @@ pub(super) fn run(config: &Config, matches: &ArgMatches) -> ExitCode {
     if let Some(error) = login_error(config, &subject) {
         // The result of the policy is still printed, since rules are often written before the user is added.
         report.note = Some(format!("for a user who can log in: {}: {}", report.verdict, report.explanation));
-        (report.verdict, report.explanation, report.upstream) = ("challenge", error, None);
+        (report.verdict, report.explanation, report.upstream_credentials) = ("challenge", error, None);
     }
     if let Some(error) = api_key_error {
         (report.verdict, report.explanation, report.note) = ("challenge", error, None);
-        report.upstream = None;
+        report.upstream_credentials = None;
         report.deciding_rules.clear();
     }
     if !matches.get_flag("json") {
@@ -130,7 +130,7 @@ fn report_of_request(
             original.and_then(|original| select_upstream(config, original, subject.user != ANONYMOUS));
         if let Some(selection) = selection {
             report.verdict = selection.verdict.unwrap_or(report.verdict);
-            report.upstream = Some(selection.explanation);
+            report.upstream_credentials = Some(selection.explanation);
             report.upstream_uri = selection.uri.or(report.upstream_uri);
         }
         report

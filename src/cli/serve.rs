@@ -8,7 +8,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpabl
 use super::output::print_error;
 use crate::config::Config;
 use crate::config::layers::ConfigSource;
-use crate::server::config_reload::ConfigReload;
+use crate::server::config_reload::ConfigReloadDependencies;
 use crate::server::signals::Signals;
 use crate::server::{Server, StartError};
 use crate::telemetry;
@@ -18,7 +18,7 @@ pub(super) fn run(config: Config, source: ConfigSource) -> ExitCode {
     let started = Instant::now();
     let (log, level) = telemetry::start(config.log.format, config.log.level);
     disable_core_dumps();
-    let reload = ConfigReload { source, set_log_level: Box::new(move |new| level.set(new)) };
+    let reload = ConfigReloadDependencies { source, set_log_level: Box::new(move |new| level.set(new)) };
     let result = actix_web::rt::System::new().block_on(serve(config, reload, started));
     // Queued log lines are written before the final error.
     drop(log);
@@ -31,7 +31,7 @@ pub(super) fn run(config: Config, source: ConfigSource) -> ExitCode {
     }
 }
 
-async fn serve(config: Config, reload: ConfigReload, started: Instant) -> Result<(), StartError> {
+async fn serve(config: Config, reload: ConfigReloadDependencies, started: Instant) -> Result<(), StartError> {
     let signals = Signals::catch()?;
     Server::bind_listener(config)?.run(signals, reload, started).await
 }

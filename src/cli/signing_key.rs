@@ -176,7 +176,7 @@ fn open_existing(path: &Path) -> Result<AtomicFileWriter, String> {
     check_file_name(path)?;
     open_for_update(path, false).map_err(|error| match error {
         FileWriteError::Missing(name) => {
-            format!("{name}: there is no such file; create it with: doorward signing-key init")
+            format!("{name}: the file does not exist; create it with: doorward signing-key init")
         }
         other => other.to_string(),
     })
@@ -223,7 +223,7 @@ fn use_key(path: &Path, matches: &ArgMatches) -> Result<(), String> {
     let before = SigningKeys::parse(writer.text()).map_err(|error| error_in_file(path)(error.into()))?;
     let (changed, keys) = edit::move_key_first(writer.text(), kid).map_err(error_in_file(path))?;
     replace_all_files(writer, &changed, &keys)?;
-    print_line(&format!("signs: {}", key_line(&keys, kid)));
+    print_line(&format!("active: {}", key_line(&keys, kid)));
     for previous in before.kids().take(1).filter(|previous| *previous != kid) {
         print_line(&format!(
             "after token.lifetime, when the tokens of the previous key have expired: doorward signing-key remove {previous}"

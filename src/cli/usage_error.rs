@@ -11,13 +11,17 @@ use clap::{Command, Error};
 
 use super::output::{EXIT_USAGE, print_error};
 use crate::config::table::{self, SETTINGS};
-use crate::config::unknown_setting;
+use crate::config::unknown_setting::{self, NamePlace};
+
+/// Former names of commands, and the present ones.
+const RENAMED_COMMANDS: &[(&str, &str)] =
+    &[("key", "api-key"), ("keys", "api-key"), ("token", "signing-key")];
 
 /// Prints an error of the command line `arguments`, or the requested help.
 pub(super) fn print_usage_error(error: &Error, arguments: &[OsString]) -> ExitCode {
     let message = match error.kind() {
         ErrorKind::UnknownArgument => Some(unknown_argument_message(error, &selected_command(arguments))),
-        ErrorKind::InvalidSubcommand => Some("unknown command".to_owned() + &command_suggestion(error)),
+        ErrorKind::InvalidSubcommand => Some(unknown_command_message(error)),
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => Some(invalid_value_message(error)),
         _ => None,
     };
@@ -69,27 +73,30 @@ fn unknown_argument_message(error: &Error, command: &Command) -> String {
     if SETTINGS.iter().any(|setting| setting.flag() == name) {
         return format!("--{name}: this command does not have this flag");
     }
-    let as_flag = |key: &str| {
-        table::find_setting(key).map_or_else(|| key.to_owned(), |setting| format!("--{}", setting.flag()))
-    };
     let has_flag = |flag: &str| command.get_arguments().any(|argument| argument.get_long() == Some(flag));
     if let Some((_, new)) = RENAMED_FLAGS.iter().find(|(old, new)| *old == name && has_flag(new)) {
-        return format!("--{name}: unknown flag; use --{new}");
+        return format!("unknown flag \"--{name}\"; did you mean \"--{new}\"?");
     }
     let has_setting = |key: &str| table::find_setting(key).is_some_and(|setting| has_flag(&setting.flag()));
     match (unknown_setting::has_suggestion(name, has_setting), context_text(error, ContextKind::SuggestedArg))
     {
-        (true, _) => format!("--{name}: {}", unknown_setting::unknown_setting_message(name, &as_flag)),
-        (false, Some(suggestion)) => format!("unknown flag; did you mean {suggestion}?"),
+        (true, _) => unknown_setting::unknown_setting_message(name, NamePlace::CommandLine),
+        (false, Some(suggestion)) => format!("unknown flag; did you mean \"{suggestion}\"?"),
         (false, None) => format!("unknown flag of {} bytes", argument.len()),
     }
 }
 
-/// Returns the suggested commands; if there are none, all commands.
-fn command_suggestion(error: &Error) -> String {
-    let suggestion = context_text(error, ContextKind::SuggestedSubcommand)
-        .or_else(|| context_text(error, ContextKind::ValidSubcommand));
-    suggestion.map(|commands| format!("; did you mean {commands}?")).unwrap_or_default()
+fn unknown_command_message(error: &Error) -> String {
+    let command = context_text(error, ContextKind::InvalidSubcommand).unwrap_or_default();
+    if let Some((old, new)) = RENAMED_COMMANDS.iter().find(|(old, _)| *old == command) {
+        return format!("unknown command \"{old}\"; did you mean \"doorward {new}\"?");
+    }
+    match error.get(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::Strings(similar)) => {
+            format!("unknown command; did you mean \"{}\"?", similar.join("\" or \""))
+        }
+        _ => format!("unknown command of {} bytes", command.len()),
+    }
 }
 
 fn invalid_value_message(error: &Error) -> String {

@@ -85,17 +85,17 @@ pub(super) fn deserialize_part<'t, T: Deserialize<'t>>(
     }
 }
 
-/// Returns the error for an unknown key. The key is quoted only if it was renamed or
-/// resembles a known one, since the line may come from a file of secrets.
+/// Returns the error for an unknown key. The key is quoted only if it was renamed or resembles a known one, since the
+/// line may come from a file of secrets.
 fn unknown_key_message(name: &str, keys: &[&str]) -> String {
     let renamed = RENAMED_TABLE_KEYS.iter().find(|(old, new)| *old == name && keys.contains(new));
     if let Some((old, new)) = renamed {
-        return format!("{old}: unknown key; use {new}");
+        return format!("unknown key \"{old}\"; did you mean \"{new}\"?");
     }
     let similarity = |key: &&&str| (strsim::jaro_winkler(name, key) * 1000.0) as u32;
     match keys.iter().max_by_key(similarity).filter(|key| similarity(key) > SUGGESTED_SIMILARITY_MIN) {
-        Some(similar) => format!("{name}: unknown key; did you mean {similar}?"),
-        None => format!("unknown key; known keys: {}", keys.join(", ")),
+        Some(similar) => format!("unknown key \"{name}\"; did you mean \"{similar}\"?"),
+        None => format!("unknown key; the keys are {}", keys.join(", ")),
     }
 }
 

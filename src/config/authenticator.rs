@@ -26,20 +26,20 @@ const REMOTE_TYPES: &[(&str, KindReader)] = &[("http", http::read_table)];
 
 /// The settings of one authenticator.
 #[derive(Clone, Debug)]
-pub struct AuthenticatorConfig {
+pub(crate) struct AuthenticatorConfig {
     /// The name.
     pub(crate) name: Arc<str>,
     /// The earlier authenticators for which it is the fallback when they fail.
     pub(crate) fallback_for: AuthenticatorSet,
-    /// The type, with its settings.
-    pub kind: AuthenticatorType,
+    /// The settings, which depend on the type.
+    pub(crate) settings: AuthenticatorType,
     /// The place of its table.
     pub(crate) origin: ConfigOrigin,
 }
 
-/// The type of an authenticator.
+/// The settings that one type of authenticator has.
 #[derive(Clone, Debug)]
-pub enum AuthenticatorType {
+pub(crate) enum AuthenticatorType {
     /// The htpasswd file, which has settings of its own.
     Htpasswd,
     /// A remote source.
@@ -90,7 +90,7 @@ pub(super) fn read_authenticators(
         for other in chain.iter().chain(&api_keys) {
             check_pair(other, &authenticator, place, errors);
         }
-        match authenticator.kind {
+        match authenticator.settings {
             AuthenticatorType::ApiKeys => api_keys = Some(authenticator),
             AuthenticatorType::Htpasswd | AuthenticatorType::Remote(_) => chain.push(authenticator),
         }
@@ -116,7 +116,7 @@ fn check_pair(
         let message = format!("two authenticators are named {}; set different names", other.name);
         errors.push((place, message));
     }
-    let duplicate = match (&other.kind, &authenticator.kind) {
+    let duplicate = match (&other.settings, &authenticator.settings) {
         (AuthenticatorType::Htpasswd, AuthenticatorType::Htpasswd) => "htpasswd",
         (AuthenticatorType::ApiKeys, AuthenticatorType::ApiKeys) => "api_keys",
         (
@@ -136,11 +136,11 @@ fn read_authenticator(
     let mut fields = fields.clone();
     let types = REMOTE_TYPES.iter().map(|(name, _)| *name).chain(["htpasswd", "api_keys"]);
     let types = types.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-    let Some(kind) = fields.remove("type") else {
+    let Some(type_name) = fields.remove("type") else {
         errors.push((place, format!("type is missing; set it to one of {types}")));
         return None;
     };
-    let (name, fallback_for, kind) = match kind.get_ref().as_str() {
+    let (name, fallback_for, settings) = match type_name.get_ref().as_str() {
         Some("htpasswd") => {
             let table: HtpasswdTable = deserialize(fields, place, errors)?;
             let name = read_name(table.name.as_ref(), "htpasswd", errors);
@@ -153,23 +153,23 @@ fn read_authenticator(
             (name, AuthenticatorSet::default(), AuthenticatorType::ApiKeys)
         }
         Some("keys") => {
-            errors.push((kind.span().start, "unknown type \"keys\"; it is now \"api_keys\"".into()));
+            errors.push((type_name.span().start, "unknown type \"keys\"; it is now \"api_keys\"".into()));
             return None;
         }
         other => {
             let remote = REMOTE_TYPES.iter().find(|(name, _)| other == Some(*name));
-            let Some((type_name, read_kind)) = remote else {
-                errors.push((kind.span().start, format!("unknown type; set it to one of {types}")));
+            let Some((default_name, read_kind)) = remote else {
+                errors.push((type_name.span().start, format!("unknown type; set it to one of {types}")));
                 return None;
             };
             let table = RemoteTable::take(&mut fields, place, errors)?;
-            let name = read_name(table.name.as_ref(), type_name, errors);
+            let name = read_name(table.name.as_ref(), default_name, errors);
             let fallback_for = read_fallback_for(&table.fallback_for, earlier, errors);
             let spec = table.read_spec(fields, place, Arc::clone(&name), *read_kind, errors)?;
             (name, fallback_for, AuthenticatorType::Remote(spec))
         }
     };
-    Some(AuthenticatorConfig { name, fallback_for, kind, origin: ConfigOrigin::Unset })
+    Some(AuthenticatorConfig { name, fallback_for, settings, origin: ConfigOrigin::Unset })
 }
 
 /// Reads `fallback_for`, and checks that a remote source which a fallback would skip is in the list too, or is itself a
@@ -187,7 +187,7 @@ fn read_fallback_for(
         };
         let failed = AuthenticatorSet::default().with(position);
         let skipped = earlier.iter().skip(position + 1).find(|other| {
-            matches!(other.kind, AuthenticatorType::Remote(_))
+            matches!(other.settings, AuthenticatorType::Remote(_))
                 && !is_listed(other)
                 && !other.fallback_for.contains_all(failed)
         });

@@ -23,19 +23,20 @@ impl ConfigValues {
         ];
         let Some((origin, chain)) = tables else {
             let authenticator =
-                |(name, _, kind, _): (&str, &str, AuthenticatorType, bool)| AuthenticatorConfig {
+                |(name, _, settings, _): (&str, &str, AuthenticatorType, bool)| AuthenticatorConfig {
                     name: name.into(),
                     fallback_for: AuthenticatorSet::default(),
-                    kind,
+                    settings,
                     origin: ConfigOrigin::Unset,
                 };
             self.authenticators =
                 files.into_iter().filter(|(_, _, _, is_set)| *is_set).map(authenticator).collect();
             return;
         };
-        for (name, file_key, kind, is_set) in files {
-            let is_used =
-                chain.iter().any(|one| std::mem::discriminant(&one.kind) == std::mem::discriminant(&kind));
+        for (name, file_key, settings, is_set) in files {
+            let is_used = chain
+                .iter()
+                .any(|one| std::mem::discriminant(&one.settings) == std::mem::discriminant(&settings));
             let message = match (is_used, is_set) {
                 (true, false) if errors.has_invalid(&[file_key]) => continue,
                 (true, false) => format!("an authenticator of type {name} requires {file_key}"),
@@ -53,7 +54,7 @@ impl ConfigValues {
         let longest = self.max_authentication_time();
         if longest >= self.proxy_read_timeout
             && !errors.has_invalid(&["proxy_read_timeout", "hash.wait_timeout"])
-            && self.authenticators.iter().any(|one| matches!(one.kind, AuthenticatorType::Remote(_)))
+            && self.authenticators.iter().any(|one| matches!(one.settings, AuthenticatorType::Remote(_)))
         {
             let format = humantime::format_duration;
             let message = format!(
@@ -67,24 +68,25 @@ impl ConfigValues {
 
     /// Returns whether a file or an authenticator supplies groups.
     pub(crate) fn group_source(&self) -> GroupSource {
-        let from_backends = self.has_groups_from_auth_backends();
+        let from_remote_sources = self.has_groups_from_remote_sources();
         // The owner of an API key is then listed in the htpasswd file, so no service would be called for the user.
         let are_owners_local = self.api_keys.owners == ApiKeyOwners::Htpasswd
             && matches!(
                 self.authenticators.first(),
-                Some(AuthenticatorConfig { kind: AuthenticatorType::Htpasswd, .. })
+                Some(AuthenticatorConfig { settings: AuthenticatorType::Htpasswd, .. })
             );
-        let has_keys_without_groups = from_backends && self.api_keys.file.is_some() && !are_owners_local;
-        match (self.groups.file.is_some() || from_backends, has_keys_without_groups) {
+        let has_keys_without_groups =
+            from_remote_sources && self.api_keys.file.is_some() && !are_owners_local;
+        match (self.groups.file.is_some() || from_remote_sources, has_keys_without_groups) {
             (_, true) => GroupSource::PresentExceptForApiKeys,
             (true, false) => GroupSource::Present,
             (false, false) => GroupSource::Absent,
         }
     }
 
-    /// Returns whether an HTTP authenticator supplies groups.
-    pub(crate) fn has_groups_from_auth_backends(&self) -> bool {
-        let has_groups = |one: &AuthenticatorConfig| match &one.kind {
+    /// Returns whether a remote source supplies groups.
+    pub(crate) fn has_groups_from_remote_sources(&self) -> bool {
+        let has_groups = |one: &AuthenticatorConfig| match &one.settings {
             AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => false,
             AuthenticatorType::Remote(spec) => spec.kind.spec().has_groups(),
         };
@@ -94,13 +96,14 @@ impl ConfigValues {
     /// Returns the longest time that a request can wait for the whole chain. A user listed in the htpasswd file gets
     /// no further than the file. For other users the file costs no hash before the end of the chain.
     pub(crate) fn max_authentication_time(&self) -> Duration {
-        let call = |one: &AuthenticatorConfig| match &one.kind {
+        let call = |one: &AuthenticatorConfig| match &one.settings {
             AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => Duration::ZERO,
             AuthenticatorType::Remote(spec) => spec.timeout + QUEUE_WAIT_ALLOWANCE,
         };
         let calls = |chain: &[AuthenticatorConfig]| chain.iter().map(call).sum::<Duration>();
         let all = calls(&self.authenticators);
-        let file = self.authenticators.iter().position(|one| matches!(one.kind, AuthenticatorType::Htpasswd));
+        let file =
+            self.authenticators.iter().position(|one| matches!(one.settings, AuthenticatorType::Htpasswd));
         file.and_then(|index| self.authenticators.get(..index))
             .map_or(all, |before| all.max(calls(before) + self.hash.wait_timeout))
     }

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 /// The place where a value was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ConfigOrigin {
+pub(crate) enum ConfigOrigin {
     /// A flag of the command line.
     Flag(String),
     /// An environment variable.
@@ -35,9 +35,9 @@ impl fmt::Display for ConfigOrigin {
 
 /// An error of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
+pub(crate) struct ConfigError {
     /// The place of the error.
-    pub origin: ConfigOrigin,
+    pub(crate) origin: ConfigOrigin,
     /// The error, and what to do.
     pub(crate) message: String,
 }

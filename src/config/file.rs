@@ -6,7 +6,7 @@ use super::array_of_tables;
 use super::authenticator::{self, AuthenticatorConfig};
 use super::setting::{ConfigValue, Setting};
 use super::table::{self, SETTINGS};
-use super::unknown_setting;
+use super::unknown_setting::{NamePlace, unknown_setting_message};
 use super::upstream::{self, UpstreamConfig};
 use super::{ConfigError, ConfigOrigin, TableHashes};
 
@@ -17,19 +17,19 @@ pub(super) const UPSTREAM_KEY: &str = "upstream";
 
 /// The content of a file.
 #[derive(Debug, Default)]
-pub struct ConfigFileContent {
+pub(crate) struct ConfigFileContent {
     /// The values of the settings.
-    pub values: Vec<(&'static str, Vec<ConfigValue>)>,
+    pub(crate) values: Vec<(&'static str, Vec<ConfigValue>)>,
     /// The `[[authenticator]]` tables, and the place of the first.
-    pub authenticators: Option<(ConfigOrigin, Vec<AuthenticatorConfig>)>,
+    pub(crate) authenticators: Option<(ConfigOrigin, Vec<AuthenticatorConfig>)>,
     /// The `[[upstream]]` tables.
-    pub upstreams: Vec<UpstreamConfig>,
+    pub(crate) upstreams: Vec<UpstreamConfig>,
     /// The keys of the settings whose values have the wrong type.
-    pub invalid_keys: Vec<&'static str>,
+    pub(crate) invalid_keys: Vec<&'static str>,
 }
 
 /// Parses the text of the file at `path`. Reports syntax errors and unknown keys, and returns everything else.
-pub fn parse(path: &str, text: &str, errors: &mut Vec<ConfigError>) -> ConfigFileContent {
+pub(crate) fn parse(path: &str, text: &str, errors: &mut Vec<ConfigError>) -> ConfigFileContent {
     let origin_at = |offset: usize| {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -73,7 +73,7 @@ impl ConfigFileReader<'_> {
             let at = name.span().start;
             if name.get_ref().contains('.') {
                 // Otherwise a setting could be given twice, as `"cache.idle_timeout"` and in `[cache]`.
-                self.add_error(at, "unknown setting; write the key of a setting without quotes".into());
+                self.add_error(at, "unknown key; write the key of a setting without quotes".into());
                 continue;
             }
             match (table::find_setting(&key), value.get_ref()) {
@@ -87,8 +87,7 @@ impl ConfigFileReader<'_> {
                     self.read_table(&format!("{key}."), inner);
                 }
                 (None, _) => {
-                    let message = unknown_setting::unknown_setting_message(&key, &|known| known.to_owned());
-                    self.add_error(at, format!("{}: {message}", unknown_setting::displayable_key(&key)));
+                    self.add_error(at, unknown_setting_message(&key, NamePlace::File));
                 }
             }
         }

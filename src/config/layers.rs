@@ -6,9 +6,9 @@ use std::path::Path;
 use super::authenticator::AuthenticatorConfig;
 use super::combination_errors::CombinationErrors;
 use super::reader::{SettingReader, split_list};
-use super::setting::{ConfigValue, LayerValues, Setting};
-use super::table::{self, ConfigValues, SETTINGS};
-use super::unknown_setting;
+use super::setting::{ConfigValue, LayerValues};
+use super::table::{ConfigValues, SETTINGS};
+use super::unknown_setting::{NamePlace, unknown_setting_message};
 use super::upstream::UpstreamConfig;
 use super::{Config, ConfigError, ConfigOrigin, TableHashes, file};
 use crate::reload::utf8_bom::UTF8_BOM;
@@ -23,23 +23,23 @@ const IGNORED_VARIABLES: [&str; 2] = ["DOORWARD_IMAGE", "DOORWARD_TEST_SCALE"];
 
 /// The values of each layer.
 #[derive(Clone, Debug, Default)]
-pub struct ConfigLayers {
+pub(crate) struct ConfigLayers {
     /// The command line.
-    pub flags: LayerValues,
+    pub(crate) flags: LayerValues,
     /// The environment.
-    pub variables: LayerValues,
+    pub(crate) variables: LayerValues,
     /// The file.
-    pub file: LayerValues,
+    pub(crate) file: LayerValues,
     /// The `[[authenticator]]` tables of the file, and the place of the first.
-    pub authenticators: Option<(ConfigOrigin, Vec<AuthenticatorConfig>)>,
+    pub(crate) authenticators: Option<(ConfigOrigin, Vec<AuthenticatorConfig>)>,
     /// The `[[upstream]]` tables of the file.
-    pub upstreams: Vec<UpstreamConfig>,
+    pub(crate) upstreams: Vec<UpstreamConfig>,
     /// Hashes of the tables.
-    pub table_hashes: TableHashes,
+    pub(crate) table_hashes: TableHashes,
     /// The errors found so far.
-    pub errors: Vec<ConfigError>,
+    pub(crate) errors: Vec<ConfigError>,
     /// The keys of the settings of the file whose values have the wrong type.
-    pub invalid_keys: Vec<&'static str>,
+    pub(crate) invalid_keys: Vec<&'static str>,
 }
 
 /// The places of the configuration: flags and environment as they were at the start, and the path of the file. The
@@ -91,7 +91,7 @@ impl ConfigLayers {
 
     /// Adds the variables `DOORWARD_*` of the environment.
     #[must_use]
-    pub fn with_environment(mut self, variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
+    pub(crate) fn with_environment(mut self, variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
         for (name, value) in variables {
             let Some(name) = name.to_str().filter(|name| name.starts_with("DOORWARD_")) else { continue };
             let origin = ConfigOrigin::Variable(name.to_owned());
@@ -118,7 +118,7 @@ impl ConfigLayers {
 
     /// Adds the values of the file at `path`.
     #[must_use]
-    pub fn with_file(self, path: &str) -> Self {
+    pub(crate) fn with_file(self, path: &str) -> Self {
         self.with_file_content(path, source_file(path).read())
     }
 
@@ -161,7 +161,7 @@ impl ConfigLayers {
     }
 
     /// Parses every value, and returns the configuration or all errors.
-    pub fn into_config(self) -> Result<Config, Vec<ConfigError>> {
+    pub(crate) fn into_config(self) -> Result<Config, Vec<ConfigError>> {
         let (values, errors) = self.into_partial_config();
         if errors.is_empty() { Ok(Config(values)) } else { Err(errors) }
     }
@@ -201,9 +201,7 @@ fn source_file(path: &str) -> SourceFile {
 
 fn unknown_variable_message(name: &str) -> String {
     let key = name.strip_prefix("DOORWARD_").unwrap_or(name).to_lowercase();
-    unknown_setting::unknown_setting_message(&key, &|known| {
-        table::find_setting(known).map_or_else(|| known.to_owned(), Setting::variable)
-    })
+    unknown_setting_message(&key, NamePlace::Environment)
 }
 
 /// Returns whether a variable is one that Kubernetes or Docker add to every container if a service is called doorward

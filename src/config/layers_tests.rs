@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{ListenAddress, array_of_tables};
+use crate::config::{ListenAddress, array_of_tables, table, unknown_setting};
 
 fn file(text: &str) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -64,7 +64,7 @@ fn all_errors_are_reported_at_once_with_their_places() {
     assert_eq!(errors.len(), 5, "{errors:#?}");
     assert!(errors[0].starts_with("FILE:1:10"), "in the order of the file");
     assert!(
-        errors.iter().any(|t| t == "FILE:6:3: hash.wai: unknown setting; did you mean hash.wait_timeout?")
+        errors.iter().any(|t| t == r#"FILE:6:3: unknown key "hash.wai"; did you mean "hash.wait_timeout"?"#)
     );
     assert!(errors.iter().any(|t| t.starts_with("FILE:1:10: listen: must be IP:PORT")));
     assert!(errors.iter().any(|t| t.starts_with("FILE:2:9: realm: must not contain the word \"basic\"")));
@@ -88,16 +88,22 @@ fn setting_given_twice_is_an_error_in_every_notation() {
 
 #[test]
 fn unknown_name_is_an_error_that_names_the_right_setting() {
-    assert!(errors_of("users_file = \"x\"\n")[0].ends_with("users_file: unknown setting; use htpasswd.file"));
+    assert!(
+        errors_of("users_file = \"x\"\n")[0]
+            .ends_with(r#" unknown key "users_file"; did you mean "htpasswd.file"?"#)
+    );
     assert!(
         errors_of("trusted_proxies = \"x\"\n")[0]
-            .ends_with("trusted_proxies: unknown setting; use trusted_peers")
+            .ends_with(r#" unknown key "trusted_proxies"; did you mean "trusted_peers"?"#)
     );
     let errors = ConfigLayers::default()
         .with_environment(variables(&[("DOORWARD_USERS_FILE", "x")]))
         .into_config()
         .unwrap_err();
-    assert_eq!(errors[0].to_string(), "DOORWARD_USERS_FILE: unknown setting; use DOORWARD_HTPASSWD");
+    assert_eq!(
+        errors[0].to_string(),
+        r#"DOORWARD_USERS_FILE: unknown variable; did you mean "DOORWARD_HTPASSWD"?"#
+    );
 }
 
 #[test]
@@ -199,7 +205,7 @@ fn every_renamed_setting_is_reported_with_its_replacement_in_one_run() {
     let errors = errors_of(&text);
     for (number, (old, new)) in (1..).zip(unknown_setting::RENAMED) {
         let error = format!("FILE:{number}:");
-        let named = format!(" {old}: unknown setting; use {new}");
+        let named = format!(" unknown key \"{old}\"; did you mean \"{new}\"?");
         assert!(
             errors.iter().any(|line| line.starts_with(&error) && line.ends_with(&named)),
             "{old}: {errors:#?}"
@@ -208,7 +214,7 @@ fn every_renamed_setting_is_reported_with_its_replacement_in_one_run() {
         let is_variable_of_a_setting = SETTINGS.iter().any(|setting| setting.variable() == variable);
         let layers = ConfigLayers::default().with_environment(variables(&[(&variable, "x")]));
         let right = table::find_setting(new).unwrap().variable();
-        let line = format!("{variable}: unknown setting; use {right}");
+        let line = format!("{variable}: unknown variable; did you mean \"{right}\"?");
         let is_reported = layers.errors.iter().any(|error| error.to_string() == line);
         assert_eq!(is_reported, !is_variable_of_a_setting, "{line}");
     }
@@ -227,7 +233,7 @@ fn every_renamed_key_of_a_table_is_reported_with_its_replacement() {
             _ => format!("[[{kind}]]\n{more}\n{old} = 1\n"),
         };
         let errors = errors_of(&text);
-        let named = format!("{old}: unknown key; use {new}");
+        let named = format!("unknown key \"{old}\"; did you mean \"{new}\"?");
         assert!(errors.iter().any(|error| error.ends_with(&named)), "{old}: {errors:?}");
     }
 }

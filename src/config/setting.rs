@@ -6,7 +6,7 @@ use super::ConfigOrigin;
 
 /// One setting.
 #[derive(Debug)]
-pub struct Setting {
+pub(crate) struct Setting {
     /// The key in the file, with the section before the dot.
     pub(crate) key: &'static str,
     /// The name of the value in `--help`.
@@ -14,7 +14,7 @@ pub struct Setting {
     /// The default as text; empty if there is none.
     pub(crate) default: &'static str,
     /// Whether the setting takes several values.
-    pub is_list: bool,
+    pub(crate) is_list: bool,
     /// Whether SIGHUP applies a change. If not, a change requires a restart.
     pub(crate) is_reloadable: bool,
     /// One line of help.
@@ -40,11 +40,11 @@ impl Setting {
 
 /// A value as text, and where it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigValue {
+pub(crate) struct ConfigValue {
     /// The text as it was written.
     pub(crate) text: String,
     /// The place of the text.
-    pub origin: ConfigOrigin,
+    pub(crate) origin: ConfigOrigin,
 }
 
 /// The values given on one layer, by key.
@@ -77,7 +77,7 @@ macro_rules! config_table {
     ) => {
         $(#[$values_doc])*
         #[derive(Clone, Debug)]
-        pub struct $Values {
+        pub(crate) struct $Values {
             $( #[doc = $help] pub $field: $type, )*
             $( $(#[$section_doc])* pub $section: $Section, )*
             /// The `[[authenticator]]` tables, in the order of the chain; without any, one for each file of users.
@@ -93,7 +93,7 @@ macro_rules! config_table {
         $(
             $(#[$section_doc])*
             #[derive(Clone, Debug)]
-            pub struct $Section {
+            pub(crate) struct $Section {
                 $( #[doc = $s_help] pub $s_field: $s_type, )*
             }
         )*

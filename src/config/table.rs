@@ -207,6 +207,6 @@ fn parse_header_bytes(text: &str) -> Result<usize, String> {
 }
 
 /// Returns the setting with this key.
-pub fn find_setting(key: &str) -> Option<&'static Setting> {
+pub(crate) fn find_setting(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == key)
 }

@@ -1,7 +1,7 @@
 //! Errors for names that are not settings.
 
 use super::setting::Setting;
-use super::table::SETTINGS;
+use super::table::{self, SETTINGS};
 
 /// Keys that are not settings, and the settings to use: former names, and names of other programs.
 pub(crate) const RENAMED: &[(&str, &str)] = &[
@@ -72,10 +72,8 @@ fn matches_key(name: &str, key: &str) -> bool {
 
 /// A suggestion for a name that is not a setting.
 enum NameSuggestion {
-    /// The setting to use instead, from [`RENAMED`].
-    Renamed(&'static str),
-    /// The setting that the name resembles.
-    Similar(&'static str),
+    /// The setting that was probably meant: the replacement in [`RENAMED`], or a similar name.
+    Meant(&'static str),
     /// The reason why the setting was removed, from [`REMOVED`].
     Removed(&'static str),
 }
@@ -87,40 +85,66 @@ fn suggest(name: &str) -> Option<NameSuggestion> {
     let last_part = name.rsplit('.').next().unwrap_or(name);
     let exact = RENAMED.iter().find(|(old, _)| matches_key(name, old));
     if let Some((_, new)) = exact.or_else(|| RENAMED.iter().find(|(old, _)| *old == last_part)) {
-        return Some(NameSuggestion::Renamed(new));
+        return Some(NameSuggestion::Meant(new));
     }
     let similarity = |s: &&Setting| (strsim::jaro_winkler(name, s.key) * 1000.0) as u32;
     let nearest = SETTINGS.iter().max_by_key(similarity);
-    nearest.filter(|s| similarity(s) > SUGGESTED_SIMILARITY_MIN).map(|s| NameSuggestion::Similar(s.key))
+    nearest.filter(|s| similarity(s) > SUGGESTED_SIMILARITY_MIN).map(|s| NameSuggestion::Meant(s.key))
 }
 
 /// Returns whether a name was renamed or removed, or resembles a setting. Suggestions of keys that are not `available`
 /// do not count.
 pub(crate) fn has_suggestion(name: &str, available: impl Fn(&str) -> bool) -> bool {
     match suggest(name) {
-        Some(NameSuggestion::Renamed(key) | NameSuggestion::Similar(key)) => available(key),
+        Some(NameSuggestion::Meant(key)) => available(key),
         Some(NameSuggestion::Removed(_)) => true,
         None => false,
     }
 }
 
-/// Returns the error for an unknown name. `format_key` writes a key as it is written in that place.
-pub(crate) fn unknown_setting_message(name: &str, format_key: &dyn Fn(&str) -> String) -> String {
+/// The place in which an unknown name is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NamePlace {
+    /// The settings file.
+    File,
+    /// The environment. The place of the error names the variable.
+    Environment,
+    /// The command line.
+    CommandLine,
+}
+
+/// Returns the error for a name that is not a setting. The name is quoted only if there is a suggestion for it, since
+/// the text may come from a file of secrets.
+pub(crate) fn unknown_setting_message(name: &str, place: NamePlace) -> String {
+    let (noun, quoted) = match place {
+        NamePlace::File => ("key", Some(name.to_owned())),
+        NamePlace::Environment => ("variable", None),
+        NamePlace::CommandLine => ("flag", Some(format!("--{name}"))),
+    };
     match suggest(name) {
-        Some(NameSuggestion::Renamed(key)) => format!("unknown setting; use {}", format_key(key)),
-        Some(NameSuggestion::Similar(key)) => format!("unknown setting; did you mean {}?", format_key(key)),
-        Some(NameSuggestion::Removed(explanation)) => {
-            format!("this setting was removed: {explanation}; delete it")
+        Some(NameSuggestion::Meant(key)) => {
+            let quoted = quoted.map(|name| format!(" \"{name}\"")).unwrap_or_default();
+            format!("unknown {noun}{quoted}; did you mean \"{}\"?", write_key(key, place))
         }
-        None => "unknown setting; doorward serve --help lists all settings".into(),
+        Some(NameSuggestion::Removed(explanation)) => {
+            let quoted = quoted.map(|name| format!("{name}: ")).unwrap_or_default();
+            format!("{quoted}this setting was removed: {explanation}; delete it")
+        }
+        None => {
+            let length = quoted.map(|name| format!(" of {} bytes", name.len())).unwrap_or_default();
+            format!("unknown {noun}{length}; doorward serve --help lists all settings")
+        }
     }
 }
 
-/// Returns a key for a message: the key itself if there is a suggestion for it, else its length. The line may come
-/// from a file of secrets.
-pub(crate) fn displayable_key(key: &str) -> String {
-    match suggest(key) {
-        Some(_) => key.to_owned(),
-        None => format!("a key of {} bytes", key.len()),
+/// Returns the key of a setting as it is written in this place.
+fn write_key(key: &str, place: NamePlace) -> String {
+    let setting = table::find_setting(key);
+    match place {
+        NamePlace::File => key.to_owned(),
+        NamePlace::Environment => setting.map_or_else(|| key.to_owned(), Setting::variable),
+        NamePlace::CommandLine => {
+            setting.map_or_else(|| key.to_owned(), |setting| format!("--{}", setting.flag()))
+        }
     }
 }

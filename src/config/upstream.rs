@@ -24,7 +24,7 @@ const USERNAME_BYTES_MAX: usize = 255;
 
 /// One `[[upstream]]` table.
 #[derive(Clone, Debug)]
-pub struct UpstreamConfig {
+pub(crate) struct UpstreamConfig {
     /// The name in the log and the metrics.
     pub(crate) name: Arc<str>,
     /// The hosts of the requests; none means every host.
@@ -33,8 +33,8 @@ pub struct UpstreamConfig {
     pub(crate) repositories: Box<[Glob]>,
     /// Whether anonymous requests get the credentials too.
     pub(crate) allow_anonymous: bool,
-    /// The kind of credentials.
-    pub(crate) kind: UpstreamType,
+    /// The settings of the credentials, which depend on the type.
+    pub(crate) settings: UpstreamType,
     /// The place of the table.
     pub(crate) origin: ConfigOrigin,
 }
@@ -42,11 +42,11 @@ pub struct UpstreamConfig {
 impl UpstreamConfig {
     /// Returns whether the upstream has credentials.
     pub(crate) fn has_credentials(&self) -> bool {
-        !matches!(self.kind, UpstreamType::None)
+        !matches!(self.settings, UpstreamType::None)
     }
 }
 
-/// The kind of credentials of an upstream.
+/// The settings that one type of upstream credentials has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum UpstreamType {
     /// No credentials.
@@ -145,18 +145,18 @@ fn read_upstream(
     errors: &mut TableErrors,
 ) -> Option<UpstreamConfig> {
     let mut fields = fields.clone();
-    let Some(kind) = fields.remove("type") else {
+    let Some(type_value) = fields.remove("type") else {
         errors.push((place, format!("type is missing; {EXPECTED_TYPES}")));
         return None;
     };
-    let type_name = kind.get_ref().as_str().unwrap_or_default().to_owned();
-    let type_offset = kind.span().start;
+    let type_name = type_value.get_ref().as_str().unwrap_or_default().to_owned();
+    let type_offset = type_value.span().start;
     let raw: RawUpstreamTable = deserialize(fields, place, errors)?;
     let name = read_name(raw.name.as_ref(), &type_name, errors);
     let hosts = read_list(raw.hosts.as_ref(), HostPattern::parse, errors);
     let repositories = read_list(raw.repositories.as_ref(), parse_repository_pattern, errors);
-    let kind = self::read_type(&type_name, &raw, (type_offset, place), errors)?;
-    Some(UpstreamConfig { name, hosts, repositories, allow_anonymous: raw.allow_anonymous, kind, origin })
+    let settings = self::read_type(&type_name, &raw, (type_offset, place), errors)?;
+    Some(UpstreamConfig { name, hosts, repositories, allow_anonymous: raw.allow_anonymous, settings, origin })
 }
 
 fn read_list<T>(

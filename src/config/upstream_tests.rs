@@ -49,9 +49,9 @@ fn each_upstream_type_is_read() {
     assert_eq!(errors, Vec::<String>::new());
     let names: Vec<&str> = upstreams.iter().map(|one| &*one.name).collect();
     assert_eq!(names, ["releases", "bearer", "file", "none"]);
-    assert_eq!(upstreams[0].kind, UpstreamType::Basic("robot".into(), "/run/password".into()));
-    assert_eq!(upstreams[1].kind, UpstreamType::Bearer("/run/token".into()));
-    assert_eq!(upstreams[2].kind, UpstreamType::File("/run/whole".into()));
+    assert_eq!(upstreams[0].settings, UpstreamType::Basic("robot".into(), "/run/password".into()));
+    assert_eq!(upstreams[1].settings, UpstreamType::Bearer("/run/token".into()));
+    assert_eq!(upstreams[2].settings, UpstreamType::File("/run/whole".into()));
     assert!(upstreams[2].allow_anonymous && !upstreams[1].allow_anonymous && !upstreams[3].has_credentials());
 }
 
@@ -67,7 +67,7 @@ fn each_invalid_table_is_reported_with_line_and_remedy() {
         (
             "[[upstream]]\ntype = \"bearer\"\ntoken = \"s3cret\"",
             4,
-            "token: unknown key; did you mean token_file?",
+            "unknown key \"token\"; did you mean \"token_file\"?",
         ),
         ("[[upstream]]\ntype = \"none\"\nfile = \"/x\"", 4, "not a key of type none"),
         ("[[upstream]]\ntype = \"none\"\nhosts = [\"a b\"]", 4, "not a host name"),
@@ -129,7 +129,7 @@ fn ecr_account_is_read_and_invalid_values_are_reported() {
         "[[upstream]]\ntype = \"ecr\"\nregion = \"eu-central-1\"\nrole_arn = \"arn:aws:iam::123456789012:role/x\"\nexternal_id = \"y\"",
     );
     assert_eq!(errors, Vec::<String>::new());
-    let UpstreamType::Ecr(account) = &upstreams[0].kind else { panic!() };
+    let UpstreamType::Ecr(account) = &upstreams[0].settings else { panic!() };
     assert_eq!(account.region.as_deref(), Some("eu-central-1"));
     for (line, says) in [
         ("region = \"Frankfurt\"", "eu-central-1"),

@@ -11,7 +11,7 @@ use super::response::{self, TEXT_PLAIN};
 use crate::authn::remote::RemoteSource;
 use crate::reload::FileHealth;
 #[cfg(feature = "ecr")]
-use crate::upstream::ecr::lease::{Lease, LeaseState};
+use crate::upstream::ecr::token_store::{TokenState, TokenStore};
 
 /// The state of the upstream tokens: the first that was never fetched, the first that was not renewed, and one line
 /// for each of the others.
@@ -29,7 +29,7 @@ pub(crate) struct Readiness {
     file_health: Vec<Arc<FileHealth>>,
     authenticators: Vec<Arc<RemoteSource>>,
     #[cfg(feature = "ecr")]
-    leases: Vec<Arc<Lease>>,
+    token_stores: Vec<Arc<TokenStore>>,
 }
 
 impl fmt::Debug for Readiness {
@@ -46,15 +46,15 @@ impl Readiness {
             file_health: files,
             authenticators,
             #[cfg(feature = "ecr")]
-            leases: Vec::new(),
+            token_stores: Vec::new(),
         }
     }
 
-    /// Adds the leases of tokens that must be fetched.
+    /// Adds the stores of tokens that must be fetched.
     #[cfg(feature = "ecr")]
     #[must_use]
-    pub(crate) fn with_leases(self, leases: Vec<Arc<Lease>>) -> Self {
-        Self { leases, ..self }
+    pub(crate) fn with_token_stores(self, token_stores: Vec<Arc<TokenStore>>) -> Self {
+        Self { token_stores, ..self }
     }
 
     /// Returns the first problem that does not prevent doorward from answering requests.
@@ -71,11 +71,11 @@ impl Readiness {
     #[cfg(feature = "ecr")]
     fn upstream_token_health(&self) -> UpstreamTokenHealth {
         let mut tokens = UpstreamTokenHealth::default();
-        for lease in &self.leases {
-            match lease.state() {
-                LeaseState::NoTokenYet(why) => drop(tokens.never_fetched.get_or_insert(why)),
-                LeaseState::Degraded(why) => drop(tokens.degraded.get_or_insert(why)),
-                LeaseState::Healthy(how) => tokens.healthy.push_str(&format!("{how}\n")),
+        for token_store in &self.token_stores {
+            match token_store.state() {
+                TokenState::NoTokenYet(why) => drop(tokens.never_fetched.get_or_insert(why)),
+                TokenState::Degraded(why) => drop(tokens.degraded.get_or_insert(why)),
+                TokenState::Healthy(how) => tokens.healthy.push_str(&format!("{how}\n")),
             }
         }
         tokens

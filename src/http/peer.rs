@@ -15,7 +15,7 @@ use crate::upstream::secret_file::CurrentCredentials;
 
 /// The peer of a connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// The IP address; `None` for a unix socket.
     pub(crate) address: Option<IpAddr>,
     /// True if the peer is allowed to use the listener.
@@ -27,7 +27,7 @@ impl Peer {
     pub(crate) const UNIX: Self = Self { address: None, is_trusted: true };
 
     /// Creates the peer at `address`. It is trusted if a network in `trusted` contains the address.
-    pub fn tcp(address: SocketAddr, trusted: &[IpNet]) -> Self {
+    pub(crate) fn tcp(address: SocketAddr, trusted: &[IpNet]) -> Self {
         let address = address.ip().to_canonical();
         Self { address: Some(address), is_trusted: trusted.iter().any(|network| network.contains(&address)) }
     }

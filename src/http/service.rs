@@ -35,7 +35,7 @@ type BoxedFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// The purpose of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListenerKind {
+pub(crate) enum ListenerKind {
     /// Verdicts, for the proxy.
     Auth,
     /// Tokens and the keys that verify them, for clients behind the proxy.
@@ -56,7 +56,7 @@ impl ListenerKind {
 }
 
 /// Returns a factory that creates the service of each worker of a listener.
-pub fn service_factory(
+pub(crate) fn service_factory(
     state: Arc<AppState>,
     kind: ListenerKind,
 ) -> impl ServiceFactory<
@@ -235,7 +235,7 @@ fn close_if_untrusted(mut response: Response<BoxBody>, trusted: bool) -> Respons
 }
 
 /// A response that is available, or the future of one. Only the future is boxed.
-pub enum ResponseFuture {
+pub(crate) enum ResponseFuture {
     /// An available response; `None` after it was polled.
     Ready(Option<Response<BoxBody>>),
     /// A response that must be awaited.

@@ -24,7 +24,7 @@ use super::verdict_log::line::RequestLine;
 use crate::authn::Identity;
 use crate::pipeline::token::{Authentication, SignTokenError};
 use crate::pipeline::verdict::Verdict;
-use crate::policy::token::GrantedAccess;
+use crate::policy::token::ScopeDecision;
 use crate::request::header::RequestHeader;
 use crate::token::claims::AccessEntry;
 use crate::token::issuer::{IssueError, NewToken, TokenIssuer};
@@ -143,7 +143,7 @@ async fn issue_token<'r>(
     token_request.check_account(subrequest.user()).map_err(TokenRequestError::InvalidRequest)?;
     let (identity, stale) = wait_for_identity(authentication).await.map_err(TokenRequestError::Rejected)?;
     let scopes = token_request.scopes().map_err(TokenRequestError::InvalidRequest)?;
-    let GrantedAccess { granted: access, denied } = state
+    let ScopeDecision { granted: access, denied } = state
         .pipeline
         .grant_scopes(identity.as_deref(), subrequest, &scopes)
         .map_err(|denied| TokenRequestError::Rejected(Verdict::Forbid(denied)))?;

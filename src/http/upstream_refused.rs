@@ -1,7 +1,7 @@
 //! `/auth/refused`: the response to a client if the upstream answers 401 or 403. The client has presented valid
-//! credentials to doorward. The upstream rejected the credentials of doorward, which the client cannot change.
+//! credentials to doorward. The upstream refused the credentials of doorward, which the client cannot change.
 //!
-//! ECR answers 403 to an expired token, so a rejected token is fetched again.
+//! ECR answers 403 to an expired token, so a refused token is fetched again.
 
 use actix_http::Request;
 use actix_web::HttpResponse;
@@ -16,7 +16,7 @@ use crate::metrics::UpstreamLabel;
 use crate::request::header::RequestHeader;
 use crate::request::subrequest::Subrequest;
 
-/// The header with the value of nginx's `$upstream_status`: the status of the rejected request.
+/// The header with the value of nginx's `$upstream_status`: the status of the refused request.
 const X_UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-upstream-status");
 
 /// Returns 503. A request with invalid proxy headers is not counted.
@@ -35,7 +35,7 @@ pub(super) fn handle_upstream_refused(state: &AppState, request: &Request) -> Ht
     response::upstream_refused_response()
 }
 
-/// Counts the rejected request, and logs it if the budget permits.
+/// Counts the refused request, and logs it if the budget permits.
 fn log_upstream_refused(
     state: &AppState,
     request: &Subrequest<'_>,
@@ -54,6 +54,6 @@ fn log_upstream_refused(
         // A query can contain a token.
         path = path.split('?').next().unwrap_or_default(),
         suppressed,
-        "upstream credentials rejected"
+        "upstream credentials refused"
     );
 }

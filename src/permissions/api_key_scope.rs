@@ -13,14 +13,14 @@ pub(crate) const PERMISSIONS_MAX: usize = 32;
 
 /// The permissions of an API key. A request needs them in addition to a grant of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiKeyScope(Box<[ResourcePattern]>);
+pub(crate) struct ApiKeyScope(Box<[ResourcePattern]>);
 
 impl ApiKeyScope {
     /// Parses the permissions of a scope. A scope without permissions permits no action.
     ///
     /// # Errors
     /// Returns the number of the first invalid permission, and what to write instead.
-    pub fn parse<'t>(texts: impl Iterator<Item = &'t str>) -> Result<Self, String> {
+    pub(crate) fn parse<'t>(texts: impl Iterator<Item = &'t str>) -> Result<Self, String> {
         let permissions = (1..)
             .zip(texts)
             .map(|(number, text): (usize, &str)| {
@@ -59,7 +59,7 @@ impl ApiKeyScope {
     }
 
     /// Returns the actions that the scope permits on a resource. For a site, the only action is [`Actions::PULL`].
-    pub fn permitted_actions(&self, resource: &Resource<'_>) -> Actions {
+    pub(crate) fn permitted_actions(&self, resource: &Resource<'_>) -> Actions {
         self.0
             .iter()
             .fold(Actions::default(), |sum, pattern| sum.union(permitted_by_pattern(pattern, resource)))

@@ -10,7 +10,7 @@ const INVALID_HOST: &str = "the host is neither a host name nor an IP address";
 ///
 /// # Errors
 /// Returns an error if the text is neither a host name nor an IP address.
-pub fn normalize_host(text: &str) -> Result<Cow<'_, str>, &'static str> {
+pub(crate) fn normalize_host(text: &str) -> Result<Cow<'_, str>, &'static str> {
     // nginx sends `$host` in this form, so the common case needs no allocation.
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     if text.split('.').all(|label| !label.is_empty() && label.bytes().all(plain)) {

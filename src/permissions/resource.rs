@@ -26,7 +26,7 @@ pub(crate) enum ResourcePattern {
 
 /// The resource that a request is about. Names and paths are split into segments.
 #[derive(Clone, Copy, Debug)]
-pub enum Resource<'o> {
+pub(crate) enum Resource<'o> {
     /// The endpoint `/v2/`, where a client learns whether its credentials are valid.
     Ping,
     /// The list of all repositories.

@@ -12,7 +12,7 @@ const INVALID_HTPASSWD_LINE: &str = "the user's line in the htpasswd file is inv
 
 /// The reason for a challenge. It is logged and never sent to the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ChallengeReason {
+pub(crate) enum ChallengeReason {
     /// No `Authorization` header, or an empty one.
     NoCredentials,
     /// An `Authorization` header that cannot be parsed as a user name and a password.
@@ -58,7 +58,7 @@ impl ChallengeReason {
 /// An error in an `Authorization` header of the scheme Basic. No message quotes the header, because it contains the
 /// password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MalformedCredentialsError {
+pub(crate) enum MalformedCredentialsError {
     /// More than one `Authorization` header.
     #[error("the request has more than one Authorization header")]
     RepeatedHeader,

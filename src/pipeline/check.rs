@@ -21,7 +21,7 @@ pub(crate) struct Authenticated {
 }
 
 /// A check that an authenticator must do. Dropping it counts a failure, see [`AttemptGuard`].
-pub struct PendingCheck {
+pub(crate) struct PendingCheck {
     pipeline: Arc<Pipeline>,
     attempt: AttemptGuard,
     throttle_keys: ThrottleKeys,
@@ -39,7 +39,7 @@ impl PendingCheck {
     }
 
     /// Waits for the check, and evaluates the request for the identity that it returns.
-    pub async fn evaluate(self, request: &Subrequest<'_>) -> Verdict {
+    pub(crate) async fn evaluate(self, request: &Subrequest<'_>) -> Verdict {
         let pipeline = Arc::clone(&self.pipeline);
         request.set_user(self.check_request.credentials.user());
         match self.authenticate().await {
@@ -76,15 +76,15 @@ impl PendingCheck {
                     return Ok(Authenticated { identity, stale_remaining: Some(remaining) });
                 }
                 match error.cause() {
-                    FailureCause::Requester => attempt.record_no_response(),
+                    FailureCause::Requester => attempt.record_unanswered(),
                     // An outage, or the start of one, must not throttle a network.
-                    FailureCause::Outage | FailureCause::Undetermined => attempt.record_backend_error(),
+                    FailureCause::Service | FailureCause::Undetermined => attempt.record_unavailable(),
                 }
                 Err(Verdict::Unavailable(error))
             }
             // The check was not done in time. If many users of a network wait, this must not throttle the network.
             Err(Verdict::Limited(limited)) => {
-                attempt.record_backend_error();
+                attempt.record_unavailable();
                 Err(Verdict::Limited(limited))
             }
             Err(refusal) => Err(refusal),

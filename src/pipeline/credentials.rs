@@ -20,7 +20,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// An `Authorization` header, split into its scheme and the rest (RFC 9110 section 11.4). This is the only parser
 /// of the header, so that `/auth`, `/token` and the log read it in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ParsedAuthorization<'a> {
+pub(crate) enum ParsedAuthorization<'a> {
     /// No header, or one that contains only spaces.
     Missing,
     /// More than one header, or one that is too long.
@@ -33,74 +33,64 @@ enum ParsedAuthorization<'a> {
     Other,
 }
 
-fn parse_authorization(authorization: RequestHeader<'_>) -> ParsedAuthorization<'_> {
-    let value = match authorization {
-        RequestHeader::Absent => return ParsedAuthorization::Missing,
-        RequestHeader::Repeated => {
-            return ParsedAuthorization::Invalid(MalformedCredentialsError::RepeatedHeader);
+impl<'a> ParsedAuthorization<'a> {
+    /// Splits the header. Nothing is decoded.
+    pub(crate) fn parse(authorization: RequestHeader<'a>) -> Self {
+        let value = match authorization {
+            RequestHeader::Absent => return Self::Missing,
+            RequestHeader::Repeated => return Self::Invalid(MalformedCredentialsError::RepeatedHeader),
+            RequestHeader::Invalid => return Self::Invalid(MalformedCredentialsError::HeaderTooLong),
+            RequestHeader::Once(value) => value.trim_ascii(),
+        };
+        let space = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
+        let (scheme, rest) = value.split_at_checked(space).unwrap_or((value, b""));
+        if scheme.is_empty() {
+            Self::Missing
+        } else if scheme.eq_ignore_ascii_case(b"basic") {
+            Self::Basic(rest.trim_ascii_start())
+        } else if scheme.eq_ignore_ascii_case(b"bearer") {
+            Self::Bearer(rest.trim_ascii_start())
+        } else {
+            Self::Other
         }
-        RequestHeader::Invalid => {
-            return ParsedAuthorization::Invalid(MalformedCredentialsError::HeaderTooLong);
-        }
-        RequestHeader::Once(value) => value.trim_ascii(),
-    };
-    let space = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
-    let (scheme, rest) = value.split_at_checked(space).unwrap_or((value, b""));
-    if scheme.is_empty() {
-        ParsedAuthorization::Missing
-    } else if scheme.eq_ignore_ascii_case(b"basic") {
-        ParsedAuthorization::Basic(rest.trim_ascii_start())
-    } else if scheme.eq_ignore_ascii_case(b"bearer") {
-        ParsedAuthorization::Bearer(rest.trim_ascii_start())
-    } else {
-        ParsedAuthorization::Other
     }
-}
 
-/// Returns the bearer token of a request, unless it has the prefix of API keys.
-pub(crate) fn bearer_token(authorization: RequestHeader<'_>) -> Option<&str> {
-    match parse_authorization(authorization) {
-        ParsedAuthorization::Bearer(token) if !token.is_empty() && !has_api_key_prefix(token) => {
-            std::str::from_utf8(token).ok()
+    /// Returns the bearer token, unless it has the prefix of API keys.
+    pub(crate) fn bearer_token(&self) -> Option<&'a str> {
+        match *self {
+            Self::Bearer(token) if !token.is_empty() && !has_api_key_prefix(token) => {
+                std::str::from_utf8(token).ok()
+            }
+            Self::Bearer(_) | Self::Basic(_) | Self::Other | Self::Missing | Self::Invalid(_) => None,
         }
-        ParsedAuthorization::Bearer(_)
-        | ParsedAuthorization::Basic(_)
-        | ParsedAuthorization::Other
-        | ParsedAuthorization::Missing
-        | ParsedAuthorization::Invalid(_) => None,
     }
-}
 
-/// Parses the header and validates the user name. The caller validates the password with [`check_password`], so
-/// that the log has the user name if the password is invalid. A bearer token is accepted only if it is an API key
-/// and `has_api_keys` is true.
-///
-/// # Errors
-/// The reason for the challenge.
-pub fn parse_credentials(
-    authorization: RequestHeader<'_>,
-    has_api_keys: bool,
-) -> Result<Credentials, ChallengeReason> {
-    let basic = match parse_authorization(authorization) {
-        ParsedAuthorization::Missing => return Err(ChallengeReason::NoCredentials),
-        ParsedAuthorization::Invalid(error) => return Err(ChallengeReason::MalformedCredentials(error)),
-        ParsedAuthorization::Bearer(token) if has_api_keys => {
-            return api_key_credentials(token).ok_or(ChallengeReason::UnsupportedScheme);
+    /// Decodes the credentials and validates the user name. The caller validates the password with
+    /// [`check_password`], so that the log has the user name if the password is invalid. A bearer token is accepted
+    /// only if it is an API key and `has_api_keys` is true.
+    ///
+    /// # Errors
+    /// The reason for the challenge.
+    pub(crate) fn credentials(&self, has_api_keys: bool) -> Result<Credentials, ChallengeReason> {
+        let basic = match *self {
+            Self::Missing => return Err(ChallengeReason::NoCredentials),
+            Self::Invalid(error) => return Err(ChallengeReason::MalformedCredentials(error)),
+            Self::Bearer(token) if has_api_keys => {
+                return api_key_credentials(token).ok_or(ChallengeReason::UnsupportedScheme);
+            }
+            Self::Bearer(_) | Self::Other => return Err(ChallengeReason::UnsupportedScheme),
+            Self::Basic(basic) => basic,
+        };
+        let credentials = decode_basic(basic).map_err(ChallengeReason::MalformedCredentials)?;
+        Username::check(credentials.user()).map_err(|error| {
+            ChallengeReason::MalformedCredentials(MalformedCredentialsError::InvalidUsername(error))
+        })?;
+        // As a user name, a secret API key would be logged.
+        if has_api_keys && has_api_key_prefix(credentials.user()) {
+            return Err(ChallengeReason::MalformedCredentials(MalformedCredentialsError::ApiKeyAsUsername));
         }
-        ParsedAuthorization::Bearer(_) | ParsedAuthorization::Other => {
-            return Err(ChallengeReason::UnsupportedScheme);
-        }
-        ParsedAuthorization::Basic(basic) => basic,
-    };
-    let credentials = decode_basic(basic).map_err(ChallengeReason::MalformedCredentials)?;
-    Username::check(credentials.user()).map_err(|error| {
-        ChallengeReason::MalformedCredentials(MalformedCredentialsError::InvalidUsername(error))
-    })?;
-    // As a user name, a secret API key would be logged.
-    if has_api_keys && has_api_key_prefix(credentials.user()) {
-        return Err(ChallengeReason::MalformedCredentials(MalformedCredentialsError::ApiKeyAsUsername));
+        Ok(credentials)
     }
-    Ok(credentials)
 }
 
 /// Returns credentials with an empty user name for an API key that was sent as a bearer token (RFC 6750 section 2.1).
@@ -121,7 +111,7 @@ fn api_key_credentials(token: &[u8]) -> Option<Credentials> {
 ///
 /// # Errors
 /// The reason why the password is invalid.
-pub fn check_password(password: &[u8]) -> Result<(), MalformedCredentialsError> {
+pub(crate) fn check_password(password: &[u8]) -> Result<(), MalformedCredentialsError> {
     if password.is_empty() {
         return Err(MalformedCredentialsError::EmptyPassword);
     }
@@ -146,8 +136,12 @@ mod tests {
         format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair))
     }
 
+    fn parse_header(header: RequestHeader<'_>, has_api_keys: bool) -> Result<Credentials, ChallengeReason> {
+        ParsedAuthorization::parse(header).credentials(has_api_keys)
+    }
+
     fn parse_text(value: &str) -> Result<(Vec<u8>, Vec<u8>), ChallengeReason> {
-        let credentials = parse_credentials(RequestHeader::Once(value.as_bytes()), true)?;
+        let credentials = parse_header(RequestHeader::Once(value.as_bytes()), true)?;
         check_password(credentials.password()).map_err(ChallengeReason::MalformedCredentials)?;
         Ok((credentials.user().to_vec(), credentials.password().to_vec()))
     }
@@ -174,26 +168,17 @@ mod tests {
         let key_as_user =
             Some(ChallengeReason::MalformedCredentials(MalformedCredentialsError::ApiKeyAsUsername));
         assert_eq!(parse_text(&basic_header(b"dwk_abc:x-oauth-basic")).err(), key_as_user);
-        let disabled = parse_credentials(RequestHeader::Once(b"Bearer dwk_abc"), false);
+        let disabled = parse_header(RequestHeader::Once(b"Bearer dwk_abc"), false);
         assert_eq!(disabled.err(), Some(ChallengeReason::UnsupportedScheme));
     }
 
     #[test]
     fn missing_or_malformed_authorization_is_challenged() {
-        assert_eq!(
-            parse_credentials(RequestHeader::Absent, true).err(),
-            Some(ChallengeReason::NoCredentials)
-        );
+        assert_eq!(parse_header(RequestHeader::Absent, true).err(), Some(ChallengeReason::NoCredentials));
         use MalformedCredentialsError as Bad;
         let malformed = ChallengeReason::MalformedCredentials;
-        assert_eq!(
-            parse_credentials(RequestHeader::Repeated, true).err(),
-            Some(malformed(Bad::RepeatedHeader))
-        );
-        assert_eq!(
-            parse_credentials(RequestHeader::Invalid, true).err(),
-            Some(malformed(Bad::HeaderTooLong))
-        );
+        assert_eq!(parse_header(RequestHeader::Repeated, true).err(), Some(malformed(Bad::RepeatedHeader)));
+        assert_eq!(parse_header(RequestHeader::Invalid, true).err(), Some(malformed(Bad::HeaderTooLong)));
         let cases: [(String, ChallengeReason); 14] = [
             (String::new(), ChallengeReason::NoCredentials),
             ("Bearer abc".into(), ChallengeReason::UnsupportedScheme),

@@ -11,7 +11,7 @@ use super::cache::{CachedAnswer, SeenFromNetwork};
 use super::cache_key::{CacheKey, CacheKeys};
 use super::challenge::ChallengeReason;
 use super::check::PendingCheck;
-use super::credentials;
+use super::credentials::{self, ParsedAuthorization};
 use super::single_flight::CheckRequest;
 use super::throttle::ThrottleKeys;
 use super::verdict::{Limited, Verdict};
@@ -50,7 +50,7 @@ impl Pipeline {
             return None;
         };
         let flush_count = self.flush_count.load(Ordering::SeqCst);
-        let version = CacheVersion { records_version: self.authenticators.record_generation(), flush_count };
+        let version = CacheVersion { generation: self.authenticators.generation(), flush_count };
         Some(RequestFingerprint {
             header_hash: self.cache_key_maker.hash_header(header),
             client_address: client,
@@ -77,11 +77,14 @@ impl Pipeline {
     ///
     /// # Errors
     /// The verdict if the client is not identified and no check is needed.
-    pub(super) fn identify(self: &Arc<Self>, request: &Subrequest<'_>) -> Result<IdentifyStep, Verdict> {
+    pub(super) fn identify(
+        self: &Arc<Self>,
+        request: &Subrequest<'_>,
+        authorization: &ParsedAuthorization<'_>,
+    ) -> Result<IdentifyStep, Verdict> {
         let client = request.client_address()?;
         let api_keys = self.authenticators.api_keys();
-        let mut credentials = credentials::parse_credentials(request.authorization, api_keys.is_some())
-            .map_err(Verdict::Challenge)?;
+        let mut credentials = authorization.credentials(api_keys.is_some()).map_err(Verdict::Challenge)?;
         request.set_user(credentials.user());
         credentials::check_password(credentials.password())
             .map_err(|error| Verdict::Challenge(ChallengeReason::MalformedCredentials(error)))?;

@@ -49,7 +49,7 @@ use crate::network::ClientNetwork;
 
 /// XORed with the id of an attempt that no authenticator answered. It distinguishes this failure from a rejection
 /// of the same attempt. The value is 2^64 divided by the golden ratio.
-const BACKEND_ERROR_SALT: u64 = 0x9e37_79b9_7f4a_7c15;
+const UNAVAILABLE_SALT: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The number of tiers: client network, block, allocation.
 const TIER_COUNT: usize = 3;
@@ -103,16 +103,17 @@ impl ThrottleLimits {
     }
 }
 
-/// The tags of a client in one tier.
+/// The keys under which one tier counts the failures of a client. The address range is the client network, its block
+/// or its allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct TierKeys {
-    /// The tag of the network, block or allocation.
-    total: u64,
-    /// The tag of the user within it.
+    /// The key of the address range in [`Tier::totals`].
+    address_range: u64,
+    /// The key of the user in this address range in [`Tier::users`].
     user: u64,
 }
 
-/// The tags by which a request is counted. They are keyed hashes of networks and user names, so no client can find a
+/// The keys under which a request is counted. They are keyed hashes of networks and user names, so no client can find a
 /// collision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ThrottleKeys {
@@ -125,8 +126,8 @@ impl ThrottleKeys {
     /// Returns the id by which the queues count the requester.
     pub(crate) fn requester_id(&self) -> RequesterId {
         RequesterId {
-            block_tag: self.block.total,
-            network_tag: self.network.total,
+            block_tag: self.block.address_range,
+            network_tag: self.network.address_range,
             network_user_tag: self.network.user,
         }
     }
@@ -138,7 +139,9 @@ impl ThrottleKeys {
 
 /// The tables of one tier.
 struct Tier {
+    /// The failures of each user in each address range.
     users: FailureTable,
+    /// The failures in each address range, all users together.
     totals: FailureTable,
 }
 
@@ -183,15 +186,15 @@ impl Throttle {
         self.cached_answer_attempts.set_limit(limits.cached_answer_attempts, limits.window, now);
     }
 
-    /// Returns the tags by which `user` in `network` is counted.
+    /// Returns the keys under which `user` in `network` is counted.
     pub(crate) fn keys_for(&self, network: ClientNetwork, user: &[u8]) -> ThrottleKeys {
         let tier_keys = |id| {
             let mut hasher = self.hasher.build_hasher();
             hasher.write_u128(id);
-            let total = hasher.finish();
+            let address_range = hasher.finish();
             // The id has a fixed length, so the input is unambiguous without a length of the user name.
             hasher.write(user);
-            TierKeys { total, user: hasher.finish() }
+            TierKeys { address_range, user: hasher.finish() }
         };
         ThrottleKeys {
             network: tier_keys(network.id()),
@@ -225,9 +228,10 @@ impl Throttle {
                 };
                 tier.users
                     .retry_after(tier_keys.user, attempt_id, now)
-                    .max(tier.totals.retry_after_at_fraction(fraction, tier_keys.total, now))
+                    .max(tier.totals.retry_after_at_fraction(fraction, tier_keys.address_range, now))
             };
-        let cached_answer_wait = self.cached_answer_attempts.retry_after(keys.network.total, None, now);
+        let cached_answer_wait =
+            self.cached_answer_attempts.retry_after(keys.network.address_range, None, now);
         self.tiers_with_keys(keys).map(wait).fold(cached_answer_wait, Option::max)
     }
 
@@ -294,9 +298,9 @@ impl Throttle {
         let now = self.clock.now();
         for (_, tier, tier_keys) in self.tiers_with_keys(keys) {
             if tier.users.undo_failure(tier_keys.user, Some(attempt_id), now) == Some(true) {
-                tier.totals.undo_failure(tier_keys.total, None, now);
+                tier.totals.undo_failure(tier_keys.address_range, None, now);
             }
-            tier.users.undo_failure(tier_keys.user, Some(attempt_id ^ BACKEND_ERROR_SALT), now);
+            tier.users.undo_failure(tier_keys.user, Some(attempt_id ^ UNAVAILABLE_SALT), now);
         }
     }
 
@@ -306,7 +310,7 @@ impl Throttle {
     /// will.
     pub(crate) fn undo_network_failure(&self, keys: &ThrottleKeys) {
         let [network, ..] = &self.tiers;
-        network.totals.undo_failure(keys.network.total, None, self.clock.now());
+        network.totals.undo_failure(keys.network.address_range, None, self.clock.now());
     }
 
     /// Counts a failed attempt in the totals too.
@@ -314,7 +318,7 @@ impl Throttle {
         let now = self.clock.now();
         for (index, tier, tier_keys) in self.tiers_with_keys(keys) {
             if newly_counted.get(index) == Some(&true) {
-                tier.totals.count_failure(tier_keys.total, None, now);
+                tier.totals.count_failure(tier_keys.address_range, None, now);
                 tier.users.mark_in_total(tier_keys.user, attempt_id);
             }
         }
@@ -324,16 +328,16 @@ impl Throttle {
     }
 
     /// Replaces the failure of an attempt by one that counts for the user and not for the network.
-    fn record_backend_error(&self, keys: &ThrottleKeys, attempt_id: u64, newly_counted: [bool; TIER_COUNT]) {
+    fn record_unavailable(&self, keys: &ThrottleKeys, attempt_id: u64, newly_counted: [bool; TIER_COUNT]) {
         let now = self.clock.now();
         for (index, tier, tier_keys) in self.tiers_with_keys(keys) {
             if newly_counted.get(index) == Some(&true) {
                 tier.users.undo_failure(tier_keys.user, Some(attempt_id), now);
             }
-            let error_id = attempt_id ^ BACKEND_ERROR_SALT;
-            let is_new = tier.users.count_failure(tier_keys.user, Some(error_id), now);
+            let unavailable_id = attempt_id ^ UNAVAILABLE_SALT;
+            let is_new = tier.users.count_failure(tier_keys.user, Some(unavailable_id), now);
             if is_new && index == 0 {
-                self.cached_answer_attempts.count_failure(tier_keys.total, Some(attempt_id), now);
+                self.cached_answer_attempts.count_failure(tier_keys.address_range, Some(attempt_id), now);
                 self.metrics.throttle_failures.inc();
             }
         }
@@ -341,7 +345,7 @@ impl Throttle {
 
     /// Counts a failure each time, repeated attempts included: each one cost the authenticator a call without a
     /// response.
-    fn record_no_response(&self, keys: &ThrottleKeys, attempt_id: u64, newly_counted: [bool; TIER_COUNT]) {
+    fn record_unanswered(&self, keys: &ThrottleKeys, attempt_id: u64, newly_counted: [bool; TIER_COUNT]) {
         let now = self.clock.now();
         for (index, tier, tier_keys) in self.tiers_with_keys(keys) {
             if newly_counted.get(index) == Some(&true) {
@@ -349,7 +353,7 @@ impl Throttle {
             } else {
                 tier.users.count_failure(tier_keys.user, None, now);
             }
-            tier.totals.count_failure(tier_keys.total, None, now);
+            tier.totals.count_failure(tier_keys.address_range, None, now);
         }
         self.metrics.throttle_failures.inc();
     }

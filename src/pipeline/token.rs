@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Pipeline;
 use super::challenge::ChallengeReason;
 use super::check::PendingCheck;
-use super::credentials::bearer_token;
+use super::credentials::ParsedAuthorization;
 use super::identify::IdentifyStep;
 use super::token_signing::SigningClass;
 use super::verdict::{Limited, Verdict};
@@ -16,7 +16,7 @@ use crate::identity::{Membership, Username};
 use crate::permissions::actions::Actions;
 use crate::policy::AllowedRequest;
 use crate::policy::denial::Denied;
-use crate::policy::token::{GrantedAccess, TokenRefusal};
+use crate::policy::token::{ScopeDecision, TokenRefusal};
 use crate::request::endpoint::RegistryTarget;
 use crate::request::grammar::is_repository_name;
 use crate::request::header::RequestHeader;
@@ -55,7 +55,7 @@ pub(crate) enum SignTokenError {
 impl Pipeline {
     /// Identifies the client of a token request as far as possible without waiting.
     pub(crate) fn authenticate(self: &Arc<Self>, request: &Subrequest<'_>) -> Authentication {
-        match self.identify(request) {
+        match self.identify(request, &ParsedAuthorization::parse(request.authorization)) {
             Ok(IdentifyStep::Cached { answer, .. } | IdentifyStep::SeenFromNetwork(answer)) => {
                 Authentication::Complete(Some(answer.identity()))
             }
@@ -80,7 +80,7 @@ impl Pipeline {
         identity: Option<&Identity>,
         request: &Subrequest<'_>,
         scopes: &[TokenScope<'_>],
-    ) -> Result<GrantedAccess, Denied> {
+    ) -> Result<ScopeDecision, Denied> {
         self.policy.evaluate_scopes(identity, request, scopes)
     }
 
@@ -113,9 +113,13 @@ impl Pipeline {
     }
 
     /// Evaluates a request with a bearer token; `None` if there is no issuer or the request has other credentials.
-    pub(super) fn evaluate_token(&self, request: &Subrequest<'_>) -> Option<Verdict> {
+    pub(super) fn evaluate_token(
+        &self,
+        request: &Subrequest<'_>,
+        authorization: &ParsedAuthorization<'_>,
+    ) -> Option<Verdict> {
         let issuer = self.token_issuer.as_ref()?;
-        let token = bearer_token(request.authorization)?;
+        let token = authorization.bearer_token()?;
         let claims = match issuer.lookup_verified(token) {
             Some(claims) => claims,
             None => match self.verify_token(issuer, token, request) {

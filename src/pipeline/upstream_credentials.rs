@@ -17,8 +17,7 @@ use crate::request::endpoint::RegistryTarget;
 use crate::request::header::RequestHeader;
 use crate::request::original::OriginalRequest;
 use crate::request::registry::RegistryRequest;
-use crate::request::subrequest::Subrequest;
-use crate::request::subrequest::{HeaderNames, ProxyHeaderError, ProxyHeaderErrorKind};
+use crate::request::subrequest::{ProxyHeaderError, Subrequest};
 use crate::upstream::secret_header::SecretHeaderValue;
 use crate::upstream::{PermittedRequest, UpstreamEntry, UpstreamTarget, Upstreams};
 
@@ -33,18 +32,13 @@ impl Pipeline {
         request: &Subrequest<'_>,
     ) -> Verdict {
         let Some(upstreams) = &self.upstreams else { return Verdict::Allow(allowed) };
-        let result = if upstreams.is_request_dependent() {
-            request
+        let result = match upstreams.entry_of_every_request() {
+            // The original request is not parsed.
+            Some(entry) => attach(Some(entry), allowed, request),
+            None => request
                 .original_request()
                 .map_err(Verdict::from)
-                .and_then(|original| select_and_attach(upstreams, allowed, original, request))
-        } else {
-            // Every request has the same upstream, so the original request is not parsed.
-            let any_request = PermittedRequest { host: "", target: UpstreamTarget::Other };
-            upstreams
-                .select(&any_request)
-                .map_err(deny_ambiguous)
-                .and_then(|entry| attach(entry, allowed, request))
+                .and_then(|original| select_and_attach(upstreams, allowed, original, request)),
         };
         result.map_or_else(|refusal| refusal, Verdict::Allow)
     }
@@ -69,10 +63,6 @@ impl Pipeline {
     }
 }
 
-fn deny_ambiguous(message: &'static str) -> Verdict {
-    Verdict::Forbid(Denied::ambiguous_request(message))
-}
-
 /// Returns the `[[upstream]]` entry for a permitted request, and the URI for the upstream if it differs from the
 /// original.
 ///
@@ -82,9 +72,7 @@ pub(crate) fn select_table<'u>(
     upstreams: &'u Upstreams,
     request: &OriginalRequest<'_>,
 ) -> Result<(Option<&'u UpstreamEntry>, Option<String>), Denied> {
-    let invalid_host =
-        ProxyHeaderError { header: HeaderNames::NGINX.host, kind: ProxyHeaderErrorKind::Invalid };
-    let host = request.host_name().map_err(|_| Denied::InvalidProxyHeaders(invalid_host))?;
+    let host = request.host_name().map_err(|_| ProxyHeaderError::INVALID_HOST)?;
     let registry_request = request.registry_request();
     let malformed = registry_request.ok().and_then(|registry_request| registry_request.malformed_reference);
     let select = |target| {

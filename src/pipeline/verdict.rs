@@ -12,7 +12,7 @@ use crate::upstream::MissingUpstreamCredentials;
 
 /// The verdict on one request. There is no default, and only [`Verdict::Allow`] admits.
 #[derive(Debug)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The policy permits the request.
     Allow(AllowedRequest),
     /// The client must present valid credentials.
@@ -29,7 +29,7 @@ pub enum Verdict {
 
 /// The reason for [`Verdict::Limited`], with the time after which the client can retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limited {
+pub(crate) enum Limited {
     /// Too many different failures from this client network.
     Throttled(Duration),
     /// The queue of an authenticator, or the share of the client in it, is full.
@@ -82,7 +82,7 @@ impl Verdict {
     }
 
     /// Returns the stable name of the reason; empty for an allowed request.
-    pub fn reason_name(&self) -> &'static str {
+    pub(crate) fn reason_name(&self) -> &'static str {
         self.to_reason().name()
     }
 

@@ -5,7 +5,7 @@
 //! request. An entry contains no password. The header is stored as a keyed hash.
 //!
 //! An entry is used only if everything that it was derived from is unchanged. That is the header, the client
-//! address, the version of the local records and the number of flushes. The cached answer must still be valid too.
+//! address, the generation of the local records and the number of flushes. The cached answer must be valid too.
 //! If a condition does not hold, the request takes the full path. The throttle applies in both cases.
 
 use std::sync::Arc;
@@ -23,8 +23,8 @@ const CLIENT_ADDRESS_MAX: usize = 45;
 /// The version of the data that answers are derived from. An entry of another version is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CacheVersion {
-    /// Number of times that the local records were replaced.
-    pub(crate) records_version: u64,
+    /// The generation of the local records, which each replacement of the htpasswd file changes.
+    pub(crate) generation: u64,
     /// Number of flushes of the answer cache.
     pub(crate) flush_count: u64,
 }
@@ -67,7 +67,7 @@ impl ClientAddressText {
 }
 
 /// The entries of one worker.
-pub struct WorkerCache(Box<[Option<WorkerCacheEntry>]>);
+pub(crate) struct WorkerCache(Box<[Option<WorkerCacheEntry>]>);
 
 impl Default for WorkerCache {
     fn default() -> Self {

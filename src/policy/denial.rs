@@ -10,7 +10,7 @@ const PROXY_SECRET_MISSING: &str = "X-Auth-Proxy-Secret is missing, repeated or 
 
 /// The reason why a request is forbidden.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Denied {
+pub(crate) enum Denied {
     /// The policy does not permit the request.
     ByPolicy(Box<PolicyDenial>),
     /// A header of the proxy is missing, repeated or invalid, or the proxy sent one that it must not send.
@@ -80,11 +80,11 @@ impl Denied {
 
 /// The reason why the policy does not permit a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PolicyDenial {
+pub(crate) struct PolicyDenial {
     /// The error in the request itself.
-    pub request_error: Option<&'static str>,
+    pub(crate) request_error: Option<&'static str>,
     /// The error code of the specification for `request_error`. It is set only if every required action is granted.
-    pub error_code: Option<RegistryErrorCode>,
+    pub(crate) error_code: Option<RegistryErrorCode>,
     /// The number of the rule that denies the request.
     pub(crate) deny_rule_index: Option<u32>,
     /// The line of that rule in the policy file.

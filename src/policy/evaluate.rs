@@ -11,7 +11,7 @@ use crate::request::original::{DeclaredUpstream, OriginalRequest};
 
 /// The protocol by which a request is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EvaluatedAs {
+pub(super) enum RequestProtocol {
     /// The registry protocol.
     Registry,
     /// The paths and methods of a site.
@@ -29,18 +29,18 @@ type UpstreamUriResult = Result<Option<String>, Box<PolicyDenial>>;
 
 impl PolicyRules {
     /// Returns the protocol by which a request to this host is evaluated.
-    pub(super) fn evaluated_as(&self, host: &str, declared: DeclaredUpstream) -> EvaluatedAs {
+    pub(super) fn protocol_at(&self, host: &str, declared: DeclaredUpstream) -> RequestProtocol {
         if *self.registries() == RegistryHosts::FromProxyOrBoth && declared == DeclaredUpstream::Unspecified {
-            EvaluatedAs::Either
+            RequestProtocol::Either
         } else if self.is_registry(host, declared == DeclaredUpstream::Registry) {
-            EvaluatedAs::Registry
+            RequestProtocol::Registry
         } else {
-            EvaluatedAs::Site
+            RequestProtocol::Site
         }
     }
 
     /// Evaluates a request.
-    pub fn evaluate(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> PolicyDecision {
+    pub(crate) fn evaluate(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> PolicyDecision {
         match request.host_name().and_then(|host| self.evaluate_at(subject, host, request)) {
             Ok(Ok(upstream_uri)) => PolicyDecision::Allowed { upstream_uri },
             Ok(Err(denial)) => PolicyDecision::Denied(denial),
@@ -68,15 +68,15 @@ impl PolicyRules {
             let segments: Vec<&str> = request.path_segments()?.iter().map(Cow::as_ref).collect();
             Ok(self.evaluate_path(subject, host, &segments, request.method).map(|()| None))
         };
-        match self.evaluated_as(host, request.declared_upstream) {
-            EvaluatedAs::Registry => as_registry_request(),
+        match self.protocol_at(host, request.declared_upstream) {
+            RequestProtocol::Registry => as_registry_request(),
             // The client chooses the host if nginx serves every host name. The registry must not be evaluated as a
             // site because of it.
-            EvaluatedAs::Site if request.has_uri_rewrite() => Err(
+            RequestProtocol::Site if request.has_uri_rewrite() => Err(
                 "the proxy declares a registry at this host, but the policy does not; add the host to registries",
             ),
-            EvaluatedAs::Site => as_site_request(),
-            EvaluatedAs::Either => match as_registry_request() {
+            RequestProtocol::Site => as_site_request(),
+            RequestProtocol::Either => match as_registry_request() {
                 Ok(Err(denial)) => match as_site_request() {
                     Ok(Ok(uri)) => Ok(Ok(uri)),
                     Ok(Err(_)) | Err(_) => Ok(Err(denial)),

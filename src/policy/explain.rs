@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::denial::PolicyDenial;
-use super::evaluate::EvaluatedAs;
+use super::evaluate::RequestProtocol;
 use super::rule::{Effect, Rule, RuleWho, Subject};
 use super::rules::{PolicyDecision, PolicyRules};
 use crate::permissions::actions::Actions;
@@ -15,9 +15,9 @@ use crate::request::original::OriginalRequest;
 
 /// The explanation of the decision on a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explanation {
+pub(crate) struct Explanation {
     /// The decision, which is the same as for `/auth`.
-    pub decision: PolicyDecision,
+    pub(crate) decision: PolicyDecision,
     /// A description of the permissions that the request requires; empty if there is no policy.
     pub(crate) requirement: String,
     /// The lines of the rules that decided: all grants that permit a part of the request, or the denial.
@@ -44,7 +44,7 @@ impl Explanation {
 
 impl PolicyRules {
     /// Evaluates a request in the same way as `/auth`, and explains the decision.
-    pub fn explain(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> Explanation {
+    pub(crate) fn explain(&self, subject: &Subject<'_>, request: &OriginalRequest<'_>) -> Explanation {
         let decision = self.evaluate(subject, request);
         let (mut deciding_rule_lines, mut nearest_grant) = (Vec::new(), None);
         match &decision {
@@ -73,10 +73,10 @@ impl PolicyRules {
 
     fn describe_requirement(&self, request: &OriginalRequest<'_>) -> String {
         let site = || format!("{} of {} at {}", request.method, request.uri, request.host);
-        match (self.request_evaluated_as(request), request.registry_request()) {
-            (EvaluatedAs::Site, _) | (EvaluatedAs::Either, Err(_)) => site(),
-            (EvaluatedAs::Registry, Err(error)) => format!("unknown: {error}"),
-            (EvaluatedAs::Registry | EvaluatedAs::Either, Ok(registry)) => {
+        match (self.request_protocol(request), request.registry_request()) {
+            (RequestProtocol::Site, _) | (RequestProtocol::Either, Err(_)) => site(),
+            (RequestProtocol::Registry, Err(error)) => format!("unknown: {error}"),
+            (RequestProtocol::Registry | RequestProtocol::Either, Ok(registry)) => {
                 let mut requirement = match registry.target {
                     RegistryTarget::Ping => "an authenticated user".to_owned(),
                     RegistryTarget::Catalog => "catalog".to_owned(),
@@ -95,11 +95,11 @@ impl PolicyRules {
         }
     }
 
-    /// Returns the protocol by which a request is evaluated; [`EvaluatedAs::Site`] if the host is invalid.
-    fn request_evaluated_as(&self, request: &OriginalRequest<'_>) -> EvaluatedAs {
+    /// Returns the protocol by which a request is evaluated; [`RequestProtocol::Site`] if the host is invalid.
+    fn request_protocol(&self, request: &OriginalRequest<'_>) -> RequestProtocol {
         request
             .host_name()
-            .map_or(EvaluatedAs::Site, |host| self.evaluated_as(host, request.declared_upstream))
+            .map_or(RequestProtocol::Site, |host| self.protocol_at(host, request.declared_upstream))
     }
 
     /// Returns the lines of all grants that permit a part of the request.
@@ -146,10 +146,10 @@ fn with_requested_resource<T>(
     visit: impl FnOnce(&str, &Resource<'_>, Actions) -> T,
 ) -> Option<T> {
     let host = request.host_name().ok()?;
-    let registry = match (rules.request_evaluated_as(request), request.registry_request()) {
-        (EvaluatedAs::Registry | EvaluatedAs::Either, Ok(registry)) => registry,
-        (EvaluatedAs::Registry, Err(_)) => return None,
-        (EvaluatedAs::Site, _) | (EvaluatedAs::Either, Err(_)) => {
+    let registry = match (rules.request_protocol(request), request.registry_request()) {
+        (RequestProtocol::Registry | RequestProtocol::Either, Ok(registry)) => registry,
+        (RequestProtocol::Registry, Err(_)) => return None,
+        (RequestProtocol::Site, _) | (RequestProtocol::Either, Err(_)) => {
             let segments: Vec<&str> = request.path_segments().ok()?.iter().map(Cow::as_ref).collect();
             return Some(visit(host, &Resource::Path(&segments, request.method), Actions::PULL));
         }

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use crate::identity::{GROUPS_OF_USER_MAX, Membership, Username, check_group_name};
 
 /// Maximum number of errors that are reported for one file.
-const ERRORS_MAX: usize = 100;
+const GROUP_FILE_ERRORS_MAX: usize = 100;
 
 /// An error in a line of a group file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(crate) struct GroupFileError {
 
 /// The groups of all users.
 #[derive(Debug, Default)]
-pub struct GroupMemberships {
+pub(crate) struct GroupMemberships {
     by_user: HashMap<Box<[u8]>, Membership>,
     empty: Membership,
 }
@@ -32,8 +32,8 @@ impl GroupMemberships {
     /// Parses the text of a group file.
     ///
     /// # Errors
-    /// Returns the errors. Parsing stops after `ERRORS_MAX`. A file with an error is rejected as a whole: an incomplete
-    /// group would be worse than the groups that were active before.
+    /// Returns the errors. Parsing stops after `GROUP_FILE_ERRORS_MAX`. A file with an error is rejected as a whole: an
+    /// incomplete group would be worse than the groups that were active before.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, Vec<GroupFileError>> {
         let mut errors = Vec::new();
         let mut groups_by_user: BTreeMap<&[u8], Vec<&[u8]>> = BTreeMap::new();
@@ -42,7 +42,7 @@ impl GroupMemberships {
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
-            if errors.len() >= ERRORS_MAX {
+            if errors.len() >= GROUP_FILE_ERRORS_MAX {
                 break;
             }
             let mut report = |message: String| errors.push(GroupFileError { line: at + 1, message });
@@ -146,8 +146,8 @@ mod tests {
         assert_eq!(GroupMemberships::parse(many.as_bytes()).unwrap_err().len(), 1);
         assert!(GroupMemberships::parse("devs: ann\n".repeat(GROUPS_OF_USER_MAX + 1).as_bytes()).is_ok());
         assert_eq!(
-            GroupMemberships::parse("x\n".repeat(10 * ERRORS_MAX).as_bytes()).unwrap_err().len(),
-            ERRORS_MAX
+            GroupMemberships::parse("x\n".repeat(10 * GROUP_FILE_ERRORS_MAX).as_bytes()).unwrap_err().len(),
+            GROUP_FILE_ERRORS_MAX
         );
     }
 }

@@ -20,15 +20,15 @@ use crate::permissions::resource::ResourcePattern;
 const RULES_MAX: usize = 100_000;
 
 /// Maximum number of errors that are reported for one file.
-pub(crate) const ERRORS_MAX: usize = 100;
+pub(crate) const POLICY_FILE_ERRORS_MAX: usize = 100;
 
 /// An error in a policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyFileError {
+pub(crate) struct PolicyFileError {
     /// The line, starting at 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The column in characters, starting at 1.
-    pub column: usize,
+    pub(crate) column: usize,
     /// The error and its remedy.
     pub(crate) message: String,
 }
@@ -36,8 +36,8 @@ pub struct PolicyFileError {
 /// Parses the text of a policy file.
 ///
 /// # Errors
-/// Returns the errors of the file in the order of their places, at most [`ERRORS_MAX`].
-pub fn read_policy(text: &str) -> Result<PolicyRules, Vec<PolicyFileError>> {
+/// Returns the errors of the file in the order of their places, at most [`POLICY_FILE_ERRORS_MAX`].
+pub(crate) fn read_policy(text: &str) -> Result<PolicyRules, Vec<PolicyFileError>> {
     let starts = text.match_indices('\n').map(|(at, _)| at + 1);
     let mut reader =
         PolicyReader { text, line_starts: std::iter::once(0).chain(starts).collect(), errors: Vec::new() };
@@ -63,7 +63,7 @@ struct PolicyReader<'t> {
 
 impl PolicyReader<'_> {
     fn report_error(&mut self, at: usize, message: impl Into<String>) {
-        if self.errors.len() >= ERRORS_MAX {
+        if self.errors.len() >= POLICY_FILE_ERRORS_MAX {
             return;
         }
         let line = self.line_at(at);

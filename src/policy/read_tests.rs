@@ -286,6 +286,6 @@ fn deny_rule_that_can_never_match_is_rejected() {
             "{line}: {errors:?}"
         );
     }
-    let many = "[[grant]]\nx = 1\n".repeat(10 * ERRORS_MAX);
-    assert_eq!(read_policy(&many).unwrap_err().len(), ERRORS_MAX);
+    let many = "[[grant]]\nx = 1\n".repeat(10 * POLICY_FILE_ERRORS_MAX);
+    assert_eq!(read_policy(&many).unwrap_err().len(), POLICY_FILE_ERRORS_MAX);
 }

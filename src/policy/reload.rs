@@ -26,7 +26,7 @@ pub(crate) const NO_GROUPS_LINE: &[u8] = b"# no groups";
 
 /// The kind of a policy file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PolicyFileKind {
+pub(crate) enum PolicyFileKind {
     /// The policy file, with the rules.
     Rules,
     /// The group file.
@@ -35,7 +35,7 @@ pub enum PolicyFileKind {
 
 /// The sources of group memberships in the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupSource {
+pub(crate) enum GroupSource {
     /// No source returns groups.
     Absent,
     /// A source returns groups for every user.
@@ -46,7 +46,7 @@ pub enum GroupSource {
 
 /// The reason why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum PolicyLoadError {
+pub(crate) enum PolicyLoadError {
     /// The file cannot be read.
     #[error(transparent)]
     Unreadable(#[from] ReadError),
@@ -56,7 +56,7 @@ pub enum PolicyLoadError {
 }
 
 /// The parsed content of a file.
-pub enum PolicyContent {
+pub(crate) enum PolicyContent {
     /// The rules of a policy file.
     Rules(PolicyRules),
     /// The groups of a group file.
@@ -83,7 +83,7 @@ impl PolicyFileKind {
     ///
     /// # Errors
     /// Returns the errors in the form `path:line:column: message`.
-    pub fn parse(
+    pub(crate) fn parse(
         self,
         path: &str,
         text: &[u8],

@@ -12,7 +12,7 @@ use crate::permissions::resource::{Resource, ResourcePattern};
 
 /// The effect of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// The rule permits actions. Grants add up.
     Grant,
     /// The rule denies actions, even if a grant permits them.
@@ -32,11 +32,11 @@ pub(crate) enum RuleWho {
 
 /// A `[[grant]]` or `[[deny]]` of the policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// The line in the file where the rule starts.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The effect of the rule.
-    pub effect: Effect,
+    pub(crate) effect: Effect,
     /// The user names, sorted.
     pub(crate) users: Box<[Box<[u8]>]>,
     /// The group names, sorted.
@@ -53,20 +53,20 @@ pub struct Rule {
 
 /// The subject of a request: the user and the address of the client.
 #[derive(Clone, Copy, Debug)]
-pub struct Subject<'s> {
+pub(crate) struct Subject<'s> {
     /// The authenticated user; `None` for an anonymous request.
-    pub user: Option<&'s [u8]>,
+    pub(crate) user: Option<&'s [u8]>,
     /// The groups of the user.
-    pub groups: &'s [&'s [u8]],
+    pub(crate) groups: &'s [&'s [u8]],
     /// The address of the client; `None` if the proxy does not send it.
-    pub client_address: Option<IpAddr>,
+    pub(crate) client_address: Option<IpAddr>,
     /// The scope of the API key, which limits the grants; `None` means no limit.
-    pub api_key_scope: Option<&'s ApiKeyScope>,
+    pub(crate) api_key_scope: Option<&'s ApiKeyScope>,
 }
 
 /// The first part of a rule that does not match a request. The variants are in the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RuleMismatch {
+pub(crate) enum RuleMismatch {
     /// The rule applies to other users.
     Subject,
     /// The rule applies to other networks.
@@ -82,7 +82,7 @@ impl Rule {
     ///
     /// # Errors
     /// Returns the first part of the rule that does not match.
-    pub fn applicable_actions(
+    pub(crate) fn applicable_actions(
         &self,
         subject: &Subject<'_>,
         host: &str,

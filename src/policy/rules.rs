@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::backend_uri::rewrite_upstream_uri;
 use super::denial::PolicyDenial;
 use super::index::RuleIndex;
 use super::rule::{Effect, Rule, RuleWho, Subject};
+use super::upstream_uri::rewrite_upstream_uri;
 use crate::permissions::actions::Actions;
 use crate::permissions::resource::{Resource, ResourcePattern};
 use crate::request::endpoint::RegistryTarget;
@@ -31,7 +31,7 @@ pub(crate) enum RegistryHosts {
 
 /// The decision of the rules on a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PolicyDecision {
+pub(crate) enum PolicyDecision {
     /// The request is permitted.
     Allowed {
         /// The URI that the upstream must receive, if it differs from the client's URI.
@@ -43,7 +43,7 @@ pub enum PolicyDecision {
 
 /// The rules of a valid policy file, with their index.
 #[derive(Debug)]
-pub struct PolicyRules {
+pub(crate) struct PolicyRules {
     rules: Vec<Rule>,
     index: RuleIndex,
     registries: RegistryHosts,
@@ -83,7 +83,7 @@ impl PolicyRules {
     }
 
     /// Returns the rules in the order of the file.
-    pub fn rules(&self) -> &[Rule] {
+    pub(crate) fn rules(&self) -> &[Rule] {
         &self.rules
     }
 
@@ -93,7 +93,7 @@ impl PolicyRules {
     }
 
     /// Returns true if a host is a registry. `is_declared` is true if the proxy declares one.
-    pub fn is_registry(&self, host: &str, is_declared: bool) -> bool {
+    pub(crate) fn is_registry(&self, host: &str, is_declared: bool) -> bool {
         match &self.registries {
             RegistryHosts::All => true,
             RegistryHosts::None => false,

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::backend_uri::rewrite_upstream_uri;
 use super::denial::{Denied, PolicyDenial};
 use super::rule::Subject;
 use super::rules::PolicyRules;
+use super::upstream_uri::rewrite_upstream_uri;
 use super::{ALLOW_AUTHENTICATED, AllowedRequest, Policy, effective_rules, user_memberships, with_subject};
 use crate::authn::Identity;
 use crate::permissions::actions::Actions;
@@ -30,7 +30,7 @@ pub(crate) enum TokenRefusal {
 
 /// The access that a token lacks for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InsufficientScope {
+pub(crate) struct InsufficientScope {
     /// The missing scope, in the form of the registry token protocol; empty for `/v2/`, which requires none.
     pub(crate) scope: String,
     /// Whether the token is for another host. It can permit the same actions there.
@@ -41,7 +41,7 @@ pub struct InsufficientScope {
 
 /// The requested access, separated by the decision of the policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct GrantedAccess {
+pub(crate) struct ScopeDecision {
     /// The access that the policy grants.
     pub(crate) granted: Vec<AccessEntry>,
     /// The access that the policy does not grant. Access that no request can require is not included.
@@ -59,7 +59,7 @@ impl Policy {
         identity: Option<&Identity>,
         request: &Subrequest<'_>,
         scopes: &[TokenScope<'_>],
-    ) -> Result<GrantedAccess, Denied> {
+    ) -> Result<ScopeDecision, Denied> {
         let host = request.host_name()?;
         let (file_groups, rules) = (self.groups.load(), self.rules.load());
         // Without a policy, every user may do everything, and an anonymous request is denied.
@@ -75,18 +75,18 @@ impl Policy {
                     permitted_repository_actions(rules, subject, &host, name, requested)
                 }
             };
-            let mut access = GrantedAccess::default();
+            let mut decision = ScopeDecision::default();
             for scope in scopes {
                 let Some(requested) = &scope.requested else { continue };
                 let resource = &requested.resource;
                 let granted = granted_actions(resource, requested.actions);
-                access.granted.extend(access_entry(scope, resource, granted));
+                decision.granted.extend(access_entry(scope, resource, granted));
                 if is_requestable(resource) {
                     let denied = requested.actions.difference(granted);
-                    access.denied.extend(access_entry(scope, resource, denied));
+                    decision.denied.extend(access_entry(scope, resource, denied));
                 }
             }
-            Ok(access)
+            Ok(decision)
         })
     }
 

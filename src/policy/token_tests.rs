@@ -109,7 +109,7 @@ fn token_grants_exactly_what_the_policy_allows() {
         };
         let texts: Vec<String> = NAMES.iter().map(|name| format!("repository:{name}:*")).collect();
         let texts = texts.iter().map(String::as_str).chain(["registry:catalog:*"]);
-        let GrantedAccess { granted: access, denied } = policy
+        let ScopeDecision { granted: access, denied } = policy
             .evaluate_scopes(identity.as_deref(), &token_request, &parse_scopes(texts).unwrap())
             .unwrap();
         let count = |all: &[AccessEntry]| all.iter().map(|entry| entry.actions.len()).sum::<usize>();

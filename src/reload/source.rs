@@ -17,9 +17,9 @@ const COMPARE_BUFFER: usize = 64 << 10;
 
 /// The reason for which a file cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadError {
+pub(crate) enum ReadError {
     /// The path does not exist.
-    #[error("{0}: there is no such file")]
+    #[error("{0}: the file does not exist")]
     Missing(String),
     /// The path is not a regular file.
     #[error("{0}: it is {1}, not a file")]

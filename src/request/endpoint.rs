@@ -6,7 +6,7 @@ use crate::permissions::actions::Actions;
 
 /// The target of a request to a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RegistryTarget<'r> {
+pub(crate) enum RegistryTarget<'r> {
     /// The endpoint `/v2/`, where a client learns whether its credentials are valid.
     Ping,
     /// The list of all repositories.

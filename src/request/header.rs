@@ -2,7 +2,7 @@
 
 /// The values of one header in a request. An honest client never repeats a header that is read as one value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RequestHeader<'a> {
+pub(crate) enum RequestHeader<'a> {
     /// The header is missing.
     #[default]
     Absent,

@@ -56,7 +56,7 @@ impl RegistryErrorCode {
 
 /// The malformed reference of a request that otherwise follows the registry protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MalformedReference {
+pub(crate) struct MalformedReference {
     /// The error code of the specification.
     pub(crate) code: RegistryErrorCode,
     /// The error message for the log and for `explain`.

@@ -10,7 +10,7 @@ use crate::permissions::host::normalize_host;
 
 /// The kind of upstream that the proxy declares in `X-Auth-Rewrite`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DeclaredUpstream {
+pub(crate) enum DeclaredUpstream {
     /// The proxy does not declare it.
     #[default]
     Unspecified,
@@ -22,7 +22,7 @@ pub enum DeclaredUpstream {
 
 /// The client's request. Each part is parsed when it is first needed, and never twice.
 #[derive(Debug)]
-pub struct OriginalRequest<'r> {
+pub(crate) struct OriginalRequest<'r> {
     /// The method.
     pub(crate) method: &'r str,
     /// The URI as the client sent it.
@@ -40,7 +40,7 @@ pub struct OriginalRequest<'r> {
 
 impl<'r> OriginalRequest<'r> {
     /// Creates the request from its parts. Nothing is parsed yet.
-    pub fn new(
+    pub(crate) fn new(
         method: &'r str,
         uri: &'r str,
         host: &'r str,

@@ -39,9 +39,9 @@ fn is_mount_parameter(pair: &QueryParameter<'_>) -> bool {
 
 /// The repository from which a blob is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MountSource {
+pub(crate) struct MountSource {
     /// The name of the repository.
-    pub repository: String,
+    pub(crate) repository: String,
     /// The host of its registry; `None` for the registry that receives the request.
     pub(crate) origin: Option<String>,
 }

@@ -16,17 +16,17 @@ pub(crate) const CATALOG_SCOPE: &str = "registry:catalog:*";
 
 /// A request that follows the registry protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RegistryRequest<'r> {
+pub(crate) struct RegistryRequest<'r> {
     /// The target of the request.
-    pub target: RegistryTarget<'r>,
+    pub(crate) target: RegistryTarget<'r>,
     /// The actions on the target that the request requires.
     pub(crate) required_actions: Actions,
     /// The repository that a blob is mounted from. The request requires pull on it.
-    pub mount_source: Option<MountSource>,
+    pub(crate) mount_source: Option<MountSource>,
     /// Whether there are query parameters that must not reach the registry, whatever the client is allowed to do.
     pub(crate) has_parameters_to_strip: bool,
     /// A reference that cannot exist in a registry. A request with one is never allowed.
-    pub malformed_reference: Option<MalformedReference>,
+    pub(crate) malformed_reference: Option<MalformedReference>,
     path: &'r str,
     parameters: Vec<QueryParameter<'r>>,
 }
@@ -35,14 +35,14 @@ impl RegistryRequest<'_> {
     /// Returns the URI of the request without mount parameters, and without those that must never reach the registry.
     /// The registry then starts an ordinary upload. The specification requires this of a registry that cannot mount the
     /// blob, and every client continues with the upload.
-    pub fn uri_without_mount(&self) -> String {
+    pub(crate) fn uri_without_mount(&self) -> String {
         let kept =
             |pair: &&QueryParameter<'_>| !is_namespace_parameter(pair) && !is_mount_or_origin_parameter(pair);
         query::join_path_and_parameters(self.path, self.parameters.iter().filter(kept))
     }
 
     /// Returns the URI of the request without the parameters that must never reach the registry.
-    pub fn stripped_uri(&self) -> String {
+    pub(crate) fn stripped_uri(&self) -> String {
         if self.mount_source.is_none() {
             return self.uri_without_mount();
         }
@@ -55,7 +55,7 @@ impl RegistryRequest<'_> {
 ///
 /// # Errors
 /// Returns the error message for the log and for `explain`.
-pub fn parse_request<'r>(
+pub(crate) fn parse_request<'r>(
     method: &str,
     uri: &'r str,
     content_type: &str,

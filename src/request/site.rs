@@ -17,7 +17,7 @@ pub(crate) const ENCODED_SLASH: &str = "%2F";
 ///
 /// # Errors
 /// Returns the error message for the log and for `explain`.
-pub fn parse_path_segments(uri: &str) -> Result<Vec<Cow<'_, str>>, &'static str> {
+pub(crate) fn parse_path_segments(uri: &str) -> Result<Vec<Cow<'_, str>>, &'static str> {
     let (path, _) = query::split_path_and_query(uri)?;
     if !query::has_valid_percent_encoding(path) {
         return Err("the path has an invalid percent-encoding");

@@ -11,7 +11,7 @@ use crate::permissions::host::normalize_host;
 
 /// The client's address, as the proxy sends it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ClientAddress<'a> {
+pub(crate) enum ClientAddress<'a> {
     /// The proxy does not send it.
     #[default]
     Missing,
@@ -49,7 +49,7 @@ impl HeaderNames {
 
 /// An error in a header of a subrequest. Such a request is forbidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProxyHeaderError {
+pub(crate) struct ProxyHeaderError {
     /// The name of the header.
     pub(crate) header: &'static str,
     /// The kind of error.
@@ -69,6 +69,12 @@ pub(crate) enum ProxyHeaderErrorKind {
     Conflicting,
 }
 
+impl ProxyHeaderError {
+    /// The value of the header with the host is not a host.
+    pub(crate) const INVALID_HOST: Self =
+        Self { header: HeaderNames::NGINX.host, kind: ProxyHeaderErrorKind::Invalid };
+}
+
 impl fmt::Display for ProxyHeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let error = match self.kind {
@@ -85,34 +91,35 @@ impl fmt::Display for ProxyHeaderError {
 
 /// A subrequest. Each part is parsed when it is first needed, and only once.
 #[derive(Debug, Default)]
-pub struct Subrequest<'a> {
+pub(crate) struct Subrequest<'a> {
     /// The client's `Authorization`.
-    pub authorization: RequestHeader<'a>,
+    pub(crate) authorization: RequestHeader<'a>,
     /// The client's address.
-    pub client: ClientAddress<'a>,
+    pub(crate) client: ClientAddress<'a>,
     /// The address of the peer itself; `None` for a unix socket.
-    pub peer: Option<IpAddr>,
+    pub(crate) peer: Option<IpAddr>,
     /// The client's method.
-    pub method: RequestHeader<'a>,
+    pub(crate) method: RequestHeader<'a>,
     /// The client's URI, not decoded.
-    pub uri: RequestHeader<'a>,
+    pub(crate) uri: RequestHeader<'a>,
     /// The host by which the proxy chose its server.
-    pub host: RequestHeader<'a>,
+    pub(crate) host: RequestHeader<'a>,
     /// The client's `Content-Type`; empty if the client sent none.
-    pub content_type: RequestHeader<'a>,
+    pub(crate) content_type: RequestHeader<'a>,
     /// The kind of upstream that the proxy declares.
-    pub declared_upstream: DeclaredUpstream,
+    pub(crate) declared_upstream: DeclaredUpstream,
     /// Whether the peer sent the proxy secret, and so can receive the credentials of upstreams.
-    pub has_proxy_secret: bool,
+    pub(crate) has_proxy_secret: bool,
     /// The parts that were parsed.
-    pub parsed: ParsedSubrequest<'a>,
+    pub(crate) parsed: ParsedSubrequest<'a>,
 }
 
 /// The parts of a subrequest that were parsed so far.
 #[derive(Debug, Default)]
-pub struct ParsedSubrequest<'a> {
+pub(crate) struct ParsedSubrequest<'a> {
     /// The client's request. It is boxed, because it is large and most subrequests do not need it.
     original: OnceLock<Box<Result<OriginalRequest<'a>, ProxyHeaderError>>>,
+    client_address: OnceLock<Result<Option<IpAddr>, ProxyHeaderError>>,
     user: OnceLock<Box<[u8]>>,
 }
 
@@ -126,7 +133,7 @@ impl<'a> Subrequest<'a> {
     /// Returns an error if the address cannot be parsed. If it were ignored, the failures of one client would count for
     /// another.
     pub(crate) fn client_address(&self) -> Result<Option<IpAddr>, ProxyHeaderError> {
-        match self.client {
+        let parse = || match self.client {
             ClientAddress::Missing => Ok(self.peer),
             ClientAddress::UnixSocket => Ok(None),
             ClientAddress::Text(text) => match std::str::from_utf8(text).map(str::parse) {
@@ -136,7 +143,8 @@ impl<'a> Subrequest<'a> {
                     kind: ProxyHeaderErrorKind::Invalid,
                 }),
             },
-        }
+        };
+        *self.parsed.client_address.get_or_init(parse)
     }
 
     /// Returns the client's request. It is parsed once.
@@ -164,10 +172,7 @@ impl<'a> Subrequest<'a> {
     /// Returns an error if the header is missing or repeated, or its value is not a host.
     pub(crate) fn host_name(&self) -> Result<std::borrow::Cow<'a, str>, ProxyHeaderError> {
         let host = header_text(self.host, Self::HEADER_NAMES.host)?;
-        normalize_host(host).map_err(|_| ProxyHeaderError {
-            header: Self::HEADER_NAMES.host,
-            kind: ProxyHeaderErrorKind::Invalid,
-        })
+        normalize_host(host).map_err(|_| ProxyHeaderError::INVALID_HOST)
     }
 
     /// Returns the client's URI as text.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 /// The error of a listener that cannot be bound.
 #[derive(Debug, thiserror::Error)]
-pub enum BindError {
+pub(crate) enum BindError {
     /// Another program listens on this address.
     #[error("{0}: the address is in use; stop the other program, or set another address with --{flag}", flag = .1.replace('.', "-"))]
     AddressInUse(String, &'static str),

@@ -33,30 +33,30 @@ use crate::policy::Policy;
 use crate::policy::reload::{self as policy_reload, PolicyFileKind, PolicyLoadError};
 use crate::reload::{FileReloader, PollFile, SourceFile};
 #[cfg(feature = "ecr")]
-use crate::upstream::ecr::{aws::AwsAccount, lease::Lease};
+use crate::upstream::ecr::{aws::AwsAccount, token_store::TokenStore};
 
 /// The state of the server, and the parts that need threads.
-pub struct Components {
+pub(crate) struct Components {
     /// The state that the handlers share.
-    pub app_state: Arc<AppState>,
+    pub(crate) app_state: Arc<AppState>,
     /// The state that `/readyz` reports.
     pub(crate) readiness: Arc<Readiness>,
     /// Needs hash threads.
-    pub hash_pool: Arc<HashPool>,
+    pub(crate) hash_pool: Arc<HashPool>,
     /// Each needs a thread for its calls.
-    pub(crate) auth_backends: Vec<Arc<RemoteSource>>,
+    pub(crate) remote_sources: Vec<Arc<RemoteSource>>,
     /// Each needs a thread that polls its file.
     pub(crate) file_reloaders: Vec<Box<dyn PollFile>>,
     /// Need a thread that fetches their tokens.
     #[cfg(feature = "ecr")]
-    pub ecr_leases: Vec<(AwsAccount, Arc<Lease>)>,
+    pub(crate) ecr_token_stores: Vec<(AwsAccount, Arc<TokenStore>)>,
     /// The clock of all of them.
     pub(crate) clock: Clock,
 }
 
 impl Components {
     /// Loads the files that the configuration names, and builds the pipeline. Starts no thread.
-    pub fn build(config: &Config, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, StartError> {
+    pub(crate) fn build(config: &Config, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, StartError> {
         if config.authenticators.is_empty() {
             return Err(StartError::NoAuthenticatorConfigured);
         }
@@ -69,15 +69,16 @@ impl Components {
         let upstreams = UpstreamParts::build(config, &clock, &metrics, &mut files)?;
         let token_issuer = start_signing_key_reloader(config, clock.now())?
             .map(|reloader| files.add(reloader, |file| build_token_issuer(config, file)));
-        let auth_backends = build_auth_backends(config, &clock, &metrics)?;
-        let readiness = Readiness::new(files.health, auth_backends.clone());
+        let remote_sources = build_remote_sources(config, &clock, &metrics)?;
+        let readiness = Readiness::new(files.health, remote_sources.clone());
         #[cfg(feature = "ecr")]
-        let readiness =
-            readiness.with_leases(upstreams.ecr_leases.iter().map(|(_, lease)| Arc::clone(lease)).collect());
+        let readiness = readiness.with_token_stores(
+            upstreams.ecr_token_stores.iter().map(|(_, token_store)| Arc::clone(token_store)).collect(),
+        );
         let readiness = Arc::new(readiness);
         let hash_pool = Arc::new(build_hash_pool(config, users.as_ref(), &clock, &metrics));
         let pipeline = Pipeline::new(PipelineDependencies {
-            authenticators: build_authenticators(config, users, &hash_pool, &auth_backends, api_keys),
+            authenticators: build_authenticators(config, users, &hash_pool, &remote_sources, api_keys),
             policy,
             upstreams: upstreams.upstreams,
             token_issuer,
@@ -118,16 +119,16 @@ impl Components {
             app_state: Arc::new(app_state),
             readiness,
             hash_pool,
-            auth_backends,
+            remote_sources,
             file_reloaders: files.pollers,
             #[cfg(feature = "ecr")]
-            ecr_leases: upstreams.ecr_leases,
+            ecr_token_stores: upstreams.ecr_token_stores,
             clock,
         })
     }
 }
 
-/// Loads the htpasswd file, if one is set.
+/// Loads the htpasswd file, and returns the reloader that watches it; `None` if no file is set.
 fn start_htpasswd_reloader(
     config: &Config,
     metrics: &Arc<Metrics>,
@@ -140,8 +141,8 @@ fn start_htpasswd_reloader(
         allowed_formats: config.htpasswd.allowed_formats(),
     };
     // API keys are not part of the chain.
-    let last = config.authenticators.iter().rfind(|one| !matches!(one.kind, AuthenticatorType::ApiKeys));
-    let is_last = last.is_some_and(|one| matches!(one.kind, AuthenticatorType::Htpasswd));
+    let last = config.authenticators.iter().rfind(|one| !matches!(one.settings, AuthenticatorType::ApiKeys));
+    let is_last = last.is_some_and(|one| matches!(one.settings, AuthenticatorType::Htpasswd));
     Ok(Some(FileReloader::start(source, HtpasswdFile::new(rules, is_last, Arc::clone(metrics)), now)?))
 }
 
@@ -162,13 +163,13 @@ fn build_hash_pool(
     }
 }
 
-/// Loads the file of API keys, if one is set.
+/// Loads the API key file, and returns the reloader that watches it; `None` if no file is set.
 fn start_api_key_reloader(
     config: &Config,
     metrics: &Arc<Metrics>,
     now: Moment,
 ) -> Result<Option<FileReloader<api_key::reload::ApiKeyFile>>, StartError> {
-    let one = config.authenticators.iter().find(|one| matches!(one.kind, AuthenticatorType::ApiKeys));
+    let one = config.authenticators.iter().find(|one| matches!(one.settings, AuthenticatorType::ApiKeys));
     let (Some(one), Some(path)) = (one, config.api_keys.file.clone()) else { return Ok(None) };
     let source = SourceFile { path, max_bytes: config.api_keys.max_bytes };
     let rules = api_key::ApiKeyRules {
@@ -184,16 +185,16 @@ fn start_api_key_reloader(
 ///
 /// # Errors
 /// If a file that the config names is unusable.
-pub(crate) fn build_auth_backends(
+pub(crate) fn build_remote_sources(
     config: &ConfigValues,
     clock: &Clock,
     metrics: &Arc<Metrics>,
 ) -> Result<Vec<Arc<RemoteSource>>, StartError> {
-    let source = |authenticator: &AuthenticatorConfig| match &authenticator.kind {
+    let source = |authenticator: &AuthenticatorConfig| match &authenticator.settings {
         AuthenticatorType::Remote(spec) => {
             let (origin, name) = (authenticator.origin.clone(), Arc::clone(&authenticator.name));
             let source = RemoteSource::build((**spec).clone(), clock.clone(), Arc::clone(metrics));
-            Some(source.map(Arc::new).map_err(|error| StartError::InvalidAuthBackend(origin, name, error)))
+            Some(source.map(Arc::new).map_err(|error| StartError::InvalidRemoteSource(origin, name, error)))
         }
         AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => None,
     };
@@ -210,7 +211,7 @@ fn build_authenticators(
 ) -> AuthenticatorChain {
     let mut sources = sources.iter();
     let chain = config.authenticators.iter().filter_map(|authenticator| {
-        let kind = match &authenticator.kind {
+        let kind = match &authenticator.settings {
             AuthenticatorType::Htpasswd => {
                 chain::AuthenticatorKind::Htpasswd(Arc::clone(users.as_ref()?), Arc::clone(pool))
             }
@@ -225,12 +226,12 @@ fn build_authenticators(
 
 /// Builds the headers of all facts that any authenticator can report, and of the names of all authenticators.
 fn build_identity_headers(config: &Config) -> Result<IdentityHeaders, StartError> {
-    let facts = |kind: &AuthenticatorType| match kind {
+    let facts = |settings: &AuthenticatorType| match settings {
         AuthenticatorType::Remote(spec) => spec.kind.spec().fact_names(),
         AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys => Vec::new(),
     };
     let names: BTreeSet<Arc<str>> =
-        config.authenticators.iter().flat_map(|authenticator| facts(&authenticator.kind)).collect();
+        config.authenticators.iter().flat_map(|authenticator| facts(&authenticator.settings)).collect();
     let authenticators = config.authenticators.iter().map(|authenticator| Arc::clone(&authenticator.name));
     IdentityHeaders::new(names.into_iter(), authenticators).map_err(|_| StartError::InvalidChallengeHeader)
 }

@@ -22,10 +22,10 @@ const EMPTIED_FILE: &str = "the file has no settings, but the previous one had; 
 
 /// A request to read the settings file again.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ReloadConfig;
+pub(super) struct ConfigReloadRequest;
 
 /// The source of the configuration, and the parts of a reload that the caller of the server provides.
-pub(crate) struct ConfigReload {
+pub(crate) struct ConfigReloadDependencies {
     /// The source of the configuration.
     pub(crate) source: ConfigSource,
     /// Changes the level of the log.
@@ -34,7 +34,7 @@ pub(crate) struct ConfigReload {
 
 /// Applies changed settings to a running server.
 pub(super) struct ConfigReloader {
-    reload: ConfigReload,
+    dependencies: ConfigReloadDependencies,
     /// The configuration of the start, with the values of all settings that require a restart.
     started: Config,
     /// The last valid configuration, with the values of all other settings.
@@ -43,14 +43,18 @@ pub(super) struct ConfigReloader {
 }
 
 impl ConfigReloader {
-    pub(super) fn new(reload: ConfigReload, started: Config, app_state: Arc<AppState>) -> Self {
-        Self { reload, applied: started.clone(), started, app_state }
+    pub(super) fn new(
+        dependencies: ConfigReloadDependencies,
+        started: Config,
+        app_state: Arc<AppState>,
+    ) -> Self {
+        Self { dependencies, applied: started.clone(), started, app_state }
     }
 
     /// Starts the thread that reloads the configuration for each request, until the sender is dropped.
-    pub(super) fn spawn(mut self, requests: Receiver<ReloadConfig>) -> io::Result<()> {
+    pub(super) fn spawn(mut self, requests: Receiver<ConfigReloadRequest>) -> io::Result<()> {
         let run = move || {
-            for ReloadConfig in requests {
+            for ConfigReloadRequest in requests {
                 self.reload();
             }
         };
@@ -58,8 +62,8 @@ impl ConfigReloader {
     }
 
     fn reload(&mut self) {
-        let Some(path) = self.reload.source.path().map(str::to_owned) else { return };
-        let config = match self.reload.source.read_stable().into_config() {
+        let Some(path) = self.dependencies.source.path().map(str::to_owned) else { return };
+        let config = match self.dependencies.source.read_stable().into_config() {
             Ok(config) if config.is_file_empty && !self.applied.is_file_empty => {
                 tracing::error!(file = %path, error = EMPTIED_FILE, "settings rejected, previous ones stay in force");
                 return;
@@ -86,10 +90,10 @@ impl ConfigReloader {
         let changed = self.applied.differing_settings(&config).into_iter().filter(|one| one.is_reloadable);
         let changed: Vec<&str> = changed.map(|one| one.key).collect();
         // At the more verbose of both levels, so that the change of the level itself is logged.
-        (self.reload.set_log_level)(config.log.level.max(self.applied.log.level));
+        (self.dependencies.set_log_level)(config.log.level.max(self.applied.log.level));
         self.apply(&config);
         tracing::info!(file = %path, changed = changed.join(","), "settings reloaded");
-        (self.reload.set_log_level)(config.log.level);
+        (self.dependencies.set_log_level)(config.log.level);
         self.applied = config;
     }
 

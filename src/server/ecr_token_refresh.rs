@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use super::RESOLVER_THREADS;
 use crate::upstream::ecr::aws::EcrTokenClient;
-use crate::upstream::ecr::lease::Lease;
-use crate::upstream::ecr::refresh::{LeaseRefresher, random_fraction};
+use crate::upstream::ecr::refresh::{TokenRefresher, random_fraction};
+use crate::upstream::ecr::token_store::TokenStore;
 
 /// The time that a start waits for the first tokens. Clients wait at the listener meanwhile, where they would get 503
 /// otherwise. nginx waits longer.
@@ -20,7 +20,7 @@ const FIRST_TOKEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Starts the thread that fetches tokens. Dropping the returned sender stops it.
 pub(super) fn spawn_refresh_thread(
-    sources: Vec<(EcrTokenClient, Arc<Lease>)>,
+    sources: Vec<(EcrTokenClient, Arc<TokenStore>)>,
 ) -> io::Result<Option<oneshot::Sender<()>>> {
     if sources.is_empty() {
         return Ok(None);
@@ -33,8 +33,8 @@ pub(super) fn spawn_refresh_thread(
     let run = move || {
         runtime.block_on(async {
             let mut tasks = JoinSet::new();
-            for (aws, lease) in sources {
-                tasks.spawn(LeaseRefresher::new(lease, aws, random_fraction).run());
+            for (aws, token_store) in sources {
+                tasks.spawn(TokenRefresher::new(token_store, aws, random_fraction).run());
             }
             tokio::select! {
                 // The sender was dropped.
@@ -52,12 +52,16 @@ pub(super) fn spawn_refresh_thread(
 }
 
 /// Waits for the first tokens, for [`FIRST_TOKEN_TIMEOUT`] at most.
-pub(super) async fn wait_for_first_tokens(leases: &[Arc<Lease>]) {
+pub(super) async fn wait_for_first_tokens(token_stores: &[Arc<TokenStore>]) {
     let all = async {
-        for lease in leases {
-            lease.wait_for_first_attempt().await;
+        for token_store in token_stores {
+            token_store.wait_for_first_attempt().await;
         }
     };
     // After that, a request that requires a token gets 503, and /readyz reports the reason.
     let _ = timeout(FIRST_TOKEN_TIMEOUT, all).await;
 }
+
+#[cfg(test)]
+#[path = "ecr_token_refresh_tests.rs"]
+mod tests;

@@ -30,7 +30,7 @@ const DESCRIPTORS_PER_TOKEN_FETCH: usize = 16;
 #[error(
     "limits.max_connections = {connections} requires {needed} file descriptors in all, but the limit is {limit}. Raise it to {needed} (LimitNOFILE= in a systemd unit, --ulimit nofile= for docker, ulimit -Hn in a shell), or set limits.max_connections to {max_connections} or less"
 )]
-pub struct DescriptorLimitError {
+pub(crate) struct DescriptorLimitError {
     connections: usize,
     needed: u64,
     limit: u64,
@@ -78,7 +78,7 @@ fn required_descriptors(config: &Config) -> u64 {
         }
     }
     for one in &config.authenticators {
-        match &one.kind {
+        match &one.settings {
             Authenticator::Remote(spec) => {
                 needed +=
                     spec.connections_max + RESOLVER_THREADS * DESCRIPTORS_PER_LOOKUP + DESCRIPTORS_PER_THREAD
@@ -89,7 +89,7 @@ fn required_descriptors(config: &Config) -> u64 {
     #[cfg(feature = "ecr")]
     {
         let is_fetched = |one: &&crate::config::upstream::UpstreamConfig| {
-            matches!(one.kind, crate::config::upstream::UpstreamType::Ecr(_))
+            matches!(one.settings, crate::config::upstream::UpstreamType::Ecr(_))
         };
         needed += config.upstreams.iter().filter(is_fetched).count()
             * (DESCRIPTORS_PER_TOKEN_FETCH + RESOLVER_THREADS * DESCRIPTORS_PER_LOOKUP);

@@ -201,3 +201,7 @@ fn unix_service(
         http.call((connection, Protocol::Http1, None))
     })
 }
+
+#[cfg(test)]
+#[path = "http_server_tests.rs"]
+mod tests;

@@ -17,7 +17,7 @@ use crate::upstream::secret_file::SecretLoadError;
 
 /// The reason why the server does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// No source of users is set.
     #[error(
         "no source of users is set: use --htpasswd FILE, DOORWARD_HTPASSWD, or htpasswd.file = \"FILE\" or an [[authenticator]] in the settings file"
@@ -31,7 +31,7 @@ pub enum StartError {
     ApiKeyFileUnusable(#[from] ApiKeyFileError),
     /// The HTTP client of an authenticator cannot be built.
     #[error("{0}: authenticator {1}: {2}")]
-    InvalidAuthBackend(ConfigOrigin, Arc<str>, ClientBuildError),
+    InvalidRemoteSource(ConfigOrigin, Arc<str>, ClientBuildError),
     /// A file of upstream credentials cannot be used.
     #[error("{0}: upstream {1}: {2}")]
     UpstreamCredentialsUnusable(ConfigOrigin, Arc<str>, SecretLoadError),

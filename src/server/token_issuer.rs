@@ -24,7 +24,7 @@ pub(super) fn build_challenge(config: &Config) -> Result<Challenge, StartError> 
     challenge.map_err(|_| StartError::InvalidChallengeHeader)
 }
 
-/// Loads the file of signing keys, if one is set.
+/// Loads the file of signing keys, and returns the reloader that watches it; `None` if no file is set.
 pub(super) fn start_signing_key_reloader(
     config: &Config,
     now: Moment,

@@ -12,7 +12,7 @@ use crate::http::peer::ProxySecret;
 use crate::metrics::Metrics;
 use crate::reload::FileReloader;
 #[cfg(feature = "ecr")]
-use crate::upstream::ecr::{aws::AwsAccount, lease::Lease};
+use crate::upstream::ecr::{aws::AwsAccount, token_store::TokenStore};
 use crate::upstream::secret_file::{self, SecretFile, SecretFormat};
 use crate::upstream::{self, CredentialSource, UpstreamEntry, Upstreams};
 
@@ -25,9 +25,9 @@ pub(crate) struct UpstreamParts {
     pub(crate) proxy_secret: Option<ProxySecret>,
     /// The token of the admin listener, if one is set.
     pub(crate) admin_token: Option<Arc<upstream::secret_file::CurrentCredentials>>,
-    /// The leases of ECR tokens. A thread must fetch the tokens.
+    /// The stores of ECR tokens. A thread must fetch the tokens.
     #[cfg(feature = "ecr")]
-    pub(crate) ecr_leases: Vec<(AwsAccount, Arc<Lease>)>,
+    pub(crate) ecr_token_stores: Vec<(AwsAccount, Arc<TokenStore>)>,
 }
 
 impl UpstreamParts {
@@ -70,7 +70,7 @@ impl UpstreamParts {
     }
 
     /// Builds the source of an upstream's credentials.
-    #[cfg_attr(not(feature = "ecr"), expect(unused_variables, reason = "only a lease has metrics"))]
+    #[cfg_attr(not(feature = "ecr"), expect(unused_variables, reason = "only a token store has metrics"))]
     fn build_source(
         &mut self,
         upstream: &UpstreamConfig,
@@ -88,7 +88,7 @@ impl UpstreamParts {
             })?;
             Ok(CredentialSource::File(files.add(reloader, SecretFile::current)))
         };
-        match &upstream.kind {
+        match &upstream.settings {
             UpstreamType::None => Ok(CredentialSource::None),
             UpstreamType::Basic(username, path) => file(path, SecretFormat::BasicPassword(username.clone())),
             UpstreamType::Bearer(path) => file(path, SecretFormat::BearerToken),
@@ -96,17 +96,17 @@ impl UpstreamParts {
             #[cfg(feature = "ecr")]
             UpstreamType::Ecr(account) => {
                 // Two tables with the same account share a token.
-                let known = self.ecr_leases.iter().find(|(other, _)| other == account);
-                let lease = match known {
-                    Some((_, lease)) => Arc::clone(lease),
+                let known = self.ecr_token_stores.iter().find(|(other, _)| other == account);
+                let token_store = match known {
+                    Some((_, token_store)) => Arc::clone(token_store),
                     None => {
                         let name = Arc::clone(&upstream.name);
-                        let lease = Arc::new(Lease::new(name, clock.clone(), Arc::clone(metrics)));
-                        self.ecr_leases.push((account.clone(), Arc::clone(&lease)));
-                        lease
+                        let token_store = Arc::new(TokenStore::new(name, clock.clone(), Arc::clone(metrics)));
+                        self.ecr_token_stores.push((account.clone(), Arc::clone(&token_store)));
+                        token_store
                     }
                 };
-                Ok(CredentialSource::Ecr(lease))
+                Ok(CredentialSource::Ecr(token_store))
             }
         }
     }

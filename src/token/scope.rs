@@ -8,34 +8,34 @@
 use crate::permissions::actions::Actions;
 
 /// Maximum number of scopes in one request. A push that mounts each layer from another repository has some dozen.
-pub const SCOPES_MAX: usize = 64;
+pub(crate) const SCOPES_MAX: usize = 64;
 
 /// Maximum length of a scope, in bytes.
 const SCOPE_BYTES_MAX: usize = 1024;
 
 /// One requested scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenScope<'s> {
+pub(crate) struct TokenScope<'s> {
     /// The type, such as `repository`, without its class.
-    pub kind: &'s str,
+    pub(crate) kind: &'s str,
     /// The name, as it was sent.
-    pub name: &'s str,
+    pub(crate) name: &'s str,
     /// The resource and the requested actions; `None` if doorward never grants scopes of this type.
-    pub requested: Option<RequestedActions<'s>>,
+    pub(crate) requested: Option<RequestedActions<'s>>,
 }
 
 /// The actions that are requested on a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestedActions<'s> {
+pub(crate) struct RequestedActions<'s> {
     /// The resource.
-    pub resource: ScopeResource<'s>,
+    pub(crate) resource: ScopeResource<'s>,
     /// The actions; `*` requests all actions of the resource.
-    pub actions: Actions,
+    pub(crate) actions: Actions,
 }
 
 /// The resource of a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ScopeResource<'s> {
+pub(crate) enum ScopeResource<'s> {
     /// A repository.
     Repository(&'s str),
     /// The list of all repositories (`registry:catalog:*`).
@@ -47,7 +47,7 @@ pub enum ScopeResource<'s> {
 ///
 /// # Errors
 /// Returns the message for the client.
-pub fn parse_scope(text: &str) -> Result<Option<TokenScope<'_>>, &'static str> {
+pub(crate) fn parse_scope(text: &str) -> Result<Option<TokenScope<'_>>, &'static str> {
     if text.len() > SCOPE_BYTES_MAX {
         return Err("a scope is longer than 1024 bytes");
     }
@@ -102,7 +102,7 @@ fn parse_requested_actions<'s>(kind: &str, name: &'s str, actions: &str) -> Opti
 ///
 /// # Errors
 /// Returns the message for the client if a scope is malformed, or if there are more than [`SCOPES_MAX`].
-pub fn parse_scopes<'s>(
+pub(crate) fn parse_scopes<'s>(
     parameters: impl Iterator<Item = &'s str>,
 ) -> Result<Vec<TokenScope<'s>>, &'static str> {
     let mut scopes: Vec<TokenScope<'s>> = Vec::new();

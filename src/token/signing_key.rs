@@ -5,8 +5,8 @@
 //! on the `rsa` crate, whose timing leaks keys (RUSTSEC-2023-0071).
 
 mod certificate;
-pub mod edit;
-pub mod generate;
+pub(crate) mod edit;
+pub(crate) mod generate;
 mod key;
 pub(crate) mod key_pair;
 mod pem;

@@ -102,7 +102,7 @@ impl SecretFormat {
 
 /// The reason why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum SecretLoadError {
+pub(crate) enum SecretLoadError {
     /// The file cannot be read.
     #[error(transparent)]
     Unreadable(#[from] ReadError),

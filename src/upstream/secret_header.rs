@@ -14,7 +14,7 @@ pub(crate) const VALUE_BYTES_MAX: usize = 16 << 10;
 
 /// A secret header value, such as the value of `Authorization`. Clones share the memory.
 #[derive(Clone)]
-pub struct SecretHeaderValue(Bytes);
+pub(crate) struct SecretHeaderValue(Bytes);
 
 impl fmt::Debug for SecretHeaderValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -83,7 +83,7 @@ impl SecretHeaderValue {
     }
 
     /// Returns the value; empty if no header must be sent.
-    pub fn as_bytes(&self) -> &Bytes {
+    pub(crate) fn as_bytes(&self) -> &Bytes {
         &self.0
     }
 

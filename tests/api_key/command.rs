@@ -240,9 +240,9 @@ fn invalid_api_key_arguments_are_refused_and_nothing_is_written() {
 #[test]
 fn missing_api_key_file_is_created_only_with_create_flag() {
     let file = ApiKeyFile::new(None);
-    file.refuses("new", &CI, "there is no such file; add --create to make it");
-    file.refuses("list", &[], "there is no such file");
-    file.refuses("revoke", &["dwk_0000000000"], "there is no such file");
+    file.refuses("new", &CI, "the file does not exist; add --create to make it");
+    file.refuses("list", &[], "the file does not exist");
+    file.refuses("revoke", &["dwk_0000000000"], "the file does not exist");
     file.succeeds("new", &[&CI[..], &["--create"]].concat());
     assert_eq!(file.text().lines().count(), 1);
     let output = doorward(&["api-key", "list"]);

@@ -34,12 +34,12 @@ fn check_reports_unusable_api_key_lines_and_a_missing_file() {
     fs::write(path("bad"), good.line() + &Key::new("ann", "x").with("expire", "x").line()).unwrap();
     let (code, said) = check("bad");
     assert!(
-        code == Some(1) && said.contains("bad:2: invalid API key: unknown field expire"),
+        code == Some(1) && said.contains("bad:2: invalid API key: unknown field \"expire\""),
         "{code:?} {said}"
     );
     fs::write(path("garbage"), "garbage\n").unwrap();
     for (name, what) in
-        [("garbage", "none of the 1 lines is an API key"), ("missing", "there is no such file")]
+        [("garbage", "none of the 1 lines is an API key"), ("missing", "the file does not exist")]
     {
         let (code, said) = check(name);
         assert!(code == Some(1) && said.contains(what), "{code:?} {said}");

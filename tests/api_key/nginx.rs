@@ -53,7 +53,9 @@ impl RegistrySetup {
         let flags = ["--api-keys", &at, "--reload-poll-interval", "100ms"];
         let doorward = Doorward::start_in(dir, &flags);
         let tap = Tap::start(registry.address);
-        let nginx = Nginx::start(Template::Registry, tcp(&doorward.address), tap.address);
+        // The default before nginx 1.19.10 is 100, which closes a client's connection during a test.
+        let lines = "keepalive_requests 1000;";
+        let nginx = Nginx::start_with(Template::Registry, tcp(&doorward.address), tap.address, lines);
         let home = tempfile::tempdir().unwrap();
         make(&home.path().join("image"), 2);
         Self { home, nginx, doorward, registry, tap, keys }

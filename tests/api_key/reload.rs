@@ -28,7 +28,7 @@ fn refuses_to_start(text: Option<&[u8]>) -> Output {
 #[test]
 fn missing_or_garbage_file_at_start_is_an_error() {
     let output = refuses_to_start(None);
-    assert!(output.stderr.contains("keys: there is no such file"), "{output:?}");
+    assert!(output.stderr.contains("keys: the file does not exist"), "{output:?}");
     let output = refuses_to_start(Some(b"\x7fELF\0\x01\x02\n\xff\xfe\nann:$2y$05$x\n"));
     assert!(output.stderr.contains("keys: not an API key file: it is a program"), "{output:?}");
     let cut = &Key::new("ann", "ci").line()[..50];
@@ -78,7 +78,7 @@ fn assert_survives(spoil: impl Fn(&ApiKeySetup), said: &str) {
 
 #[test]
 fn removed_file_keeps_the_last_valid_keys() {
-    assert_survives(|setup| fs::remove_file(setup.path("keys")).unwrap(), "keys: there is no such file");
+    assert_survives(|setup| fs::remove_file(setup.path("keys")).unwrap(), "keys: the file does not exist");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Exit statuses of `check` and `explain` for scripts.
+//! Exit statuses of `check`, `explain` and unknown commands for scripts.
 
 use crate::support::test_folder::{TestFolder, run_bare};
 use crate::support::users;
@@ -65,5 +65,37 @@ fn explain_of_a_denied_push_shows_the_nearest_push_grant_field_n6() {
         assert_eq!(output.code, Some(1), "{output:?}");
         let told = format!("the nearest is {policy}:{line}: {lacks}");
         assert!(output.stdout.contains(&told), "{user} {method} {uri}: {output:?}");
+    }
+}
+
+#[test]
+fn old_command_exits_2_and_names_the_present_one() {
+    for (old, new) in [("key", "api-key"), ("keys", "api-key"), ("token", "signing-key")] {
+        for arguments in [&[old][..], &[old, "new"]] {
+            let output = run_bare(arguments);
+            let line = format!(
+                "doorward: unknown command \"{old}\"; did you mean \"doorward {new}\"? (see --help)\n"
+            );
+            assert_eq!((output.code, output.stderr), (Some(2), line), "{arguments:?}");
+        }
+    }
+    // A misspelled command gets a suggestion. Any other argument is not quoted, since it can be a password.
+    let output = run_bare(&["sevre"]);
+    assert_eq!(
+        output.stderr,
+        "doorward: unknown command; did you mean \"user\" or \"serve\"? (see --help)\n"
+    );
+    let output = run_bare(&["zq8Kp2"]);
+    assert_eq!(output.stderr, "doorward: unknown command of 6 bytes (see --help)\n");
+}
+
+#[test]
+fn only_api_key_list_has_the_flags_of_the_admin_listener() {
+    for (command, has_admin_flags) in [("new", false), ("revoke", false), ("list", true)] {
+        let help = run_bare(&["api-key", command, "--help"]).stdout;
+        assert!(help.contains("--api-keys"), "{command}: {help}");
+        for flag in ["--admin-listen", "--admin-token"] {
+            assert_eq!(help.contains(flag), has_admin_flags, "{command}: {help}");
+        }
     }
 }

@@ -35,7 +35,7 @@ fn pasted() -> Vec<(String, &'static str)> {
             format!("admin.allowed_hosts = [\"https://ann:{MARK}@a\"]"),
             "admin.allowed_hosts: must be a host name",
         ),
-        (format!("{MARK} = 1"), "a key of"),
+        (format!("{MARK} = 1"), "unknown key of"),
         (MARK.to_owned(), ":1:"),
         (format!("alice:{MARK}"), ":1:"),
         (format!("listen = {MARK}"), ":1:"),
@@ -45,7 +45,7 @@ fn pasted() -> Vec<(String, &'static str)> {
         (url(&format!("ftp://api.example.com/{MARK}?token={MARK}")), "write http:// or https://"),
         (url(&format!("https://api.example.com/a/../b?token={MARK}")), "the path must be percent-encoded"),
         (url(MARK), "write http:// or https://"),
-        (http(&format!("url = \"https://a/b\"\n{basic}\n{MARK} = 1")), "unknown key; known keys: "),
+        (http(&format!("url = \"https://a/b\"\n{basic}\n{MARK} = 1")), "unknown key; the keys are "),
         (http(&format!("url = \"https://a/b\"\n{basic}\ntimeout = \"{MARK}\"")), "must be a duration"),
         (http(&format!("url = \"https://a/b\"\n{basic}\nmethod = \"{MARK}\"")), "unknown method"),
         (
@@ -192,7 +192,9 @@ fn renamed_or_removed_setting_is_reported_in_file_environment_and_flags() {
         let output = run_bare(&["serve", &format!("{flag}=7")]);
         assert_eq!(output.code, Some(2), "{output:?}");
         assert!(
-            output.stderr.starts_with(&format!("doorward: {flag}: ")) && output.stderr.contains(words),
+            output.stderr.starts_with("doorward: ")
+                && output.stderr.contains(flag)
+                && output.stderr.contains(words),
             "{output:?}"
         );
         let folder = TestFolder::of("");
@@ -209,7 +211,12 @@ fn renamed_or_removed_setting_is_reported_in_file_environment_and_flags() {
         assert!(output.code == Some(1) && told.contains(words), "{output:?}");
     }
     let output = run_bare(&["serve", "--upstream-secret-file", "/x"]);
-    assert!(output.stderr.contains("unknown setting; use --proxy-secret-file"), "{output:?}");
+    assert!(
+        output
+            .stderr
+            .contains("unknown flag \"--upstream-secret-file\"; did you mean \"--proxy-secret-file\"?"),
+        "{output:?}"
+    );
     let output = run_bare(&["user", "list", "--cache-idle-timeout", "1h"]);
     assert!(
         output.code == Some(2)
@@ -282,13 +289,13 @@ fn every_unknown_key_of_a_table_is_reported_in_one_run() {
         "[[authenticator]]\ntype = \"htpasswd\"\nfallback = 1\nsecret = 2\n[[authenticator]]\ntype = \"http\"\nurl = \"http://127.0.0.1/\"\ncovers = [\"a\"]\nmax_body = \"1m\"\nhtml = true\n[[upstream]]\ntype = \"none\"\nanyone = true\nhost = \"a\"\n",
     );
     let wanted = [
-        "FILE:3:1: authenticator: fallback: unknown key; did you mean fallback_for?",
-        "FILE:4:1: authenticator: unknown key; known keys: name, fallback_for",
-        "FILE:8:1: authenticator: covers: unknown key; use fallback_for",
-        "FILE:9:1: authenticator: max_body: unknown key; use max_response_bytes",
-        "FILE:10:1: authenticator: html: unknown key; use allow_html",
-        "FILE:13:1: upstream: anyone: unknown key; use allow_anonymous",
-        "FILE:14:1: upstream: host: unknown key; did you mean hosts?",
+        "FILE:3:1: authenticator: unknown key \"fallback\"; did you mean \"fallback_for\"?",
+        "FILE:4:1: authenticator: unknown key; the keys are name, fallback_for",
+        "FILE:8:1: authenticator: unknown key \"covers\"; did you mean \"fallback_for\"?",
+        "FILE:9:1: authenticator: unknown key \"max_body\"; did you mean \"max_response_bytes\"?",
+        "FILE:10:1: authenticator: unknown key \"html\"; did you mean \"allow_html\"?",
+        "FILE:13:1: upstream: unknown key \"anyone\"; did you mean \"allow_anonymous\"?",
+        "FILE:14:1: upstream: unknown key \"host\"; did you mean \"hosts\"?",
     ];
     assert_eq!(told.lines().collect::<Vec<_>>(), wanted.map(|line| format!("doorward: {line}")));
 }
@@ -307,20 +314,20 @@ fn renamed_flag_is_reported_with_a_flag_that_the_command_has() {
     ] {
         let output = run_bare(&[command, &[&format!("--{old}=f")]].concat());
         assert_eq!(output.code, Some(2), "{command:?}: {output:?}");
-        let error = format!("doorward: --{old}: unknown flag; use --{new} (see --help)\n");
+        let error = format!("doorward: unknown flag \"--{old}\"; did you mean \"--{new}\"? (see --help)\n");
         assert_eq!(output.stderr, error, "{command:?}");
     }
     for command in [&["serve"][..], &["api-key", "list"], &["user", "list"]] {
         let flag = format!("--{}", "keys");
         let output = run_bare(&[command, &[&flag, "f"]].concat());
-        assert!(output.stderr.contains("unknown setting; use --api-keys"), "{command:?}: {output:?}");
+        assert!(output.stderr.contains("did you mean \"--api-keys\"?"), "{command:?}: {output:?}");
     }
     // These commands do not have the new flag.
     for (arguments, error) in [
         (&["signing-key", "init", "--proxy", "f"][..], "unknown flag of 7 bytes"),
         (&["signing-key", "init", "--htpaswd", "f"], "unknown flag of 9 bytes"),
         (&["user", "list", "--first"], "unknown flag of 7 bytes"),
-        (&["signing-key", "init", "--algoritm", "f"], "unknown flag; did you mean --algorithm?"),
+        (&["signing-key", "init", "--algoritm", "f"], "unknown flag; did you mean \"--algorithm\"?"),
     ] {
         let output = run_bare(arguments);
         assert_eq!(output.code, Some(2), "{arguments:?}: {output:?}");

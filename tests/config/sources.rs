@@ -75,9 +75,9 @@ fn several_errors_are_reported_at_once_with_their_places() {
     let lines: Vec<&str> = output.stderr.lines().collect();
     let wanted = [
         format!("{config}:2:26: listen: value 2 of 2: must be IP:PORT"),
-        format!("{config}:3:1: htpaswd: unknown setting; did you mean htpasswd.file?"),
+        format!("{config}:3:1: unknown key \"htpaswd\"; did you mean \"htpasswd.file\"?"),
         format!("{config}:6:17: cache.max_entries: must be a whole number from 1 to 10000000"),
-        format!("{config}:7:1: cache.ttl: unknown setting; use cache.idle_timeout"),
+        format!("{config}:7:1: unknown key \"cache.ttl\"; did you mean \"cache.idle_timeout\"?"),
         format!("{config}:8:16: cache.idle_timeout: must be a duration such as 500ms, 10s, 5m or 12h"),
         format!(
             "{config}:10:17: throttle.user_failures: the value is above throttle.network_failures, which would always be reached first"
@@ -110,7 +110,7 @@ fn unreadable_settings_file_is_named() {
     let not_utf8 = dir.path().join("latin1.toml");
     fs::write(&not_utf8, b"realm = \"caf\xe9\"\n").unwrap();
     for (path, words) in [
-        (dir.path().join("nowhere.toml"), "there is no such file"),
+        (dir.path().join("nowhere.toml"), "the file does not exist"),
         (dir.path().to_owned(), "it is a directory, not a file"),
         (not_utf8, "it is not UTF-8"),
     ] {
@@ -125,15 +125,18 @@ fn unreadable_settings_file_is_named() {
 fn unknown_variable_is_an_error_that_suggests_the_right_one() {
     let dir = folder();
     let cases = [
-        ("DOORWARD_HTPASSWORD", "did you mean DOORWARD_HTPASSWD?"),
-        ("DOORWARD_TRUSTED_PROXIES", "use DOORWARD_TRUSTED_PEERS"),
-        ("DOORWARD_CACHE_TTL", "use DOORWARD_CACHE_IDLE_TIMEOUT"),
-        ("DOORWARD_THROTTLE_USER_FAILURE", "did you mean DOORWARD_THROTTLE_USER_FAILURES?"),
+        ("DOORWARD_HTPASSWORD", "DOORWARD_HTPASSWD"),
+        ("DOORWARD_TRUSTED_PROXIES", "DOORWARD_TRUSTED_PEERS"),
+        ("DOORWARD_CACHE_TTL", "DOORWARD_CACHE_IDLE_TIMEOUT"),
+        ("DOORWARD_THROTTLE_USER_FAILURE", "DOORWARD_THROTTLE_USER_FAILURES"),
     ];
-    for (wrong, suggestion) in cases {
+    for (wrong, right) in cases {
         let output = check(dir.path(), &[(wrong, "1")], &[]);
         assert_eq!(output.code, Some(1), "{output:?}");
-        assert_eq!(output.stderr, format!("doorward: {wrong}: unknown setting; {suggestion}\n"));
+        assert_eq!(
+            output.stderr,
+            format!("doorward: {wrong}: unknown variable; did you mean \"{right}\"?\n")
+        );
     }
 }
 
@@ -173,7 +176,10 @@ fn variables_of_kubernetes_and_docker_are_ignored_pitfall_p45() {
     assert_eq!(output.code, Some(0), "{output:?}");
     // A plausible but unknown name is still an error.
     let output = check(dir.path(), &[("DOORWARD_PORT", "8000")], &[]);
-    assert_eq!(output.stderr, "doorward: DOORWARD_PORT: unknown setting; use DOORWARD_LISTEN\n");
+    assert_eq!(
+        output.stderr,
+        "doorward: DOORWARD_PORT: unknown variable; did you mean \"DOORWARD_LISTEN\"?\n"
+    );
 }
 
 /// Returns the variables with this prefix that the text takes from the environment of compose, as in
@@ -196,12 +202,12 @@ fn env_file_with_every_compose_variable_is_valid_field_o10() {
     let dir = folder();
     for name in names.iter().map(String::as_str).chain(["DOORWARD_IMAGE", "DOORWARD_TEST_SCALE"]) {
         let said = check(dir.path(), &[(name, "some.example/image:1")], &[]).stderr;
-        assert!(!said.contains("unknown setting"), "{name}: {said}");
+        assert!(!said.contains("unknown variable"), "{name}: {said}");
     }
     // Similar names are still errors.
     for name in ["DOORWARD_IMAGES", "DOORWARD_IMAGE_", "DOORWARD_TEST_SCALES", "DOORWARD_PUBLISH"] {
         let said = check(dir.path(), &[(name, "x")], &[]).stderr;
-        assert!(said.starts_with(&format!("doorward: {name}: unknown setting")), "{said}");
+        assert!(said.starts_with(&format!("doorward: {name}: unknown variable")), "{said}");
     }
     // The nginx container also ignores the variables of compose.
     let entrypoint = fs::read_to_string(root.join("nginx/entrypoint/18-doorward.envsh")).unwrap();
@@ -230,7 +236,10 @@ fn setting_name_of_another_program_is_answered_with_the_own_name() {
         let (dir, config) = with_settings(&format!("{wrong} = \"x\"\n"));
         let config = config.to_str().unwrap();
         let output = check(dir.path(), &[], &["--config", config]);
-        assert_eq!(output.stderr, format!("doorward: {config}:1:1: {wrong}: unknown setting; use {right}\n"));
+        assert_eq!(
+            output.stderr,
+            format!("doorward: {config}:1:1: unknown key \"{wrong}\"; did you mean \"{right}\"?\n")
+        );
         assert_eq!(output.code, Some(1));
     }
 }

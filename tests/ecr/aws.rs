@@ -14,9 +14,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::process::Command;
 
-use doorward::authn::remote::error::CallError;
-use doorward::upstream::ecr::aws::error::EcrError;
-use doorward::upstream::ecr::aws::{AwsAccount, EcrTokenClient};
+use doorward::internals::{AwsAccount, CallError, EcrError, EcrTokenClient};
 
 use crate::support::process;
 
@@ -96,7 +94,7 @@ impl Fetcher {
 /// Returns a name for the variant of an error.
 fn kind(error: &EcrError) -> &'static str {
     match error {
-        EcrError::InvalidSetting(_) | EcrError::TaskFailed => "settings",
+        EcrError::InvalidSetting(_) | EcrError::SigningFailed | EcrError::FetchPanicked => "settings",
         EcrError::TlsSetupFailed(_)
         | EcrError::CallFailed(_, CallError::TlsHandshakeFailed(_) | CallError::TlsClosed(_)) => "tls",
         EcrError::NoCredentials(_) | EcrError::CredentialSourceFailed(_) => "credentials",

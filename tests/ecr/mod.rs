@@ -5,5 +5,3 @@ mod aws;
 #[cfg(feature = "ecr")]
 mod aws_outage;
 pub(crate) mod nginx;
-#[cfg(feature = "ecr")]
-mod simulated_days;

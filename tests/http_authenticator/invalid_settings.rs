@@ -109,7 +109,7 @@ fn unknown_value_is_an_error_that_lists_the_known_ones() {
         6,
         &["usrname_pointer", "username_pointer"],
     );
-    assert_error(&with(&format!("{BASIC}retries = 3")), 6, &["unknown key; known keys", "timeout"]);
+    assert_error(&with(&format!("{BASIC}retries = 3")), 6, &["unknown key; the keys are", "timeout"]);
     assert_error(&with(BASIC).replace("\"http\"", "\"ldap\""), 2, &["\"htpasswd\"", "\"http\""]);
     let group = format!("{BASIC}groups = [ {{ pointr = \"/x\" }} ]");
     assert_error(&with(&group), 6, &["pointr", "pointer"]);
@@ -119,7 +119,7 @@ fn unknown_value_is_an_error_that_lists_the_known_ones() {
     assert_error(
         &format!("htpasswd.file = \"{{DIR}}/htpasswd\"\n{staff}"),
         4,
-        &["known keys: name, fallback_for"],
+        &["unknown key; the keys are name, fallback_for"],
     );
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use doorward::pipeline::verdict::Reason;
+use doorward::internals::Reason;
 use tempfile::TempDir;
 
 use crate::support::client::{Client, Request};

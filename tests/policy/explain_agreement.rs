@@ -1,13 +1,8 @@
 //! `explain` and `/auth` agree on a corpus of generated requests.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use doorward::policy::Policy;
-use doorward::policy::reload::{GroupSource, PolicyFileKind};
-use doorward::policy::rule::Subject;
-use doorward::policy::rules::PolicyDecision;
-use doorward::request::original::{DeclaredUpstream, OriginalRequest};
+use doorward::internals::ExplainedRules;
 use serde_json::Value;
 
 use super::PolicySetup;
@@ -59,21 +54,12 @@ fn said(answer: &Answer) -> (&'static str, Option<String>) {
     (verdict, answer.header("x-upstream-uri").map(str::to_owned))
 }
 
-fn explained(
-    policy: &Policy,
-    user: &str,
-    [method, uri, host, content_type]: &[String; 4],
-) -> (&'static str, Option<String>) {
-    let user = (user != "-").then_some(user.as_bytes());
-    let client = Some([127, 0, 0, 1].into());
-    let subject = Subject { user, groups: &[], client_address: client, api_key_scope: None };
-    let asking = OriginalRequest::new(method, uri, host, content_type, DeclaredUpstream::Registry);
-    match policy.rules().unwrap().explain(&subject, &asking).decision {
-        PolicyDecision::Allowed { upstream_uri: uri, .. } => ("allow", uri),
-        PolicyDecision::Denied(refused) if refused.error_code.is_none() && user.is_none() => {
-            ("challenge", None)
-        }
-        PolicyDecision::Denied(_) => ("forbid", None),
+fn explained(rules: &ExplainedRules, user: &str, request: &[String; 4]) -> (&'static str, Option<String>) {
+    let user = (user != "-").then_some(user);
+    match rules.explain(user, request.each_ref().map(String::as_str)) {
+        Ok(upstream_uri) => ("allow", upstream_uri),
+        Err(None) if user.is_none() => ("challenge", None),
+        Err(_) => ("forbid", None),
     }
 }
 
@@ -96,19 +82,14 @@ fn by_command(
 #[expect(clippy::print_stdout, reason = "shown with --nocapture, for the documentation")]
 fn explain_and_auth_agree_on_the_whole_corpus() {
     let setup = PolicySetup::of(RULES, "");
-    let policy = Policy::default();
-    policy.replace(
-        PolicyFileKind::Rules
-            .parse(&Path::new("policy").display().to_string(), RULES.as_bytes(), GroupSource::Present)
-            .unwrap(),
-    );
+    let explained_rules = ExplainedRules::parse(RULES).unwrap();
     let rules = setup.path("policy.toml").display().to_string();
     let mut client = setup.doorward.client();
     let (mut verdicts, mut rewritten, mut commanded) = (BTreeMap::<&str, usize>::new(), 0, 0);
     for (number, sample) in corpus(COUNT).enumerate() {
         let Some(asked) = request_values(&sample) else { continue };
         let said = said(&client.ask(&question(sample.user, &asked)));
-        assert_eq!(said, explained(&policy, sample.user, &asked), "{sample:?}");
+        assert_eq!(said, explained(&explained_rules, sample.user, &asked), "{sample:?}");
         *verdicts.entry(said.0).or_default() += 1;
         rewritten += usize::from(said.1.is_some());
         if number % BY_COMMAND == 0 {

@@ -183,7 +183,7 @@ fn invalid_settings_file_is_rejected_with_its_errors_and_changes_nothing() {
     fs::remove_file(&path).unwrap();
     let before = count(&doorward, rejected);
     doorward.signal(Signal::HUP);
-    let missing = "the settings file cannot be read: there is no such file";
+    let missing = "the settings file cannot be read: the file does not exist";
     eventually("the missing file is logged", || (count(&doorward, missing) > 0).then_some(()));
     assert_eq!(doorward.log_in("alice", "guess 2", HERE), 403, "the limit of the start");
     let many: String = (0..100).map(|number| format!("unknown{number} = 1\n")).collect();

@@ -27,8 +27,10 @@ fn emptied_file_takes_effect_within_two_seconds_and_is_reported_in_every_output_
         });
         assert_eq!(ready.0, 200);
         assert!(ready.1.contains("the htpasswd file has no users"), "{ready:?}");
-        let log = doorward.log();
-        let line = log.lines().find(|line| line.contains("the htpasswd file has no users")).unwrap();
+        let line = eventually("the log line is written", || {
+            let log = doorward.log();
+            log.lines().find(|line| line.contains("the htpasswd file has no users")).map(str::to_owned)
+        });
         assert!(line.contains("WARN"), "{line}");
         // The same holds at start and for `check`.
         let again = Doorward::start(content, &[]);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use doorward::authn::api_key::format;
+use doorward::internals::generate_api_key;
 use serde_json::{Value, json};
 
 use super::client::Request;
@@ -46,7 +46,7 @@ pub(crate) struct Key {
 impl Key {
     /// Creates a key whose line has only the required fields.
     pub(crate) fn new(owner: &str, name: &str) -> Self {
-        let (secret, id, digest) = format::generate_api_key().unwrap();
+        let (secret, id, digest) = generate_api_key().unwrap();
         let line = json!({"id": id.as_str(), "hash": digest.to_string(), "owner": owner, "name": name});
         Self { secret: (*secret).clone(), line }
     }

@@ -3,8 +3,7 @@
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use doorward::token::claims::{AccessEntry, Claims};
-use doorward::token::signing_key::SigningKeys;
+use doorward::internals::{AccessEntry, Claims, SigningKeys};
 
 use super::bearer::{BEARER, MANIFEST, challenged, show};
 use super::{SERVICE, get, start, token};

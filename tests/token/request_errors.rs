@@ -256,7 +256,7 @@ fn check_reports_invalid_signing_keys() {
         (output.code, output.stdout + &output.stderr)
     };
     let (code, told) = check();
-    assert!(code == Some(1) && told.contains("keys.pem: there is no such file"), "{told}");
+    assert!(code == Some(1) && told.contains("keys.pem: the file does not exist"), "{told}");
     crate::support::doorward::doorward(&["signing-key", "init", "--signing-keys", &at("keys.pem")]);
     let (code, told) = check();
     assert!(code == Some(0) && told.contains("keys that verify tokens: 1"), "{told}");

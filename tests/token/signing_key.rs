@@ -16,8 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use doorward::token::claims::{AccessEntry, Claims};
-use doorward::token::signing_key::SigningKeys;
+use doorward::internals::{AccessEntry, Claims, SigningKeys};
 use tempfile::TempDir;
 
 use crate::support::doorward::doorward;

@@ -66,7 +66,7 @@ fn invalid_credential_file_at_start_is_reported_with_its_table() {
         line(&served.stderr)
     };
     assert!(
-        told().contains("doorward.toml:2:1: upstream bearer") && told().contains("there is no such file")
+        told().contains("doorward.toml:2:1: upstream bearer") && told().contains("the file does not exist")
     );
     fs::write(dir.path().join("token"), "s3cret s3cret").unwrap();
     let line = told();

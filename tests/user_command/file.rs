@@ -101,8 +101,8 @@ fn file_mode_owner_and_link_are_preserved() {
 fn missing_file_is_created_only_with_create_flag_and_is_not_world_readable() {
     let users = Users::none();
     users.refuses("add", &["alice", "--stdin"], b"wonderland", "add --create");
-    users.refuses("set", &["alice", "--stdin"], b"wonderland", "there is no such file");
-    users.refuses("remove", &["alice"], b"", "there is no such file");
+    users.refuses("set", &["alice", "--stdin"], b"wonderland", "the file does not exist");
+    users.refuses("remove", &["alice"], b"", "the file does not exist");
     for (what, arguments) in [("list", &[][..]), ("verify", &["alice", "--stdin"])] {
         users.refuses(what, arguments, b"wonderland", "htpasswd");
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use doorward::atomic_write::AtomicFileWriter;
+use doorward::internals::AtomicFileWriter;
 use rustix::fs::{FlockOperation, flock};
 
 use super::{QUICK, Users};

@@ -18,12 +18,12 @@ pub(crate) fn add_line(text: &[u8], line: &ApiKeyLine) -> Result<Vec<u8>, serde_
 }
 
 /// Returns the lines that have the form of an API key.
-pub fn parse_lines(text: &[u8]) -> impl Iterator<Item = ApiKeyLine> {
+pub(crate) fn parse_lines(text: &[u8]) -> impl Iterator<Item = ApiKeyLine> {
     strip_utf8_bom(text).split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok())
 }
 
 /// Removes the lines of the keys for which `is_revoked` returns true. Returns the text and the number of removed lines.
-pub fn remove_lines(text: &[u8], is_revoked: impl Fn(&ApiKeyLine) -> bool) -> (Vec<u8>, usize) {
+pub(crate) fn remove_lines(text: &[u8], is_revoked: impl Fn(&ApiKeyLine) -> bool) -> (Vec<u8>, usize) {
     let mut removed = 0;
     let remaining = text.split_inclusive(|byte| *byte == b'\n').filter(|line| {
         let json = strip_utf8_bom(line).trim_ascii();

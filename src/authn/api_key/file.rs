@@ -43,18 +43,18 @@ const LINE_ERRORS_MAX: usize = 100;
 /// One line of the file.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct ApiKeyLine {
+pub(crate) struct ApiKeyLine {
     /// The public part of the key, without the prefix.
-    pub id: String,
+    pub(crate) id: String,
     /// The digest of the whole key, with the prefix `sha256:`.
-    pub hash: String,
+    pub(crate) hash: String,
     /// The user name of the owner.
-    pub owner: String,
+    pub(crate) owner: String,
     /// The name that the owner chose.
     pub(crate) name: String,
     /// The scope. If it is absent, the key has all permissions of its owner.
     #[serde(default, deserialize_with = "deserialize_present", skip_serializing_if = "Option::is_none")]
-    pub scope: Option<Vec<String>>,
+    pub(crate) scope: Option<Vec<String>>,
     /// The creation time (RFC 3339, UTC).
     #[serde(default, deserialize_with = "deserialize_present", skip_serializing_if = "Option::is_none")]
     pub(crate) created: Option<String>,
@@ -76,22 +76,22 @@ fn deserialize_present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 
 /// The error of one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiKeyLineError {
+pub(crate) struct ApiKeyLineError {
     /// The line number, counted from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The error and its remedy.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 /// A valid key.
 #[derive(Debug)]
-pub struct ApiKeyRecord {
+pub(crate) struct ApiKeyRecord {
     /// The digest of the whole key.
-    pub digest: ApiKeyDigest,
+    pub(crate) digest: ApiKeyDigest,
     /// The expiry in Unix seconds.
     pub(crate) expires_at: Option<u64>,
     /// The identity that the key authenticates.
-    pub identity: Arc<Identity>,
+    pub(crate) identity: Arc<Identity>,
 }
 
 #[derive(Debug)]
@@ -102,7 +102,7 @@ enum ApiKeyEntry {
 }
 
 /// The result of the lookup of an id.
-pub enum ApiKeyMatch<'f> {
+pub(crate) enum ApiKeyMatch<'f> {
     /// A valid key.
     ApiKey(&'f ApiKeyRecord),
     /// The number of an invalid line.
@@ -111,26 +111,26 @@ pub enum ApiKeyMatch<'f> {
 
 /// The keys of a file by id.
 #[derive(Debug, Default)]
-pub struct ApiKeyIndex {
+pub(crate) struct ApiKeyIndex {
     entries: HashMap<ApiKeyId, ApiKeyEntry>,
 }
 
 /// The result of parsing a file.
 #[derive(Debug, Default)]
-pub struct ParsedApiKeys {
+pub(crate) struct ParsedApiKeys {
     /// The keys.
-    pub index: ApiKeyIndex,
+    pub(crate) index: ApiKeyIndex,
     /// The first `LINE_ERRORS_MAX` errors.
-    pub line_errors: Vec<ApiKeyLineError>,
+    pub(crate) line_errors: Vec<ApiKeyLineError>,
     /// The number of invalid lines.
-    pub invalid_lines: usize,
+    pub(crate) invalid_lines: usize,
     /// Whether the file contains [`NO_KEYS_LINE`].
     pub(crate) is_marked_empty: bool,
 }
 
 impl ApiKeyIndex {
     /// Returns the key or the invalid line with an id.
-    pub fn find(&self, id: &ApiKeyId) -> Option<ApiKeyMatch<'_>> {
+    pub(crate) fn find(&self, id: &ApiKeyId) -> Option<ApiKeyMatch<'_>> {
         self.entries.get(id).map(|entry| match entry {
             ApiKeyEntry::Key(record) => ApiKeyMatch::ApiKey(record),
             ApiKeyEntry::InvalidLine(line) => ApiKeyMatch::InvalidLine(*line),
@@ -143,7 +143,7 @@ impl ApiKeyIndex {
     }
 
     /// Returns the valid keys, in no order.
-    pub fn records(&self) -> impl Iterator<Item = &ApiKeyRecord> {
+    pub(crate) fn records(&self) -> impl Iterator<Item = &ApiKeyRecord> {
         self.entries.values().filter_map(|entry| match entry {
             ApiKeyEntry::Key(record) => Some(record),
             ApiKeyEntry::InvalidLine(_) => None,
@@ -162,7 +162,7 @@ impl ApiKeyIndex {
 
 /// Parses the text of a file. `authenticator` is the name of the authenticator in identities. The usage of the keys is
 /// taken from the index `before`.
-pub fn parse(text: &[u8], authenticator: &Arc<str>, before: Option<&ApiKeyIndex>) -> ParsedApiKeys {
+pub(crate) fn parse(text: &[u8], authenticator: &Arc<str>, before: Option<&ApiKeyIndex>) -> ParsedApiKeys {
     let mut parsed = ParsedApiKeys::default();
     let mut scopes = ScopeInterner::new();
     let text = strip_utf8_bom(text);
@@ -265,7 +265,7 @@ fn describe_json_error(line: &[u8], error: &serde_json::Error) -> String {
                 let similarity = |known: &&str| (strsim::jaro_winkler(other, known) * 1000.0) as u32;
                 // An unknown field is quoted only if it is similar to a known one: it may be a secret.
                 return match known.max_by_key(similarity).filter(|known| similarity(known) > 800) {
-                    Some(similar) => format!("unknown field {other}; did you mean {similar}?"),
+                    Some(similar) => format!("unknown field \"{other}\"; did you mean \"{similar}\"?"),
                     None => format!("unknown field; the fields are {} and scope", STRINGS.join(", ")),
                 };
             }

@@ -53,7 +53,7 @@ fn invalid_line_disables_its_key_and_reports_why() {
         (line(r#","expires":"tomorrow""#), "expires: write the time in UTC"),
         (line(r#","created":"1960-01-01T00:00:00Z""#), "created: "),
         // A misspelled field must not create a key without an expiry.
-        (line(r#","expire":"2026-01-01T00:00:00Z""#), "unknown field expire; did you mean expires?"),
+        (line(r#","expire":"2026-01-01T00:00:00Z""#), r#"unknown field "expire"; did you mean "expires"?"#),
         (line("").replace("alice", "a:b"), "owner: "),
         (line("").replace("\"ci\"", "\"c i\""), "name: "),
         (line("").replace("sha256", "md5"), "hash: "),

@@ -102,7 +102,7 @@ impl fmt::Display for ApiKeyDigest {
 
 /// A well-formed API key that a client presented.
 #[derive(Clone, Copy, Debug)]
-pub struct PresentedApiKey {
+pub(crate) struct PresentedApiKey {
     /// The id of the key.
     pub(crate) id: ApiKeyId,
     /// The digest of the key, which proves that the client has the secret.
@@ -111,13 +111,13 @@ pub struct PresentedApiKey {
 
 /// Returns true if a secret starts with the prefix of API keys, even after whitespace or in a truncated key. Such a
 /// secret is not sent to another authenticator.
-pub fn has_api_key_prefix(secret: &[u8]) -> bool {
+pub(crate) fn has_api_key_prefix(secret: &[u8]) -> bool {
     secret.trim_ascii_start().starts_with(API_KEY_PREFIX.as_bytes())
 }
 
 impl PresentedApiKey {
     /// Parses a key. Returns `None` if it is truncated, mistyped or has another form.
-    pub fn parse(key: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(key: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(key).ok().filter(|text| text.len() == API_KEY_LENGTH)?;
         let (checked, checksum) = text.split_at_checked(API_KEY_LENGTH - CHECKSUM_LENGTH)?;
         let (id, secret) = checked.strip_prefix(API_KEY_PREFIX)?.split_once('_')?;

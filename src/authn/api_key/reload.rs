@@ -22,7 +22,7 @@ const READINESS_MESSAGE: &str = "the API key file cannot be used";
 
 /// The reason why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ApiKeyFileError {
+pub(crate) enum ApiKeyFileError {
     /// The file cannot be read.
     #[error(transparent)]
     Unreadable(#[from] ReadError),

@@ -17,11 +17,11 @@ const DIGEST_LENGTH_MIN: usize = 16;
 
 /// The cost parameters of a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Argon2Cost {
+pub(crate) struct Argon2Cost {
     /// The memory in KiB.
-    pub memory_kib: u32,
+    pub(crate) memory_kib: u32,
     /// The number of passes over the memory.
-    pub passes: u32,
+    pub(crate) passes: u32,
     /// The number of lanes.
     pub(crate) lanes: u32,
 }

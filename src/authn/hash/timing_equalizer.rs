@@ -1,4 +1,4 @@
-//! Makes every rejection take the same time: each one does the work of the costliest hash of every family in the file.
+//! Makes every rejection take the same time: each one does the work of the costliest hash of every format in the file.
 //!
 //! So the time of a rejection does not reveal whether the user exists, nor the format of the hash.
 
@@ -8,18 +8,18 @@ use std::time::Duration;
 use super::cost_estimate::measure_cpu_time;
 use super::{HashFormat, bcrypt};
 
-/// The maximum number of classes of one family whose work a rejection does.
+/// The maximum number of timing classes of one format whose work a rejection does.
 ///
-/// A rejection takes as long as all classes together. If the lines of a file have more different parameters, only the
-/// costliest classes are kept, and `doorward check` reports it.
-const CLASSES_PER_FORMAT_MAX: usize = 4;
+/// A rejection takes as long as all timing classes together. If the lines of a file have more different parameters, only the
+/// costliest timing classes are kept, and `doorward check` reports it.
+const TIMING_CLASSES_PER_FORMAT_MAX: usize = 4;
 
 /// The work that every rejection by one htpasswd file must do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TimingEqualizer {
+pub(crate) struct TimingEqualizer {
     bcrypt_costs: Option<BcryptCostRange>,
-    /// The classes of all formats except bcrypt, each once.
-    other_classes: Vec<HashFormat>,
+    /// The timing classes of all formats except bcrypt, each once.
+    other_timing_classes: Vec<HashFormat>,
 }
 
 /// The lowest and the highest cost of the bcrypt lines of the file.
@@ -53,7 +53,7 @@ impl BcryptCostRange {
     }
 }
 
-/// Returns the class of a format. Formats whose checks take the same time have the same class.
+/// Returns the timing class of a format. Formats and costs whose checks take the same time have the same timing class.
 fn timing_class(format: HashFormat) -> HashFormat {
     match format {
         HashFormat::Md5Crypt => HashFormat::Apr1,
@@ -68,14 +68,14 @@ fn timing_class(format: HashFormat) -> HashFormat {
     }
 }
 
-/// Returns the cost of a check, for comparison within one family.
+/// Returns the cost of a check, for comparison within one format.
 fn relative_cost(format: HashFormat) -> u64 {
     match format {
         HashFormat::Sha256Crypt(rounds) | HashFormat::Sha512Crypt(rounds) => u64::from(rounds),
         HashFormat::Argon2id(cost) => u64::from(cost.memory_kib) * u64::from(cost.passes),
         HashFormat::Yescrypt(cost) => cost.memory_kib(),
         HashFormat::Bcrypt(cost) => 1 << cost,
-        // These families have no parameters, so each has only one class.
+        // These formats have no cost, so each has only one timing class.
         HashFormat::Apr1
         | HashFormat::Md5Crypt
         | HashFormat::Sha1
@@ -95,27 +95,29 @@ impl TimingEqualizer {
             return;
         }
         let class = timing_class(format);
-        if self.other_classes.contains(&class) {
+        if self.other_timing_classes.contains(&class) {
             return;
         }
-        self.other_classes.push(class);
-        let is_same_family = |other: &HashFormat| other.name() == class.name();
-        if self.other_classes.iter().filter(|other| is_same_family(other)).count() > CLASSES_PER_FORMAT_MAX {
+        self.other_timing_classes.push(class);
+        let is_same_format = |other: &HashFormat| other.name() == class.name();
+        if self.other_timing_classes.iter().filter(|other| is_same_format(other)).count()
+            > TIMING_CLASSES_PER_FORMAT_MAX
+        {
             let cheapest = self
-                .other_classes
+                .other_timing_classes
                 .iter()
                 .copied()
-                .filter(is_same_family)
+                .filter(is_same_format)
                 .min_by_key(|other| relative_cost(*other));
-            self.other_classes.retain(|other| Some(*other) != cheapest);
+            self.other_timing_classes.retain(|other| Some(*other) != cheapest);
         }
     }
 
     /// Returns the dummy checks that a rejection must still do, after a failed check of format `done` or after none.
-    pub fn dummy_work(&self, done: Option<HashFormat>) -> Vec<HashFormat> {
+    pub(crate) fn dummy_work(&self, done: Option<HashFormat>) -> Vec<HashFormat> {
         let done = done.map(timing_class);
         let mut rest: Vec<HashFormat> =
-            self.other_classes.iter().copied().filter(|other| Some(*other) != done).collect();
+            self.other_timing_classes.iter().copied().filter(|other| Some(*other) != done).collect();
         if let Some(range) = self.bcrypt_costs {
             rest.extend(range.remaining_checks(done.and_then(HashFormat::bcrypt_cost)));
         }

@@ -14,7 +14,7 @@ const SALT_LENGTH_MAX: usize = 86;
 
 /// The cost parameters of a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct YescryptCost {
+pub(crate) struct YescryptCost {
     /// The binary logarithm of the parameter N.
     log_n: u8,
     /// The parameter r: a block has 128 r bytes.
@@ -27,7 +27,7 @@ impl YescryptCost {
     }
 
     /// Returns the memory of a check, in KiB.
-    pub fn memory_kib(self) -> u64 {
+    pub(crate) fn memory_kib(self) -> u64 {
         (1_u64.checked_shl(u32::from(self.log_n)).unwrap_or(u64::MAX))
             .saturating_mul(u64::from(self.block_size))
             / 8

@@ -33,7 +33,7 @@ impl ChangedUsers {
 
 /// The users that differ between two files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HtpasswdDiff {
+pub(crate) struct HtpasswdDiff {
     /// Users only in the new file.
     pub(crate) added: ChangedUsers,
     /// Users only in the old file.
@@ -44,7 +44,7 @@ pub struct HtpasswdDiff {
 
 impl HtpasswdDiff {
     /// Compares two files that were parsed with the same fingerprint key.
-    pub fn between(old: &UserIndex, new: &UserIndex) -> Self {
+    pub(crate) fn between(old: &UserIndex, new: &UserIndex) -> Self {
         let mut diff = Self::default();
         for (name, entry) in new.entries() {
             match old.find(name) {

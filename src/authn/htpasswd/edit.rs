@@ -14,7 +14,7 @@ const BOM: &[u8] = UTF8_BOM.as_bytes();
 
 /// The reason why a text cannot be edited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HtpasswdEditError {
+pub(crate) enum HtpasswdEditError {
     /// The name cannot be sent by any client.
     #[error("{0}")]
     InvalidName(#[from] UsernameError),
@@ -39,7 +39,7 @@ pub enum HtpasswdEditError {
 
 /// The change to the line of the user.
 #[derive(Clone, Copy, Debug)]
-pub enum HtpasswdEdit<'h> {
+pub(crate) enum HtpasswdEdit<'h> {
     /// Adds a line with this hash. The user must not exist.
     Add(&'h str),
     /// Replaces the hash. The user must exist.
@@ -49,7 +49,7 @@ pub enum HtpasswdEdit<'h> {
 }
 
 /// Checks that a name can be written to the file and read back.
-pub fn check_name(name: &[u8]) -> Result<(), HtpasswdEditError> {
+pub(crate) fn check_name(name: &[u8]) -> Result<(), HtpasswdEditError> {
     Username::check(name)?;
     if name.starts_with(b"#") { Err(HtpasswdEditError::NameStartsWithHash) } else { Ok(()) }
 }
@@ -65,7 +65,11 @@ pub(crate) fn has_users(text: &[u8]) -> bool {
 ///
 /// If a user has several lines, the first one is used, so a new hash is set in the first line. Removing a user
 /// removes all lines of the user: otherwise the second line would become valid.
-pub fn apply_edit(text: &[u8], name: &[u8], edit: HtpasswdEdit<'_>) -> Result<Vec<u8>, HtpasswdEditError> {
+pub(crate) fn apply_edit(
+    text: &[u8],
+    name: &[u8],
+    edit: HtpasswdEdit<'_>,
+) -> Result<Vec<u8>, HtpasswdEditError> {
     check_name(name)?;
     check_is_htpasswd(text, edit)?;
     let (bom, text) =

@@ -29,17 +29,17 @@ use crate::reload::utf8_bom::strip_utf8_bom;
 const SHORT_LINE_LENGTH: usize = 32;
 
 /// The maximum number of findings of one file. A file with more invalid lines is not an htpasswd file.
-pub const FINDINGS_MAX: usize = 1000;
+pub(crate) const FINDINGS_MAX: usize = 1000;
 
 /// A problem at one place of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HtpasswdFinding {
+pub(crate) struct HtpasswdFinding {
     /// The line number, counted from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The column in bytes, counted from 1.
-    pub column: usize,
+    pub(crate) column: usize,
     /// The problem and its remedy. The message never contains text of the line, which may be a password.
-    pub message: String,
+    pub(crate) message: String,
     /// Whether the user of the line cannot log in because of the problem.
     pub(crate) is_line_invalid: bool,
     /// Whether the line has a name and a hash of a known format, so that it is a line of an htpasswd file.
@@ -54,17 +54,17 @@ impl fmt::Display for HtpasswdFinding {
 
 /// The line of one user.
 #[derive(Clone, Debug)]
-pub struct UserEntry {
+pub(crate) struct UserEntry {
     name_span: (u32, u16),
     hash_span: (u32, u16),
     /// The format of the hash; `None` if the line is invalid.
-    pub format: Option<HashFormat>,
+    pub(crate) format: Option<HashFormat>,
     /// The fingerprint of the name and the hash.
-    pub fingerprint: RecordFingerprint,
+    pub(crate) fingerprint: RecordFingerprint,
 }
 
 /// The users of one file, looked up by name.
-pub struct UserIndex {
+pub(crate) struct UserIndex {
     text: Vec<u8>,
     entries: HashTable<UserEntry>,
     /// A fast hash function with a random seed. The names come from an administrator, so resistance to chosen names
@@ -78,24 +78,24 @@ pub struct UserIndex {
 
 /// The result of parsing a file.
 #[derive(Debug)]
-pub struct ParsedHtpasswd {
+pub(crate) struct ParsedHtpasswd {
     /// The users of the file.
-    pub users: UserIndex,
+    pub(crate) users: UserIndex,
     /// The first [`FINDINGS_MAX`] findings, in the order of the lines.
-    pub findings: Vec<HtpasswdFinding>,
+    pub(crate) findings: Vec<HtpasswdFinding>,
 }
 
 /// The options of [`parse`].
 #[derive(Clone, Copy, Debug, Default)]
-pub struct HtpasswdParseOptions {
+pub(crate) struct HtpasswdParseOptions {
     /// The key of the fingerprints, which differs for each process.
-    pub fingerprint_key: [u8; 32],
+    pub(crate) fingerprint_key: [u8; 32],
     /// The insecure formats that a setting allows.
-    pub allowed_formats: AllowedFormats,
+    pub(crate) allowed_formats: AllowedFormats,
 }
 
 /// Parses the text of an htpasswd file.
-pub fn parse(text: Vec<u8>, options: &HtpasswdParseOptions) -> ParsedHtpasswd {
+pub(crate) fn parse(text: Vec<u8>, options: &HtpasswdParseOptions) -> ParsedHtpasswd {
     let mut parser = HtpasswdParser { options, users: UserIndex::empty(), findings: Vec::new() };
     // An index that grows would hash every name several times.
     let lines = text.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -269,38 +269,33 @@ impl UserIndex {
     }
 
     /// Returns the line of `user`.
-    pub fn find(&self, user: &[u8]) -> Option<UserEntry> {
+    pub(crate) fn find(&self, user: &[u8]) -> Option<UserEntry> {
         let hashed = self.hasher.hash_one(user);
         self.entries.find(hashed, |entry| slice_span(&self.text, entry.name_span) == user).cloned()
     }
 
     /// Returns the hash of an entry of this file, as it is written there.
-    pub fn hash_text(&self, entry: &UserEntry) -> &[u8] {
+    pub(crate) fn hash_text(&self, entry: &UserEntry) -> &[u8] {
         slice_span(&self.text, entry.hash_span)
     }
 
     /// Returns the work that every rejection must do.
-    pub fn timing_equalizer(&self) -> &TimingEqualizer {
+    pub(crate) fn timing_equalizer(&self) -> &TimingEqualizer {
         &self.timing_equalizer
     }
 
     /// Returns the number of users in the file, including those with an invalid line.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Returns true if the file has no user.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// Returns the number of users whose line is invalid.
-    pub fn invalid_lines(&self) -> usize {
+    pub(crate) fn invalid_lines(&self) -> usize {
         self.invalid_lines
     }
 
     /// Returns the number of users of each format, by the name of the format.
-    pub fn count_formats(&self) -> BTreeMap<&'static str, usize> {
+    pub(crate) fn count_formats(&self) -> BTreeMap<&'static str, usize> {
         let mut counts = BTreeMap::new();
         for format in self.entries.iter().filter_map(|entry| entry.format) {
             *counts.entry(format.name()).or_default() += 1;
@@ -309,19 +304,19 @@ impl UserIndex {
     }
 
     /// Returns the name and the line of every user, in no order.
-    pub fn entries(&self) -> impl Iterator<Item = (&[u8], &UserEntry)> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&[u8], &UserEntry)> {
         self.entries.iter().map(|entry| (slice_span(&self.text, entry.name_span), entry))
     }
 
     /// Returns the line of every user, sorted by name.
-    pub fn sorted_entries(&self) -> Vec<&UserEntry> {
+    pub(crate) fn sorted_entries(&self) -> Vec<&UserEntry> {
         let mut all: Vec<&UserEntry> = self.entries.iter().collect();
         all.sort_by_key(|entry| slice_span(&self.text, entry.name_span));
         all
     }
 
     /// Returns the lowest and the highest bcrypt cost of the file, if they differ.
-    pub fn bcrypt_cost_range(&self) -> Option<(u8, u8)> {
+    pub(crate) fn bcrypt_cost_range(&self) -> Option<(u8, u8)> {
         let costs = || self.entries.iter().filter_map(|entry| entry.format?.bcrypt_cost());
         costs().min().zip(costs().max()).filter(|(low, high)| low != high)
     }

@@ -12,7 +12,7 @@ pub(super) const HASH_LENGTH_MAX: usize = 4096;
 
 /// The reason why a line is invalid, and its remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HtpasswdLineError {
+pub(crate) struct HtpasswdLineError {
     kind: LineErrorKind,
     /// The length of the line in bytes, without whitespace at its ends.
     line_length: usize,

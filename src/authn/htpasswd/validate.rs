@@ -13,7 +13,7 @@ pub(crate) const NO_USERS_LINE: &[u8] = b"# no users";
 
 /// The reason why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum HtpasswdFileError {
+pub(crate) enum HtpasswdFileError {
     /// The file does not exist.
     #[error("{0}: the file does not exist; create it with: htpasswd -B -c {file} NAME", file = command_argument(.0))]
     Missing(String),

@@ -122,9 +122,9 @@ fn raw_path(url: &str) -> &str {
 
 /// The template of a request.
 #[derive(Clone, Debug)]
-pub struct RequestTemplate {
+pub(crate) struct RequestTemplate {
     /// The method.
-    pub method: Method,
+    pub(crate) method: Method,
     /// The URL.
     pub(crate) url: UrlTemplate,
     /// The headers.
@@ -163,7 +163,7 @@ impl RequestTemplate {
     ///
     /// # Errors
     /// If a value cannot be encoded safely.
-    pub fn render(&self, credentials: &Credentials) -> Result<Request, UnencodableValue> {
+    pub(crate) fn render(&self, credentials: &Credentials) -> Result<Request, UnencodableValue> {
         let mut request = Request::new(self.method.clone(), self.url.render(credentials)?);
         let headers = request.headers_mut();
         if self.is_json_expected {

@@ -24,9 +24,9 @@ const RETRY_LATER_STATUSES: [u16; 2] = [429, 503];
 
 /// The meaning of responses.
 #[derive(Clone, Debug)]
-pub struct ResponseRules {
+pub(crate) struct ResponseRules {
     /// The statuses that accept the user.
-    pub accepted_statuses: Box<[u16]>,
+    pub(crate) accepted_statuses: Box<[u16]>,
     /// The statuses that reject the user.
     pub(crate) rejected_statuses: Box<[u16]>,
     /// The statuses that mean that the service does not know the user.
@@ -101,13 +101,13 @@ pub(crate) enum ValueSource {
 
 /// A response that was read to its end.
 #[derive(Debug)]
-pub struct BackendResponse {
+pub(crate) struct BackendResponse {
     /// The status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// The headers.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// The body.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl BackendResponse {
@@ -138,7 +138,7 @@ impl ResponseRules {
     ///
     /// # Errors
     /// If the response differs from the settings.
-    pub fn evaluate(
+    pub(crate) fn evaluate(
         &self,
         response: &BackendResponse,
         credentials: &Credentials,

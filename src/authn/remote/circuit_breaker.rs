@@ -201,7 +201,7 @@ impl CircuitState {
         let unreachable = self.connect_failures >= CONNECT_FAILURES_MAX
             && now.since(self.connect_failed_at) < CONNECT_FAILURE_WINDOW;
         if unreachable || self.failed_calls.is_seen_by_others(requester.user_tag, now) {
-            FailureCause::Outage
+            FailureCause::Service
         } else {
             FailureCause::Undetermined
         }
@@ -257,15 +257,13 @@ impl CallPermit<'_> {
             }
             FailureEvidence::ConnectTimeout => self.record_unanswered(&mut state, now, error),
             FailureEvidence::Slow | FailureEvidence::RateLimited => {
-                let is_provoked = self.hold_back(&mut state, now, error);
-                if is_provoked { FailureCause::Requester } else { FailureCause::Undetermined }
+                self.hold_requester_back(&mut state, now, error)
             }
             FailureEvidence::Unanswered => {
                 (state.connected_at, state.connect_failures) = (Some(now), 0);
-                if self.hold_back(&mut state, now, error) {
-                    FailureCause::Requester
-                } else {
-                    self.record_unanswered(&mut state, now, error)
+                match self.hold_requester_back(&mut state, now, error) {
+                    FailureCause::Undetermined => self.record_unanswered(&mut state, now, error),
+                    known @ (FailureCause::Service | FailureCause::Requester) => known,
                 }
             }
         }
@@ -284,18 +282,20 @@ impl CallPermit<'_> {
             let evidence = format!("no connection, {} times in a row", state.connect_failures);
             self.breaker.record_outage(state, now, error, evidence, true);
         }
-        FailureCause::Outage
+        FailureCause::Service
     }
 
-    /// Holds the requester back. Returns whether others were answered meanwhile.
-    fn hold_back(&self, state: &mut CircuitState, now: Moment, error: &CallError) -> bool {
+    /// Holds the requester back. Returns the requester as the cause if others were answered meanwhile.
+    fn hold_requester_back(&self, state: &mut CircuitState, now: Moment, error: &CallError) -> FailureCause {
         let call = UnansweredCall {
             began_at: self.began_at,
             ended_at: now,
             is_probe: self.is_probe(),
             answered_at: state.answered_at,
         };
-        state.backoff.record_unanswered(&self.requester, call, error.retry_after())
+        let were_others_answered =
+            state.backoff.record_unanswered(&self.requester, call, error.retry_after());
+        if were_others_answered { FailureCause::Requester } else { FailureCause::Undetermined }
     }
 
     /// Records a call without a response while no other requester got one either.

@@ -77,7 +77,7 @@ fn three_connect_failures_in_a_row_open_the_circuit_for_all_requesters() {
         CallError::ConnectTimeout(SECOND),
     ] {
         let (circuit, clock) = circuit();
-        assert_eq!(fail(&circuit, user(1), &error), FailureCause::Outage, "no requester can cause it");
+        assert_eq!(fail(&circuit, user(1), &error), FailureCause::Service, "no requester can cause it");
         fail(&circuit, user(1), &error);
         answer(&circuit, user(2));
         clock.advance(OVERLOAD_WINDOW);
@@ -89,7 +89,7 @@ fn three_connect_failures_in_a_row_open_the_circuit_for_all_requesters() {
         // The slots of a class are used at once, and then there is one probe per second.
         let probes: Vec<_> = (0..9).map_while(|n| circuit.acquire_permit(user(n)).ok()).collect();
         assert_eq!(probes.len(), 3);
-        assert_eq!(cause(&circuit, user(50)), FailureCause::Outage);
+        assert_eq!(cause(&circuit, user(50)), FailureCause::Service);
         drop(probes);
         clock.advance(CONNECT_FAILURE_WINDOW);
         let _probes: Vec<_> = (0..9).map_while(|n| circuit.acquire_permit(user(n)).ok()).collect();
@@ -117,7 +117,7 @@ fn connect_timeout_of_overloaded_backend_is_not_a_connect_failure() {
     }
     assert_eq!(circuit.outage_evidence(), None);
     clock.advance(OVERLOAD_WINDOW);
-    assert_eq!(fail(&circuit, user(2), &CallError::ConnectTimeout(SECOND)), FailureCause::Outage);
+    assert_eq!(fail(&circuit, user(2), &CallError::ConnectTimeout(SECOND)), FailureCause::Service);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn failures_of_one_requester_hold_back_only_that_requester_field_s1() {
             clock.advance(SECOND);
             // The requester calls whenever it can, and others are answered meanwhile.
             if let Ok(permit) = circuit.acquire_permit(user(1)) {
-                assert_ne!(permit.record_failure(&error), FailureCause::Outage, "{error}");
+                assert_ne!(permit.record_failure(&error), FailureCause::Service, "{error}");
             }
             assert!(
                 matches!(
@@ -217,9 +217,9 @@ fn stale_answer_is_permitted_if_other_users_saw_the_outage() {
     assert_eq!(fail(&circuit, accepted(103), &broken()), FailureCause::Undetermined);
     clock.advance(SECOND);
     // Three other users saw it for a second.
-    assert_eq!(fail(&circuit, accepted(104), &broken()), FailureCause::Outage);
-    assert_eq!(fail(&circuit, accepted(104), &broken()), FailureCause::Outage);
-    assert_eq!(cause(&circuit, accepted(104)), FailureCause::Outage, "held back after its probe");
+    assert_eq!(fail(&circuit, accepted(104), &broken()), FailureCause::Service);
+    assert_eq!(fail(&circuit, accepted(104), &broken()), FailureCause::Service);
+    assert_eq!(cause(&circuit, accepted(104)), FailureCause::Service, "held back after its probe");
     answer(&circuit, user(1));
     assert_eq!(circuit.outage_evidence(), None);
     clock.advance(SECOND);

@@ -65,7 +65,7 @@ pub(crate) struct RemoteResponse {
 /// A value cannot be encoded so that the service reads exactly this value and nothing more. Such a user cannot exist
 /// at the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnencodableValue;
+pub(crate) struct UnencodableValue;
 
 /// A file that the settings of a remote source name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub(crate) struct SpecFile {
 
 /// The reason why a client cannot be built.
 #[derive(Debug, thiserror::Error)]
-pub enum ClientBuildError {
+pub(crate) enum ClientBuildError {
     /// A file is unusable: the setting that names it, its path, and the reason.
     #[error("{0} {1}: {2}")]
     InvalidFile(&'static str, String, String),

@@ -6,13 +6,13 @@ use crate::authn::http::HttpSpec;
 
 /// The kind of a remote source, with the settings that only this kind has.
 #[derive(Clone, Debug)]
-pub enum RemoteKind {
+pub(crate) enum RemoteKind {
     /// A service that is called over HTTP.
     Http(Box<HttpSpec>),
 }
 
 impl RemoteKind {
-    /// Returns the settings as what all kinds have in common.
+    /// Returns the settings through the interface that all kinds share.
     pub(crate) fn spec(&self) -> &dyn RemoteClientSpec {
         match self {
             Self::Http(spec) => &**spec,

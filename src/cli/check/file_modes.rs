@@ -48,7 +48,7 @@ fn referenced_files(config: &ConfigValues, config_path: Option<&Path>) -> Vec<Re
         add(path.as_deref(), true);
     }
     for upstream in &config.upstreams {
-        match &upstream.kind {
+        match &upstream.settings {
             UpstreamType::Basic(_, path) | UpstreamType::Bearer(path) | UpstreamType::File(path) => {
                 add(Some(path), true);
             }
@@ -58,7 +58,7 @@ fn referenced_files(config: &ConfigValues, config_path: Option<&Path>) -> Vec<Re
         }
     }
     for authenticator in &config.authenticators {
-        match &authenticator.kind {
+        match &authenticator.settings {
             AuthenticatorType::Remote(spec) => {
                 let files = spec.kind.spec().files();
                 files.iter().for_each(|file| add(Some(&file.path), file.is_secret));

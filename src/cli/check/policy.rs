@@ -49,7 +49,7 @@ fn print_policy_notes(config: &ConfigValues, policy: &Policy, rules: &PolicyRule
         rules.rules().len(),
         policy.groups().user_count()
     ));
-    if !config.has_groups_from_auth_backends() {
+    if !config.has_groups_from_remote_sources() {
         for group in rules.referenced_groups() {
             if !policy.groups().has_members(group) {
                 let group = sanitize_for_display(group);

@@ -70,8 +70,8 @@ fn fetch_tokens(config: &ConfigValues) -> bool {
         }
     };
     let mut is_valid = true;
-    for (account, lease) in parts.ecr_leases {
-        let name = lease.name();
+    for (account, token_store) in parts.ecr_token_stores {
+        let name = token_store.name();
         let client = crate::upstream::ecr::aws::EcrTokenClient::new(account);
         match client.and_then(|client| runtime.block_on(client.fetch_token())) {
             Ok(token) => {

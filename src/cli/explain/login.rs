@@ -12,7 +12,7 @@ use crate::reload::SourceFile;
 /// If an auth backend is configured, the answer is always `None`, because the backend is not called.
 pub(super) fn login_error(config: &Config, subject: &ExplainSubject) -> Option<String> {
     let is_local = |authenticator: &AuthenticatorConfig| {
-        matches!(authenticator.kind, AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys)
+        matches!(authenticator.settings, AuthenticatorType::Htpasswd | AuthenticatorType::ApiKeys)
     };
     if subject.user == ANONYMOUS || !config.authenticators.iter().all(is_local) {
         return None;

@@ -24,7 +24,7 @@ pub(in crate::cli) struct ExplainReport {
     /// The URI that the upstream receives, if it differs from the original.
     pub(in crate::cli) upstream_uri: Option<String>,
     /// The credentials that the request gets for the upstream.
-    pub(in crate::cli) upstream: Option<String>,
+    pub(in crate::cli) upstream_credentials: Option<String>,
     /// The result of the policy for a user who can log in, if this user cannot.
     pub(in crate::cli) note: Option<String>,
 }
@@ -44,7 +44,7 @@ impl ExplainReport {
             deciding_rules: Vec::new(),
             explanation: String::new(),
             upstream_uri: None,
-            upstream: None,
+            upstream_credentials: None,
             note: None,
         };
         let explanation = match explained {
@@ -122,7 +122,7 @@ impl ExplainReport {
         line("deciding rules", &Some(rules).filter(|rules| !rules.is_empty()));
         line("explanation", &Some(self.explanation.clone()));
         line("upstream URI", &self.upstream_uri);
-        line("upstream", &self.upstream);
+        line("upstream credentials", &self.upstream_credentials);
         line("note", &self.note);
         lines
     }

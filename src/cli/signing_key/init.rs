@@ -109,7 +109,7 @@ pub(super) fn init_signing_keys(path: &Path, matches: &ArgMatches) -> Result<(),
         public_files.iter().for_each(|file| drop(fs::remove_file(file)));
         return Err(error);
     }
-    print_line(&format!("signs: {}", key_line(&keys, &key.kid)));
+    print_line(&format!("active: {}", key_line(&keys, &key.kid)));
     print_line(&format!("{}: the private keys, for doorward only", path.display()));
     for (file, description) in public_files.iter().zip([
         "the certificates, for rootcertbundle of the registry",

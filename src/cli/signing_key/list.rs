@@ -18,7 +18,7 @@ struct SigningKeySummary<'k> {
     kid: &'k str,
     algorithm: &'static str,
     /// The key signs new tokens. Other keys only verify tokens.
-    signs: bool,
+    active: bool,
     /// The expiry of the certificate: RFC 3339, in UTC.
     expires: String,
     expired: bool,
@@ -30,7 +30,7 @@ impl<'k> SigningKeySummary<'k> {
         Self {
             kid: key.kid,
             algorithm: key.algorithm.name(),
-            signs: key.is_active,
+            active: key.is_active,
             expires: humantime::format_rfc3339_seconds(expires).to_string(),
             expired: expires < SystemTime::now(),
         }
@@ -40,7 +40,7 @@ impl<'k> SigningKeySummary<'k> {
 /// Formats a key as a line for a terminal, with fields separated by tabs.
 pub(super) fn key_summary_line(key: &PublishedKey<'_>) -> String {
     let summary = SigningKeySummary::from_published(key);
-    let state = if summary.signs { "signs" } else { "published" };
+    let state = if summary.active { "active" } else { "published" };
     let expiry = if summary.expired { "EXPIRED" } else { "until" };
     format!("{}\t{}\t{state}\t{expiry} {}", summary.kid, summary.algorithm, summary.expires)
 }

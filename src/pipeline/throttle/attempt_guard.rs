@@ -24,9 +24,9 @@ enum AttemptResult {
     /// The credentials were accepted.
     Succeeded,
     /// No authenticator was available.
-    BackendError,
+    Unavailable,
     /// The authenticator did not respond to this attempt, and responded to others meanwhile.
-    NoResponse,
+    Unanswered,
 }
 
 impl AttemptGuard {
@@ -45,13 +45,13 @@ impl AttemptGuard {
     }
 
     /// Records that no authenticator was available.
-    pub(crate) fn record_backend_error(mut self) {
-        self.result = AttemptResult::BackendError;
+    pub(crate) fn record_unavailable(mut self) {
+        self.result = AttemptResult::Unavailable;
     }
 
     /// Records that the authenticator did not respond to this attempt, and responded to others meanwhile.
-    pub(crate) fn record_no_response(mut self) {
-        self.result = AttemptResult::NoResponse;
+    pub(crate) fn record_unanswered(mut self) {
+        self.result = AttemptResult::Unanswered;
     }
 }
 
@@ -61,11 +61,11 @@ impl Drop for AttemptGuard {
         match result {
             AttemptResult::Succeeded => throttle.undo_failure(throttle_keys, *attempt_id),
             AttemptResult::Failed => throttle.record_failure(throttle_keys, *attempt_id, *newly_counted),
-            AttemptResult::BackendError => {
-                throttle.record_backend_error(throttle_keys, *attempt_id, *newly_counted)
+            AttemptResult::Unavailable => {
+                throttle.record_unavailable(throttle_keys, *attempt_id, *newly_counted)
             }
-            AttemptResult::NoResponse => {
-                throttle.record_no_response(throttle_keys, *attempt_id, *newly_counted)
+            AttemptResult::Unanswered => {
+                throttle.record_unanswered(throttle_keys, *attempt_id, *newly_counted)
             }
         }
         throttle.end_attempt(throttle_keys, *attempt_id);

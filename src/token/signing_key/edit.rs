@@ -9,7 +9,7 @@ use super::{SigningKeyFileError, SigningKeys, pem};
 
 /// The reason why a text was not edited.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SigningKeyEditError {
+pub(crate) enum SigningKeyEditError {
     /// The text is not a valid key file.
     #[error(transparent)]
     InvalidFile(#[from] SigningKeyFileError),
@@ -65,7 +65,7 @@ fn join_pieces<'t>(pieces: impl Iterator<Item = &'t str> + Clone) -> Zeroizing<S
 ///
 /// # Errors
 /// Returns an error if the text is not a valid key file, or contains the key already.
-pub fn add_key(
+pub(crate) fn add_key(
     text: &[u8],
     new_key: &NewSigningKey,
 ) -> Result<(Zeroizing<String>, SigningKeys), SigningKeyEditError> {
@@ -78,7 +78,7 @@ pub fn add_key(
 ///
 /// # Errors
 /// Returns an error if the text is not a valid key file, or contains no key with this ID.
-pub fn move_key_first(
+pub(crate) fn move_key_first(
     text: &[u8],
     kid: &str,
 ) -> Result<(Zeroizing<String>, SigningKeys), SigningKeyEditError> {
@@ -104,7 +104,10 @@ pub fn move_key_first(
 ///
 /// # Errors
 /// Returns an error if the text is not a valid key file, contains no key with this ID, or if the key signs.
-pub fn remove_key(text: &[u8], kid: &str) -> Result<(Zeroizing<String>, SigningKeys), SigningKeyEditError> {
+pub(crate) fn remove_key(
+    text: &[u8],
+    kid: &str,
+) -> Result<(Zeroizing<String>, SigningKeys), SigningKeyEditError> {
     let (text, keys) = parse_keys(text)?;
     let entries = locate_keys(text, &keys)?;
     let at = entries.iter().position(|(id, _)| *id == kid).ok_or(SigningKeyEditError::UnknownKeyId)?;

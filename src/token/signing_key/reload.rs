@@ -26,7 +26,7 @@ const READINESS_MESSAGE: &str = "the signing key file (token.signing_keys) canno
 
 /// The reason why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum SigningKeyLoadError {
+pub(crate) enum SigningKeyLoadError {
     /// The file cannot be read.
     #[error(transparent)]
     Unreadable(#[from] ReadError),

@@ -66,7 +66,7 @@ fn start_without_a_valid_key_file_fails_with_reason() {
         assert!(error.contains("keys.pem: ") && error.contains(why), "{error}");
     }
     let error = start("nowhere/keys.pem".into(), Clock::manual().now()).unwrap_err();
-    assert!(error.to_string().contains("there is no such file"), "{error}");
+    assert!(error.to_string().contains("the file does not exist"), "{error}");
 }
 
 #[test]

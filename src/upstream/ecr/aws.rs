@@ -8,7 +8,7 @@
 pub(crate) mod clock_skew;
 pub(crate) mod credentials;
 pub(crate) mod endpoint;
-pub mod error;
+pub(crate) mod error;
 pub(crate) mod get_authorization_token;
 pub(crate) mod http_client;
 pub(crate) mod response;
@@ -115,7 +115,7 @@ impl EcrTokenClient {
     }
 
     async fn fetch_with_clock_correction(&self) -> Result<FetchedToken, EcrError> {
-        let offset_before = self.http_client.clock_skew().compute_offset_secs();
+        let offset_before = self.http_client.clock_skew().offset_secs();
         match self.fetch_once().await {
             Err(error)
                 if error.is_possibly_clock_skew()

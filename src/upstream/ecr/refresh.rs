@@ -1,4 +1,4 @@
-//! Keeps a lease up to date: fetches a token if the schedule requires it, or if the upstream rejected the current
+//! Keeps a token store up to date: fetches a token if the schedule requires it, or if the upstream refused the current
 //! one.
 
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::FetchToken;
 use super::aws::FetchedToken;
 use super::aws::error::{EcrError, EcrResponseError};
-use super::lease::Lease;
 use super::schedule::{ClockReading, FetchSchedule};
+use super::token_store::TokenStore;
 use crate::upstream::secret_header::SecretHeaderValue;
 
 /// Interval between two checks of the schedule. After a suspend or a change of the date, a due fetch is delayed by at
@@ -22,23 +22,23 @@ const LIFETIME_MIN: Duration = Duration::from_secs(15);
 /// time.
 pub(crate) type RandomFraction = fn() -> f64;
 
-/// A lease, its schedule and its source of tokens.
-pub struct LeaseRefresher<F> {
-    lease: Arc<Lease>,
+/// A token store, its schedule and its source of tokens.
+pub(crate) struct TokenRefresher<F> {
+    token_store: Arc<TokenStore>,
     schedule: FetchSchedule,
     fetcher: Arc<F>,
     random: RandomFraction,
 }
 
-impl<F: FetchToken> LeaseRefresher<F> {
-    /// Creates a refresher of `lease` that gets tokens from `fetcher`.
-    pub fn new(lease: Arc<Lease>, fetcher: F, random: RandomFraction) -> Self {
-        Self { lease, schedule: FetchSchedule::default(), fetcher: Arc::new(fetcher), random }
+impl<F: FetchToken> TokenRefresher<F> {
+    /// Creates a refresher of `token_store` that gets tokens from `fetcher`.
+    pub(crate) fn new(token_store: Arc<TokenStore>, fetcher: F, random: RandomFraction) -> Self {
+        Self { token_store, schedule: FetchSchedule::default(), fetcher: Arc::new(fetcher), random }
     }
 
     /// Fetches a token if the schedule requires it.
-    pub async fn fetch_if_due(&mut self) {
-        if self.schedule.is_due(self.lease.now(), self.lease.has_valid_token()) {
+    pub(crate) async fn fetch_if_due(&mut self) {
+        if self.schedule.is_due(self.token_store.now(), self.token_store.has_valid_token()) {
             self.fetch_now().await;
         }
     }
@@ -46,34 +46,34 @@ impl<F: FetchToken> LeaseRefresher<F> {
     /// Fetches a token now.
     pub(crate) async fn fetch_now(&mut self) {
         if let Err(error) = self.fetch_and_store().await {
-            self.schedule.record_failure(self.lease.now(), error.retry_after(), (self.random)());
-            self.lease.record_failure(&error.to_string());
+            self.schedule.record_failure(self.token_store.now(), error.retry_after(), (self.random)());
+            self.token_store.record_failure(&error.to_string());
         }
     }
 
-    /// Fetches a token because the upstream rejected the current one for a client. While AWS returns no tokens, the
+    /// Fetches a token because the upstream refused the current one for a client. While AWS returns no tokens, the
     /// schedule decides instead. If the fetch fails but the current token is still valid, no state changes, because
     /// any client can cause this.
     pub(crate) async fn fetch_after_refusal(&mut self) {
-        let is_valid = self.lease.has_valid_token();
-        if !self.schedule.is_fetch_allowed(self.lease.now(), is_valid) {
+        let is_valid = self.token_store.has_valid_token();
+        if !self.schedule.is_fetch_allowed(self.token_store.now(), is_valid) {
             return;
         }
         if !is_valid {
             return self.fetch_now().await;
         }
         if let Err(error) = self.fetch_and_store().await {
-            self.lease.record_failure_after_refusal(&error.to_string());
+            self.token_store.record_failure_after_refusal(&error.to_string());
         }
     }
 
     async fn fetch_and_store(&mut self) -> Result<(), EcrError> {
-        let requested_at = self.lease.now();
+        let requested_at = self.token_store.now();
         // A separate task, so that a panic in it does not prevent the next attempt.
         let fetcher = Arc::clone(&self.fetcher);
         let fetched = tokio::spawn(async move { fetcher.fetch_token().await })
             .await
-            .unwrap_or(Err(EcrError::TaskFailed));
+            .unwrap_or(Err(EcrError::FetchPanicked));
         fetched.and_then(|fetched| self.store_token(&fetched, requested_at))
     }
 
@@ -89,7 +89,7 @@ impl<F: FetchToken> LeaseRefresher<F> {
             fetched.credentials_lifetime,
             (self.random)(),
         );
-        self.lease.store_token(authorization, fetched.lifetime, requested_at.monotonic);
+        self.token_store.replace_token(authorization, fetched.lifetime, requested_at.monotonic);
         Ok(())
     }
 
@@ -99,7 +99,7 @@ impl<F: FetchToken> LeaseRefresher<F> {
             self.fetch_if_due().await;
             tokio::select! {
                 () = tokio::time::sleep(POLL_INTERVAL) => {}
-                () = self.lease.wait_for_fetch_request() => self.fetch_after_refusal().await,
+                () = self.token_store.wait_for_fetch_request() => self.fetch_after_refusal().await,
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use doorward::http::subrequest::CONFLICTING;
+use doorward::internals::CONFLICTING;
 
 use super::{assert_forbidden, line, of_alice, question, start};
 use crate::support::client::Request;
@@ -145,7 +145,7 @@ fn every_allow_response_has_all_identity_headers_field_c12() {
 
 #[test]
 fn every_verdict_and_reason_has_a_metric_series_from_the_start_field_c18() {
-    use doorward::pipeline::verdict::Reason;
+    use doorward::internals::Reason;
     let doorward = start(true, &[]);
     let text = doorward.admin(&Request::get("/metrics")).text();
     for reason in Reason::ALL {

@@ -12,7 +12,7 @@ use super::{ApiReply, Authority, EcrSetup, NAME, Reply, SECRET, alice, server_na
 use crate::support::client::{Answer, Request};
 use crate::support::nginx::assert_json;
 
-/// Headers with which ECR rejects a token.
+/// Headers with which ECR refuses a token.
 const HEADERS: &str = "WWW-Authenticate: Basic realm=\"https://registry.ecr.test/\",service=\"ecr.amazonaws.com\"\r\nWWW-Authenticate: Bearer realm=\"x\"\r\nSet-Cookie: AWSALB=1\r\nContent-Type: application/json\r\n";
 const BODY: &str = r#"{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate and try again."}]}"#;
 

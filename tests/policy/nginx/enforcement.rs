@@ -9,9 +9,7 @@ mod setup;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use doorward::policy::rules::PolicyDecision;
-use doorward::request::endpoint::RegistryTarget;
-use doorward::request::registry;
+use doorward::internals::registry_repositories;
 
 use self::registry_log::{RegistryAction, actions_of};
 use self::setup::{EnforcementSetup, ObservedRequest};
@@ -33,22 +31,19 @@ fn is_permitted(user: &str, method: &str, repository: &str, is_upload: bool) -> 
 fn check(seen: &ObservedRequest, action: &RegistryAction) {
     let told = format!("{:?}\n{seen:?}\n{action:?}", seen.sample);
     let auth_request = seen.auth_request.as_ref().unwrap_or_else(|| panic!("nobody was asked: {told}"));
-    assert!(matches!(seen.judgement, Some(PolicyDecision::Allowed { .. })), "it was not allowed: {told}");
-    let asked = registry::parse_request(&auth_request.method, &auth_request.uri, &auth_request.content_type)
-        .expect("it can be read");
+    assert!(seen.is_allowed, "it was not allowed: {told}");
+    let (repository, mount_source) =
+        registry_repositories(&auth_request.method, &auth_request.uri, &auth_request.content_type)
+            .expect("it can be read");
     // The registry logs no response for a method without a handler.
     assert_eq!(action.status.unwrap_or(405), seen.status, "the registry's own answer: {told}");
     let is_upload = auth_request.uri.contains("/blobs/uploads/");
     for name in &action.on {
-        assert_eq!(asked.target, RegistryTarget::Repository(name), "another one was judged: {told}");
+        assert_eq!(repository.as_ref(), Some(name), "another one was judged: {told}");
         assert!(is_permitted(seen.sample.user, &action.method, name, is_upload), "acted on {name}: {told}");
     }
     for name in action.touched.iter().filter(|name| !action.on.contains(*name)) {
-        assert_eq!(
-            asked.mount_source.as_ref().map(|source| &source.repository),
-            Some(name),
-            "looked into {name}: {told}"
-        );
+        assert_eq!(mount_source.as_ref(), Some(name), "looked into {name}: {told}");
         assert!(is_permitted(seen.sample.user, "GET", name, false), "looked into {name}: {told}");
     }
     // The log of some versions names no files, but the URI still contains the source of the mount.
@@ -122,9 +117,8 @@ fn registry_acts_only_on_repositories_that_the_policy_allowed() {
             Some(action) => check(seen, action),
             // The log omits only requests without a route, and a successful response can only come from the registry.
             None => {
-                let allowed = matches!(seen.judgement, Some(PolicyDecision::Allowed { .. }));
                 let unrouted = seen.status == 404 && seen.sample.target.contains("/referrers/");
-                assert!(!allowed || unrouted, "it got lost: {seen:?}");
+                assert!(!seen.is_allowed || unrouted, "it got lost: {seen:?}");
                 assert!(matches!(seen.status, 400..=499), "{seen:?}");
             }
         }

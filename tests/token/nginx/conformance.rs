@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use doorward::request::malformed::RegistryErrorCode;
+use doorward::internals::RegistryErrorCode;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -292,10 +292,10 @@ fn proxy_maps_every_listed_error_code_and_ignores_unlisted_ones() {
     };
     for code in RegistryErrorCode::ALL.iter().map(|code| code.name()) {
         let status = if code.ends_with("_UNKNOWN") { 404 } else { 400 };
-        assert_malformed(&answers("malformed", code.to_owned()), status, code, code);
+        assert_malformed(&answers("malformed_reference", code.to_owned()), status, code, code);
     }
     // An unknown error code sets no status and is not written into the body.
     for error in ["", "OK", "X_UNKNOWN", "NAME_UNKNOWN\",\"x\":\"", "xNAME_UNKNOWN"] {
-        assert_json(&answers("malformed", error.to_owned()), 403, "DENIED");
+        assert_json(&answers("malformed_reference", error.to_owned()), 403, "DENIED");
     }
 }

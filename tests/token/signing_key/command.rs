@@ -23,7 +23,7 @@ fn init_writes_four_files_and_only_the_keys_are_private() {
     assert_eq!(folder.names(), FILES);
     assert_eq!(FILES.map(|name| folder.mode(name)), [0o644, 0o644, 0o600, 0o644]);
     let kid = &folder.kids()[0];
-    assert!(said.starts_with(&format!("signs: {kid}\tES256\tsigns\tuntil 20")), "{said}");
+    assert!(said.starts_with(&format!("active: {kid}\tES256\tactive\tuntil 20")), "{said}");
     for name in FILES {
         assert!(said.contains(&format!("/{name}: ")), "{name}: {said}");
     }
@@ -118,7 +118,7 @@ fn signing_key_is_published_before_it_signs_and_can_be_removed() {
     assert_eq!(in_set(&set), [&first[..], &second]);
     assert_eq!(folder.text("bundle.pem").matches("BEGIN CERTIFICATE").count(), 2);
     let said = folder.succeeds("use", &[&second]);
-    assert!(said.starts_with(&format!("signs: {second}\tES256\tsigns\t")), "{said}");
+    assert!(said.starts_with(&format!("active: {second}\tES256\tactive\t")), "{said}");
     assert!(said.contains(&format!("doorward signing-key remove {first}\n")), "{said}");
     let by_second = folder.token(&[]);
     let both = folder.keys();
@@ -159,13 +159,13 @@ fn list_shows_the_signing_key_and_expiry() {
     let kids = folder.kids();
     let list = folder.succeeds("list", &[]);
     let lines: Vec<&str> = list.lines().collect();
-    assert!(lines[0].starts_with(&format!("{}\tRS256\tsigns\tuntil 20", kids[0])), "{list}");
+    assert!(lines[0].starts_with(&format!("{}\tRS256\tactive\tuntil 20", kids[0])), "{list}");
     assert!(lines[1].starts_with(&format!("{}\tES256\tpublished\tuntil 20", kids[1])), "{list}");
     let told = json(&folder.succeeds("list", &["--json"]));
-    for (at, (algorithm, signs)) in [("RS256", true), ("ES256", false)].into_iter().enumerate() {
+    for (at, (algorithm, is_active)) in [("RS256", true), ("ES256", false)].into_iter().enumerate() {
         let one = &told[at];
         assert_eq!(one["kid"], kids[at]);
-        assert_eq!((&one["algorithm"], &one["signs"]), (&algorithm.into(), &signs.into()));
+        assert_eq!((&one["algorithm"], &one["active"]), (&algorithm.into(), &is_active.into()));
         assert_eq!(one["expired"], false);
         let end = humantime::parse_rfc3339(one["expires"].as_str().unwrap()).unwrap();
         let end = end.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use doorward::token::signing_key::SigningKeys;
+use doorward::internals::SigningKeys;
 
 use super::{NAMES, SigningKeyFolder, genpkey, openssl};
 
@@ -161,9 +161,13 @@ fn suggested_conversion_of_an_older_key_format_works() {
 #[test]
 fn invalid_signing_key_arguments_are_refused() {
     let folder = SigningKeyFolder::empty();
-    folder.refuses("add", &[], "keys.pem: there is no such file; create it with: doorward signing-key init");
-    folder.refuses("use", &["x"], "there is no such file");
-    folder.refuses("list", &[], "there is no such file");
+    folder.refuses(
+        "add",
+        &[],
+        "keys.pem: the file does not exist; create it with: doorward signing-key init",
+    );
+    folder.refuses("use", &["x"], "the file does not exist");
+    folder.refuses("list", &[], "the file does not exist");
     folder.refuses(
         "init",
         &["--algorithm", "RS256"],

@@ -167,7 +167,7 @@ fn registry_3_reads_the_jwks() {
 
 #[test]
 fn key_with_an_id_that_registry_3_computes_wrongly_is_verified_by_its_certificate() {
-    use doorward::token::signing_key::SigningKeys;
+    use doorward::internals::SigningKeys;
     // One of 128 keys has a coordinate that begins with a zero byte.
     let folder = SigningKeyFolder::empty();
     let own = folder.path("own.pem");

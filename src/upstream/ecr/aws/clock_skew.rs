@@ -18,7 +18,7 @@ pub(crate) struct ClockSkew(Arc<AtomicI64>);
 impl ClockSkew {
     /// Returns the seconds to add to the local clock. The value is 0 until the AWS clock is known, and while the
     /// clocks agree.
-    pub(crate) fn compute_offset_secs(&self) -> i64 {
+    pub(crate) fn offset_secs(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
     }
 
@@ -29,14 +29,14 @@ impl ClockSkew {
 
     /// Returns true if a signature would now get another time than with `offset`.
     pub(crate) fn has_changed_since(&self, offset: i64) -> bool {
-        self.compute_offset_secs().abs_diff(offset) > TOLERATED_SECS
+        self.offset_secs().abs_diff(offset) > TOLERATED_SECS
     }
 }
 
 /// The AWS time, which the SDK uses for signatures and to check expiry.
 impl TimeSource for ClockSkew {
     fn now(&self) -> SystemTime {
-        let (local_time, offset) = (SystemTime::now(), self.compute_offset_secs());
+        let (local_time, offset) = (SystemTime::now(), self.offset_secs());
         let span = Duration::from_secs(offset.unsigned_abs());
         let aws_time = if offset < 0 { local_time.checked_sub(span) } else { local_time.checked_add(span) };
         aws_time.unwrap_or(local_time)
@@ -72,11 +72,11 @@ mod tests {
     fn clock_skew_is_applied_and_reset() {
         let skew = ClockSkew::default();
         skew.update(SystemTime::now() - Duration::from_secs(3600));
-        assert!((-3602..=-3599).contains(&skew.compute_offset_secs()));
+        assert!((-3602..=-3599).contains(&skew.offset_secs()));
         assert!(skew.now() < SystemTime::now() - Duration::from_secs(3590));
-        assert!(skew.has_changed_since(0) && !skew.has_changed_since(skew.compute_offset_secs() + 30));
+        assert!(skew.has_changed_since(0) && !skew.has_changed_since(skew.offset_secs() + 30));
         skew.update(SystemTime::now());
-        assert_eq!(skew.compute_offset_secs(), 0);
+        assert_eq!(skew.offset_secs(), 0);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) struct SigningContext {
     identity: Identity,
     expires_at: Option<SystemTime>,
     region: String,
-    url: Url,
+    endpoint: Url,
 }
 
 impl SigningContext {
@@ -62,9 +62,9 @@ impl SigningContext {
         &self.region
     }
 
-    /// Returns the URL of the ECR API.
-    pub(crate) fn resolve_endpoint(&self) -> &Url {
-        &self.url
+    /// Returns the endpoint of the ECR API.
+    pub(crate) fn endpoint(&self) -> &Url {
+        &self.endpoint
     }
 }
 
@@ -77,14 +77,14 @@ pub(crate) async fn resolve_signing_context(
     let http_client = http_client.with_separate_last_call();
     let config = load_sdk_config(account, &http_client).await;
     let region = endpoint::check_region(config.region().ok_or(EcrError::UnknownRegion)?.as_ref())?.to_owned();
-    let url = url(account, &config, &region)?;
+    let endpoint = resolve_endpoint(account, &config, &region)?;
     // The lookup of the region can have failed; its call must not explain missing credentials.
     let _ = http_client.take_last_call();
     let result = resolve_credentials(account, &config, &http_client).await;
     let credentials =
         result.map_err(|error| explain_credentials_error(&error, account, http_client.take_last_call()))?;
     let expiry = credentials.expiry();
-    Ok(SigningContext { identity: credentials.into(), expires_at: expiry, region, url })
+    Ok(SigningContext { identity: credentials.into(), expires_at: expiry, region, endpoint })
 }
 
 async fn load_sdk_config(account: &AwsAccount, http_client: &AwsHttpClient) -> SdkConfig {
@@ -103,7 +103,7 @@ async fn load_sdk_config(account: &AwsAccount, http_client: &AwsHttpClient) -> S
 
 /// Returns the configured endpoint, the endpoint variable or profile key of ECR, the general one, or the endpoint of
 /// the region, in this order.
-fn url(account: &AwsAccount, config: &SdkConfig, region: &str) -> Result<Url, EcrError> {
+fn resolve_endpoint(account: &AwsAccount, config: &SdkConfig, region: &str) -> Result<Url, EcrError> {
     if let Some(endpoint) = &account.endpoint {
         return endpoint::parse_endpoint(endpoint);
     }

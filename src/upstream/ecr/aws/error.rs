@@ -101,9 +101,12 @@ pub enum EcrError {
         "the response of ECR is invalid: {0}; check that the endpoint is the ECR API (api.ecr), and not a proxy"
     )]
     InvalidResponse(EcrResponseError),
-    /// The call could not be signed, or the task of the fetch panicked: an internal error.
-    #[error("internal error: the call could not be signed, or its task failed")]
-    TaskFailed,
+    /// The call could not be signed, which is a defect of doorward.
+    #[error("internal error: the call could not be signed")]
+    SigningFailed,
+    /// The task that fetches the token panicked, which is a defect of doorward.
+    #[error("internal error: the fetch of the token panicked")]
+    FetchPanicked,
 }
 
 /// The reason why a response is invalid.

@@ -32,14 +32,14 @@ pub(crate) async fn get_authorization_token(
     signing_context: &SigningContext,
     http_client: &AwsHttpClient,
 ) -> Result<AwsResponse, EcrError> {
-    let request = build_signed_request(signing_context, http_client).ok_or(EcrError::TaskFailed)?;
+    let request = build_signed_request(signing_context, http_client).ok_or(EcrError::SigningFailed)?;
     let response = http_client.send(AwsService::Ecr, request, CALL_TIMEOUT).await?;
     if response.status == 200 { Ok(response) } else { Err(response_error(AwsService::Ecr, &response)) }
 }
 
 /// Builds the signed request, with the time of AWS. Returns `None` only if the SDK creates an invalid header.
 fn build_signed_request(signing_context: &SigningContext, http_client: &AwsHttpClient) -> Option<Request> {
-    let mut request = Request::new(Method::POST, signing_context.resolve_endpoint().clone());
+    let mut request = Request::new(Method::POST, signing_context.endpoint().clone());
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE_VALUE));
     headers.insert(TARGET_HEADER.0, HeaderValue::from_static(TARGET_HEADER.1));

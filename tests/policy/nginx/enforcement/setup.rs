@@ -2,13 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
-use std::path::Path;
 
-use doorward::policy::Policy;
-use doorward::policy::reload::{GroupSource, PolicyFileKind};
-use doorward::policy::rule::Subject;
-use doorward::policy::rules::PolicyDecision;
-use doorward::request::original::{DeclaredUpstream, OriginalRequest};
+use doorward::internals::ExplainedRules;
 
 use crate::support::client::{Answer, Client, Request, basic, tcp};
 use crate::support::doorward::Doorward;
@@ -28,7 +23,7 @@ pub(super) struct EnforcementSetup {
     tap: Tap,
     pub(super) doorward: Doorward,
     pub(super) registry: Registry,
-    policy: Policy,
+    rules: ExplainedRules,
     client: Option<Client>,
     /// The last upload of ann in each repository, and an upload of another user in secret/app.
     uploads: HashMap<String, String>,
@@ -53,8 +48,8 @@ pub(super) struct ObservedRequest {
     pub(super) status: u16,
     /// The auth request, or `None` if nginx answered itself.
     pub(super) auth_request: Option<AuthRequest>,
-    /// The decision of the policy for the auth request.
-    pub(super) judgement: Option<PolicyDecision>,
+    /// True if the policy allows the auth request.
+    pub(super) is_allowed: bool,
 }
 
 impl EnforcementSetup {
@@ -69,18 +64,12 @@ impl EnforcementSetup {
         let tap = Tap::start(tcp(&doorward.address));
         let registry = Registry::start_with_log();
         let nginx = Nginx::start(Template::Registry, tap.address, registry.address);
-        let policy = Policy::default();
-        policy.replace(
-            PolicyFileKind::Rules
-                .parse(&Path::new("policy").display().to_string(), RULES.as_bytes(), GroupSource::Present)
-                .unwrap(),
-        );
         let mut setup = Self {
             nginx,
             tap,
             doorward,
             registry,
-            policy,
+            rules: ExplainedRules::parse(RULES).unwrap(),
             client: None,
             uploads: HashMap::new(),
             their_upload: String::new(),
@@ -131,8 +120,8 @@ impl EnforcementSetup {
             self.uploads.insert(name, tail);
         }
         let auth_request = auth_request(&self.tap.received());
-        let judgement = auth_request.as_ref().and_then(|auth_request| self.judge(sample.user, auth_request));
-        ObservedRequest { status: answer.status, sample, auth_request, judgement }
+        let is_allowed = auth_request.as_ref().is_some_and(|request| self.is_allowed(sample.user, request));
+        ObservedRequest { status: answer.status, sample, auth_request, is_allowed }
     }
 
     /// Sends a request over the previous connection, if nginx kept it.
@@ -149,19 +138,11 @@ impl EnforcementSetup {
         answer
     }
 
-    /// Returns the decision of `explain`, or `None` if the policy does not evaluate such a request.
-    fn judge(&self, user: &str, auth_request: &AuthRequest) -> Option<PolicyDecision> {
-        let asking = OriginalRequest::new(
-            &auth_request.method,
-            &auth_request.uri,
-            &auth_request.host,
-            &auth_request.content_type,
-            DeclaredUpstream::Registry,
-        );
-        let user = (user != "-").then_some(user.as_bytes());
-        let client = Some([127, 0, 0, 1].into());
-        let subject = Subject { user, groups: &[], client_address: client, api_key_scope: None };
-        auth_request.is_text.then(|| self.policy.rules().unwrap().explain(&subject, &asking).decision)
+    /// Returns true if `explain` allows the request. The policy evaluates only text.
+    fn is_allowed(&self, user: &str, request: &AuthRequest) -> bool {
+        let values = [&*request.method, &request.uri, &request.host, &request.content_type];
+        let user = (user != "-").then_some(user);
+        request.is_text && self.rules.explain(user, values).is_ok()
     }
 
     /// Returns the status of a read directly at the registry, where every read is permitted.

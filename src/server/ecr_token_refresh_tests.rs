@@ -7,21 +7,27 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use doorward::clock::Clock;
-use doorward::config::layers::ConfigLayers;
-use doorward::metrics::Metrics;
-use doorward::pipeline::Evaluation;
-use doorward::pipeline::verdict::Verdict;
-use doorward::pipeline::worker_cache::WorkerCache;
-use doorward::request::header::RequestHeader;
-use doorward::request::subrequest::{ClientAddress, Subrequest};
-use doorward::server::components::Components;
-use doorward::upstream::ecr::FetchToken;
-use doorward::upstream::ecr::aws::FetchedToken;
-use doorward::upstream::ecr::aws::error::EcrError;
-use doorward::upstream::ecr::refresh::LeaseRefresher;
+use super::TokenRefresher;
+use crate::clock::Clock;
+use crate::config::layers::ConfigLayers;
+use crate::metrics::Metrics;
+use crate::pipeline::Evaluation;
+use crate::pipeline::verdict::Verdict;
+use crate::pipeline::worker_cache::WorkerCache;
+use crate::request::header::RequestHeader;
+use crate::request::subrequest::{ClientAddress, Subrequest};
+use crate::server::components::Components;
+use crate::upstream::ecr::FetchToken;
+use crate::upstream::ecr::aws::FetchedToken;
+use crate::upstream::ecr::aws::error::EcrError;
 
-use crate::support::users;
+/// alice, with the password "password"; bcrypt with the lowest cost.
+const USERS: &str = "alice:$2y$04$HPgrjTu37HOLaRlc7Nzl1eUT8/mTCLwN1J8KXppbtmziF2XI1TmBK\n";
+
+/// The `Authorization` header of alice.
+const ALICE: &[u8] = b"Basic YWxpY2U6cGFzc3dvcmQ=";
+
+const PROXY_SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 const HOUR: u64 = 3600;
 
@@ -52,7 +58,7 @@ impl FetchToken for Aws {
         let second = self.second();
         self.calls.lock().unwrap().push(second);
         if is_gone(second) {
-            return Err(EcrError::TaskFailed);
+            return Err(EcrError::FetchPanicked);
         }
         let mut given = self.given.lock().unwrap();
         let token = format!("token-{}", given.len());
@@ -90,9 +96,9 @@ async fn ask(house: &Components, header: &[u8], memo: &mut WorkerCache) -> Resul
 fn house(clock: &Clock) -> (Components, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let (settings, htpasswd) = (dir.path().join("doorward.toml"), dir.path().join("htpasswd"));
-    std::fs::write(&htpasswd, users::two()).unwrap();
+    std::fs::write(&htpasswd, USERS).unwrap();
     let secret = dir.path().join("secret");
-    std::fs::write(&secret, crate::upstream::SECRET).unwrap();
+    std::fs::write(&secret, PROXY_SECRET).unwrap();
     let text = format!(
         "htpasswd.file = \"{}\"\nproxy_secret_file = \"{}\"\n[[upstream]]\ntype = \"ecr\"\n",
         htpasswd.display(),
@@ -122,13 +128,12 @@ async fn two_simulated_days_give_no_expired_token_and_every_valid_one() {
     let start = clock.unix_seconds();
     let aws = Aws { clock: clock.clone(), start, given: Arc::default(), calls: Arc::default() };
     // Every refresh is at the latest time, so that the result shows the longest possible outage.
-    let mut refresher = LeaseRefresher::new(Arc::clone(&house.ecr_leases[0].1), aws.clone(), || 1.0);
-    let header = crate::support::client::basic("alice:wonderland");
+    let mut refresher = TokenRefresher::new(Arc::clone(&house.ecr_token_stores[0].1), aws.clone(), || 1.0);
     let (mut memo, mut stretches) = (WorkerCache::default(), Vec::<Interval>::new());
     for second in 0..48 * HOUR {
         refresher.fetch_if_due().await;
         if second % 60 == 0 {
-            let end = ask(&house, header.as_bytes(), &mut memo).await;
+            let end = ask(&house, ALICE, &mut memo).await;
             if let Ok(token) = &end {
                 let until = aws.given.lock().unwrap()[token];
                 assert!(second < until, "{token} left at {second}, and expired at {until}");

@@ -1,4 +1,4 @@
-//! The check of the auth backends: their settings and, with `--probe`, one call with made-up credentials to each.
+//! The check of the remote sources: their settings and, with `--probe`, one call with made-up credentials to each.
 
 use std::io;
 use std::sync::Arc;
@@ -14,27 +14,27 @@ use crate::clock::Clock;
 use crate::config::authenticator::AuthenticatorType;
 use crate::config::table::ConfigValues;
 use crate::metrics::Metrics;
-use crate::server::components::build_auth_backends;
+use crate::server::components::build_remote_sources;
 
 /// The user name of a probe. It identifies the call in the log of the auth backend.
 const PROBE_USERNAME: &str = "doorward-probe";
 
-/// Prints the errors of the auth backends; with `probe`, also their responses. Returns true if there are no errors.
-pub(super) fn check_auth_backends(config: &ConfigValues, probe: bool) -> bool {
+/// Prints the errors of the remote sources; with `probe`, also their responses. Returns true if there are no errors.
+pub(super) fn check_remote_sources(config: &ConfigValues, probe: bool) -> bool {
     print_notes(config);
-    let backends = match build_auth_backends(config, &Clock::system(), &Arc::new(Metrics::default())) {
-        Ok(backends) => backends,
+    let sources = match build_remote_sources(config, &Clock::system(), &Arc::new(Metrics::default())) {
+        Ok(sources) => sources,
         Err(error) => {
             print_error(&error.to_string());
             return false;
         }
     };
-    if !probe || backends.is_empty() {
+    if !probe || sources.is_empty() {
         return true;
     }
     match runtime() {
-        // All backends are called, even if one fails.
-        Ok(runtime) => backends.iter().filter(|backend| !probe_auth_backend(&runtime, backend)).count() == 0,
+        // All are called, even if one fails.
+        Ok(runtime) => sources.iter().filter(|source| !probe_remote_source(&runtime, source)).count() == 0,
         Err(error) => {
             print_error(&format!("auth backends cannot be called: {error}"));
             false
@@ -46,14 +46,14 @@ fn runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-fn probe_auth_backend(runtime: &Runtime, backend: &RemoteSource) -> bool {
-    let name = backend.name();
+fn probe_remote_source(runtime: &Runtime, source: &RemoteSource) -> bool {
+    let name = source.name();
     let Some(credentials) = made_up_credentials() else {
         print_error("no random numbers available from the operating system");
         return false;
     };
     let start = Instant::now();
-    let response = runtime.block_on(backend.probe(&credentials));
+    let response = runtime.block_on(source.probe(&credentials));
     let millis = start.elapsed().as_millis();
     let response = match response {
         Ok(response) => response,
@@ -90,10 +90,10 @@ fn made_up_credentials() -> Option<Credentials> {
     Credentials::new(framed)
 }
 
-/// Prints a note for each auth backend that receives passwords over a network without TLS.
+/// Prints a note for each remote source that sends passwords over a network without TLS.
 fn print_notes(config: &ConfigValues) {
     for authenticator in &config.authenticators {
-        let AuthenticatorType::Remote(spec) = &authenticator.kind else { continue };
+        let AuthenticatorType::Remote(spec) = &authenticator.settings else { continue };
         if let Some(host) = spec.kind.spec().unencrypted_host() {
             print_line(&format!(
                 "authenticator {}: note: passwords are sent to {host} without TLS; use https://, unless the network is private",

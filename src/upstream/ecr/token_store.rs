@@ -18,28 +18,28 @@ use crate::upstream::secret_header::SecretHeaderValue;
 /// which must reach ECR within this time.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
 
-/// Minimum time between two fetches that are caused by rejections. ECR also rejects requests for reasons that a new
+/// Minimum time between two fetches that are caused by refusals. ECR also refuses requests for reasons that a new
 /// token does not change, and any client can cause them with a repository that ECR denies.
 const REFUSAL_FETCH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Maximum delay until rejections of one network block cause another fetch. The delay doubles each time, because the
-/// last fetch did not help. Rejections of other blocks are not affected.
+/// Maximum delay until refusals for one network block cause another fetch. The delay doubles each time, because the
+/// last fetch did not help. Refusals for other blocks are not affected.
 const REFUSAL_BACKOFF_MAX: Duration = Duration::from_secs(12 * 3600);
 
 /// Maximum number of stored network blocks. If there are more, the oldest is evicted.
 const REFUSAL_BLOCKS_MAX: usize = 256;
 
-struct HeldToken {
+struct StoredToken {
     authorization: SecretHeaderValue,
     fetched_at: Moment,
     /// The end of use, by the monotonic clock. A changed date must not withhold a token or extend its use.
-    held_until: Moment,
+    usable_until: Moment,
 }
 
-/// The current token, the last error, and the limits of fetches after rejections.
-pub struct Lease {
+/// The current token, the last error, and the limits of fetches after refusals.
+pub(crate) struct TokenStore {
     name: Arc<str>,
-    current: ArcSwapOption<HeldToken>,
+    current: ArcSwapOption<StoredToken>,
     /// The error of the last fetch; empty if it succeeded.
     last_error: ArcSwap<String>,
     has_been_tried: watch::Sender<bool>,
@@ -47,10 +47,10 @@ pub struct Lease {
     fetch_request: Notify,
     refusals: Mutex<RefusalBackoff>,
     clock: Clock,
-    metrics: LeaseMetrics,
+    metrics: TokenMetrics,
 }
 
-/// The fetches that were caused by rejections.
+/// The fetches that were caused by refusals.
 #[derive(Debug, Default)]
 struct RefusalBackoff {
     last_fetch_at: Option<Moment>,
@@ -59,7 +59,7 @@ struct RefusalBackoff {
 }
 
 impl RefusalBackoff {
-    /// Returns true if a rejection for a client of `block` must cause a fetch now.
+    /// Returns true if a refusal for a client of `block` must cause a fetch now.
     fn should_fetch(&mut self, block: u128, now: Moment) -> bool {
         let known = self.blocks.get(&block).copied();
         let has_elapsed = |at: Moment, span: Duration| now.since(at) >= span;
@@ -73,7 +73,7 @@ impl RefusalBackoff {
             oldest.and_then(|oldest| self.blocks.remove(&oldest));
         }
         let span = match known {
-            // A rejection long after the last one has another cause.
+            // A refusal long after the last one has another cause.
             Some((at, span)) if !has_elapsed(at, REFUSAL_BACKOFF_MAX) => {
                 span.saturating_mul(2).min(REFUSAL_BACKOFF_MAX)
             }
@@ -85,21 +85,21 @@ impl RefusalBackoff {
     }
 }
 
-struct LeaseMetrics {
+struct TokenMetrics {
     metrics: Arc<Metrics>,
     age: Gauge,
     remaining: Gauge,
 }
 
-impl fmt::Debug for Lease {
+impl fmt::Debug for TokenStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("TokenStore").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-/// The state of a lease, for `/readyz`.
+/// The state of a token store, for `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum LeaseState {
+pub(crate) enum TokenState {
     /// No token has been fetched yet.
     NoTokenYet(String),
     /// The last fetch failed, or the token has expired.
@@ -108,8 +108,8 @@ pub(crate) enum LeaseState {
     Healthy(String),
 }
 
-impl Lease {
-    /// Creates a lease without a token. `name` is the name of the table.
+impl TokenStore {
+    /// Creates a token store without a token. `name` is the name of the table.
     pub(crate) fn new(name: Arc<str>, clock: Clock, metrics: Arc<Metrics>) -> Self {
         let label = UpstreamLabel { upstream: name.to_string() };
         let age = metrics.upstream_token_age.get_or_create(&label).clone();
@@ -129,7 +129,7 @@ impl Lease {
             fetch_request: Notify::new(),
             refusals: Mutex::default(),
             clock,
-            metrics: LeaseMetrics { metrics, age, remaining },
+            metrics: TokenMetrics { metrics, age, remaining },
         }
     }
 
@@ -149,7 +149,7 @@ impl Lease {
     /// Returns the reason why no token is valid.
     pub(crate) fn authorization(&self) -> Result<SecretHeaderValue, String> {
         match self.current.load().as_deref() {
-            Some(held) if self.clock.now() < held.held_until => Ok(held.authorization.clone()),
+            Some(token) if self.clock.now() < token.usable_until => Ok(token.authorization.clone()),
             Some(_) => {
                 Err(format!("the token has expired, and no new one was fetched{}", self.error_suffix()))
             }
@@ -159,7 +159,7 @@ impl Lease {
 
     /// Returns true if there is a valid token.
     pub(crate) fn has_valid_token(&self) -> bool {
-        self.current.load().as_deref().is_some_and(|held| self.clock.now() < held.held_until)
+        self.current.load().as_deref().is_some_and(|token| self.clock.now() < token.usable_until)
     }
 
     fn error_suffix(&self) -> String {
@@ -167,15 +167,19 @@ impl Lease {
         if error.is_empty() { String::new() } else { format!(": {error}") }
     }
 
-    /// Stores a token. Its `lifetime` starts at the time of the request.
-    pub(crate) fn store_token(
+    /// Replaces the token. Its `lifetime` starts at the time of the request.
+    pub(crate) fn replace_token(
         &self,
         authorization: SecretHeaderValue,
         lifetime: Duration,
         requested_at: Moment,
     ) {
-        let held_until = requested_at.plus(lifetime.saturating_sub(EXPIRY_MARGIN));
-        self.current.store(Some(Arc::new(HeldToken { authorization, fetched_at: requested_at, held_until })));
+        let usable_until = requested_at.plus(lifetime.saturating_sub(EXPIRY_MARGIN));
+        self.current.store(Some(Arc::new(StoredToken {
+            authorization,
+            fetched_at: requested_at,
+            usable_until,
+        })));
         self.last_error.store(Arc::default());
         self.count_fetch("fetched");
         let lifetime = format_duration(lifetime);
@@ -199,7 +203,7 @@ impl Lease {
                 upstream = &*self.name,
                 error,
                 effect = "requests get status 503",
-                "upstream token missing"
+                "no valid upstream token"
             ),
         }
         self.has_been_tried.send_replace(true);
@@ -212,11 +216,11 @@ impl Lease {
 
     /// Returns the remaining lifetime of the current token; `None` if it is not valid.
     fn remaining_lifetime(&self) -> Option<Duration> {
-        let (held, now) = (self.current.load(), self.clock.now());
-        held.as_deref().filter(|held| now < held.held_until).map(|held| held.held_until.since(now))
+        let (token, now) = (self.current.load(), self.clock.now());
+        token.as_deref().filter(|token| now < token.usable_until).map(|token| token.usable_until.since(now))
     }
 
-    /// Reports that the upstream rejected the token for a client of this network block. A new token is fetched,
+    /// Reports that the upstream refused the token for a client of this network block. A new token is fetched,
     /// within the limits of [`RefusalBackoff`].
     pub(crate) fn report_refusal(&self, block: u128) {
         let now = self.clock.now();
@@ -225,11 +229,11 @@ impl Lease {
         }
     }
 
-    /// Records a failed fetch after a rejection, while the current token is valid. Any client can cause this, so
-    /// neither the state of the lease nor its schedule changes.
+    /// Records a failed fetch after a refusal, while the current token is valid. Any client can cause this, so
+    /// neither the state of the token store nor its schedule changes.
     pub(crate) fn record_failure_after_refusal(&self, error: &str) {
         self.count_fetch("failed");
-        tracing::warn!(upstream = &*self.name, error, "upstream token not fetched after rejection");
+        tracing::warn!(upstream = &*self.name, error, "upstream token not fetched after refusal");
     }
 
     /// Waits for a request of an immediate fetch.
@@ -239,31 +243,31 @@ impl Lease {
 
     /// Waits until the first fetch has succeeded or failed.
     pub(crate) async fn wait_for_first_attempt(&self) {
-        // An error is impossible: the sender is a field of this lease.
+        // An error is impossible: the sender is a field of this token store.
         let _ = self.has_been_tried.subscribe().wait_for(|tried| *tried).await;
     }
 
     /// Returns the state for `/readyz`.
-    pub(crate) fn state(&self) -> LeaseState {
-        let (name, held) = (&self.name, self.current.load());
-        let Some(held) = held.as_deref() else {
-            return LeaseState::NoTokenYet(format!(
+    pub(crate) fn state(&self) -> TokenState {
+        let (name, token) = (&self.name, self.current.load());
+        let Some(token) = token.as_deref() else {
+            return TokenState::NoTokenYet(format!(
                 "upstream {name} has no token yet{}",
                 self.error_suffix()
             ));
         };
-        let age = format_duration(self.clock.now().since(held.fetched_at));
+        let age = format_duration(self.clock.now().since(token.fetched_at));
         match (self.remaining_lifetime(), self.last_error.load().is_empty()) {
-            (None, _) => LeaseState::Degraded(format!(
+            (None, _) => TokenState::Degraded(format!(
                 "the token of upstream {name} has expired, {age} after it was fetched{}",
                 self.error_suffix()
             )),
-            (Some(remaining), false) => LeaseState::Degraded(format!(
+            (Some(remaining), false) => TokenState::Degraded(format!(
                 "the token of upstream {name} is {age} old and valid for {}, but was not renewed{}",
                 format_duration(remaining),
                 self.error_suffix()
             )),
-            (Some(remaining), true) => LeaseState::Healthy(format!(
+            (Some(remaining), true) => TokenState::Healthy(format!(
                 "upstream {name}: the token is {age} old, and valid for {}",
                 format_duration(remaining)
             )),
@@ -272,8 +276,8 @@ impl Lease {
 
     /// Updates the gauges: seconds, or 0 without a token.
     pub(crate) fn update_metrics(&self) {
-        let held = self.current.load();
-        let age = held.as_deref().map_or(Duration::ZERO, |held| self.clock.now().since(held.fetched_at));
+        let token = self.current.load();
+        let age = token.as_deref().map_or(Duration::ZERO, |token| self.clock.now().since(token.fetched_at));
         let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
         self.metrics.age.set(seconds(age));
         self.metrics.remaining.set(self.remaining_lifetime().map_or(0, seconds));
@@ -292,5 +296,5 @@ fn format_duration(span: Duration) -> String {
 }
 
 #[cfg(test)]
-#[path = "lease_tests.rs"]
+#[path = "token_store_tests.rs"]
 mod tests;
