@@ -49,9 +49,10 @@ fn command() -> Command {
 
 /// Parses the arguments of the program and runs the selected command.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let matches = match command().try_get_matches_from(arguments) {
+    let arguments: Vec<OsString> = arguments.collect();
+    let matches = match command().try_get_matches_from(&arguments) {
         Ok(matches) => matches,
-        Err(error) => return usage_error::print_usage_error(&error),
+        Err(error) => return usage_error::print_usage_error(&error, &arguments),
     };
     match matches.subcommand() {
         Some(("serve", matches)) => {

@@ -8,6 +8,7 @@
 mod array_of_tables;
 pub(crate) mod authenticator;
 mod chain_checks;
+mod combination_errors;
 mod error;
 pub(crate) mod file;
 pub(crate) mod layers;
@@ -27,6 +28,7 @@ use std::path::PathBuf;
 
 use tracing::level_filters::LevelFilter;
 
+use self::combination_errors::CombinationErrors;
 pub(crate) use self::error::{ConfigError, ConfigOrigin};
 use self::setting::Setting;
 use self::table::{CacheConfig, ConfigValues, HashConfig, HtpasswdConfig, ThrottleConfig, TokenConfig};
@@ -157,17 +159,15 @@ pub(crate) struct TableHashes {
 
 impl ConfigValues {
     /// Checks what no single value shows: that settings fit together.
-    fn check_combinations(&self, origin_of: &dyn Fn(&str) -> ConfigOrigin, errors: &mut Vec<ConfigError>) {
-        self.check_listeners(origin_of, errors);
-        let mut report = |key: &str, message: &str| {
-            errors.push(ConfigError { origin: origin_of(key), message: message.to_owned() })
-        };
-        if let Some((key, message)) = self.token.find_error(!self.public.listen.is_empty()) {
-            report(key, message);
+    fn check_combinations(&self, errors: &mut CombinationErrors<'_>) {
+        self.check_listeners(errors);
+        if let Some((key, required, message)) = self.token.find_error(!self.public.listen.is_empty()) {
+            errors.add(key, required, message);
         }
         if self.throttle.user_failures > self.throttle.network_failures {
-            report(
+            errors.add(
                 "throttle.user_failures",
+                "throttle.network_failures",
                 "the value is above throttle.network_failures, which would always be reached first",
             );
         }
@@ -175,30 +175,34 @@ impl ConfigValues {
 }
 
 impl TokenConfig {
-    /// Returns the key of a setting that requires another one, and the error.
-    fn find_error(&self, has_public_listener: bool) -> Option<(&'static str, &'static str)> {
+    /// Returns the key of a setting that requires another one, the key of this other one, and the error.
+    fn find_error(&self, has_public_listener: bool) -> Option<(&'static str, &'static str, &'static str)> {
         let is_bearer = self.challenge == TokenChallenge::Bearer;
         let has_keys = self.signing_keys.is_some();
         if has_keys && self.service.is_none() {
             return Some((
                 "token.signing_keys",
+                "token.service",
                 "token.service is missing: set it to the `service` of the registry's configuration, which every token names",
             ));
         }
         if has_keys && !has_public_listener {
             return Some((
                 "token.signing_keys",
+                "public.listen",
                 "public.listen is missing: set it to the address to which nginx passes requests for /token, e.g. 127.0.0.1:8002",
             ));
         }
         if is_bearer && self.realm.is_none() {
             return Some((
                 "token.challenge",
+                "token.realm",
                 "token.realm is missing: set it to the URL of /token for clients, e.g. https://registry.example.com/token",
             ));
         }
         (is_bearer && !has_keys).then_some((
             "token.challenge",
+            "token.signing_keys",
             "token.signing_keys is missing: without it no token can be issued",
         ))
     }

@@ -38,7 +38,7 @@ pub(crate) use self::source::{ReadError, SourceFile, displayable_path};
 #[cfg(test)]
 pub(crate) use self::watched_file::{COMPARE_INTERVAL, STABLE_TIME};
 pub(crate) use self::watched_file::{
-    NewContent, PollResult, UnstableFileMode, WatchedFile, is_unexpectedly_empty,
+    NewContent, PollResult, UnstableFileMode, WatchedFile, is_unexpectedly_empty, read_stable,
 };
 
 /// Maximum time from the first write of a change until it is active, or is reported as not active.

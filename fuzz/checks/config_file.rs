@@ -24,7 +24,7 @@ fn check_error(fault: &ConfigError) {
 /// Runs the check with one input of the fuzzer.
 pub fn run(text: &str) {
     let mut faults = Vec::new();
-    let ConfigFileContent { values: given, authenticators: chain, upstreams, proxy_config: _ } =
+    let ConfigFileContent { values: given, authenticators: chain, upstreams, invalid_keys, proxy_config: _ } =
         parse(PATH, text, &mut faults);
     for fault in &faults {
         check_place(&fault.origin, text);
@@ -40,10 +40,12 @@ pub fn run(text: &str) {
         }
     }
     let found = faults.len();
+    let has_empty_list = given.iter().any(|(_, values)| values.is_empty());
     let layers = ConfigLayers {
         file: given.into_iter().collect(),
         authenticators: chain,
         upstreams,
+        invalid_keys,
         errors: faults,
         ..ConfigLayers::default()
     };
@@ -55,8 +57,9 @@ pub fn run(text: &str) {
         Err(faults) => {
             assert!(faults.len() >= found.max(1));
             faults.iter().for_each(check_error);
-            // What is of no place is about a default, and only in relation to something that was set.
-            assert!(faults.iter().any(|fault| matches!(fault.origin, ConfigOrigin::File { .. })));
+            // An error without a place is about an empty list, or about a default in relation to something that was set.
+            let has_place = faults.iter().any(|fault| matches!(fault.origin, ConfigOrigin::File { .. }));
+            assert!(has_place || has_empty_list);
         }
     }
 }

@@ -3,23 +3,24 @@
 //! Values and arguments are not quoted: one of them can be a password, and the message can end up in the log of a
 //! container.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, Error};
 
 use super::output::{EXIT_USAGE, print_error};
-use crate::config::table::SETTINGS;
+use crate::config::table::{self, SETTINGS};
 use crate::config::unknown_setting::{self, NamePlace};
 
 /// Former names of commands, and the present ones.
 const RENAMED_COMMANDS: &[(&str, &str)] =
     &[("key", "api-key"), ("keys", "api-key"), ("token", "signing-key")];
 
-/// Prints an error of the command line, or the requested help.
-pub(super) fn print_usage_error(error: &Error) -> ExitCode {
+/// Prints an error of the command line `arguments`, or the requested help.
+pub(super) fn print_usage_error(error: &Error, arguments: &[OsString]) -> ExitCode {
     let message = match error.kind() {
-        ErrorKind::UnknownArgument => Some(unknown_argument_message(error)),
+        ErrorKind::UnknownArgument => Some(unknown_argument_message(error, &selected_command(arguments))),
         ErrorKind::InvalidSubcommand => Some(unknown_command_message(error)),
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => Some(invalid_value_message(error)),
         _ => None,
@@ -40,7 +41,30 @@ fn context_text(error: &Error, kind: ContextKind) -> Option<String> {
     }
 }
 
-fn unknown_argument_message(error: &Error) -> String {
+/// Former flags of commands that are not settings, and the present ones. A command has only one of the present flags
+/// for a former one.
+const RENAMED_FLAGS: &[(&str, &str)] = &[
+    ("expires", "expires-in"),
+    ("first", "if-empty"),
+    ("key", "api-key"),
+    ("key", "private-key"),
+    ("keys", "signing-keys"),
+    ("once", "marker-file"),
+    ("used", "usage"),
+];
+
+/// Returns the command that the first arguments select. No command with subcommands has a flag with a value, so these
+/// arguments precede all others.
+fn selected_command(arguments: &[OsString]) -> Command {
+    let mut command = super::command();
+    for argument in arguments.iter().skip(1) {
+        let Some(subcommand) = command.find_subcommand(argument) else { break };
+        command = subcommand.clone();
+    }
+    command
+}
+
+fn unknown_argument_message(error: &Error, command: &Command) -> String {
     let argument = context_text(error, ContextKind::InvalidArg).unwrap_or_default();
     let Some(name) = argument.strip_prefix("--").filter(|name| !name.is_empty()) else {
         return format!("unexpected argument of {} bytes", argument.len());
@@ -49,7 +73,13 @@ fn unknown_argument_message(error: &Error) -> String {
     if SETTINGS.iter().any(|setting| setting.flag() == name) {
         return format!("--{name}: this command does not have this flag");
     }
-    match (unknown_setting::has_suggestion(name), context_text(error, ContextKind::SuggestedArg)) {
+    let has_flag = |flag: &str| command.get_arguments().any(|argument| argument.get_long() == Some(flag));
+    if let Some((_, new)) = RENAMED_FLAGS.iter().find(|(old, new)| *old == name && has_flag(new)) {
+        return format!("unknown flag \"--{name}\"; did you mean \"--{new}\"?");
+    }
+    let has_setting = |key: &str| table::find_setting(key).is_some_and(|setting| has_flag(&setting.flag()));
+    match (unknown_setting::has_suggestion(name, has_setting), context_text(error, ContextKind::SuggestedArg))
+    {
         (true, _) => unknown_setting::unknown_setting_message(name, NamePlace::CommandLine),
         (false, Some(suggestion)) => format!("unknown flag; did you mean \"{suggestion}\"?"),
         (false, None) => format!("unknown flag of {} bytes", argument.len()),

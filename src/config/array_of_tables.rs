@@ -53,32 +53,41 @@ pub(super) fn deserialize_part<'t, T: Deserialize<'t>>(
     place: usize,
     errors: &mut TableErrors,
 ) -> Option<T> {
+    let keys: Vec<(usize, String)> =
+        table.keys().map(|key| (key.span().start, key.get_ref().to_string())).collect();
     let spanned = Spanned::new(place..place, table);
     match T::deserialize(toml::de::Deserializer::from(spanned)) {
         Ok(raw) => Some(raw),
         Err(error) => {
+            let at = error.span().map_or(place, |span| span.start);
             // The value is not quoted, since it can be a secret.
             let message = match error.message().rsplit_once(", expected ") {
                 Some((found, expected)) if found.starts_with("invalid ") => format!("must be {expected}"),
                 Some((found, expected)) if found.starts_with("unknown field ") => {
-                    unknown_key_message(found, expected, other_keys)
+                    let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+                    let known_here = [known.as_slice(), other_keys].concat();
+                    if keys.iter().any(|(key_at, _)| *key_at == at) {
+                        // The error of serde is about the first unknown key. All of them are reported.
+                        let unknown = keys.iter().filter(|(_, name)| !known.contains(&name.as_str()));
+                        errors
+                            .extend(unknown.map(|(at, name)| (*at, unknown_key_message(name, &known_here))));
+                        return None;
+                    }
+                    unknown_key_message(found.split('`').nth(1).unwrap_or_default(), &known_here)
                 }
                 // A missing key is a known one, so it can be quoted.
                 _ if error.message().starts_with("missing field ") => error.message().to_owned(),
                 _ => "the table cannot be read".to_owned(),
             };
-            errors.push((error.span().map_or(place, |span| span.start), message));
+            errors.push((at, message));
             None
         }
     }
 }
 
-/// Returns the error for an unknown key, from the message of serde. The key is quoted only if it was renamed or
-/// resembles a known one, since the line may come from a file of secrets.
-fn unknown_key_message(found: &str, expected: &str, other_keys: &[&str]) -> String {
-    let name = found.split('`').nth(1).unwrap_or_default();
-    let keys = expected.split('`').skip(1).step_by(2);
-    let keys: Vec<&str> = keys.chain(other_keys.iter().copied()).collect();
+/// Returns the error for an unknown key. The key is quoted only if it was renamed or resembles a known one, since the
+/// line may come from a file of secrets.
+fn unknown_key_message(name: &str, keys: &[&str]) -> String {
     let renamed = RENAMED_TABLE_KEYS.iter().find(|(old, new)| *old == name && keys.contains(new));
     if let Some((old, new)) = renamed {
         return format!("unknown key \"{old}\"; did you mean \"{new}\"?");

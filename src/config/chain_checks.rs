@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::authenticator::{AuthenticatorConfig, AuthenticatorType};
+use super::combination_errors::CombinationErrors;
 use super::table::ConfigValues;
 use super::{ApiKeyOwners, ConfigError, ConfigOrigin};
 use crate::authn::chain::AuthenticatorSet;
@@ -14,40 +15,45 @@ impl ConfigValues {
     pub(super) fn resolve_authenticators(
         &mut self,
         tables: Option<(ConfigOrigin, Vec<AuthenticatorConfig>)>,
-        errors: &mut Vec<ConfigError>,
+        errors: &mut CombinationErrors<'_>,
     ) {
         let files = [
-            ("htpasswd", AuthenticatorType::Htpasswd, self.htpasswd.file.is_some()),
-            ("api_keys", AuthenticatorType::ApiKeys, self.api_keys.file.is_some()),
+            ("htpasswd", "htpasswd.file", AuthenticatorType::Htpasswd, self.htpasswd.file.is_some()),
+            ("api_keys", "api_keys.file", AuthenticatorType::ApiKeys, self.api_keys.file.is_some()),
         ];
         let Some((origin, chain)) = tables else {
-            let authenticator = |(name, settings, _): (&str, AuthenticatorType, bool)| AuthenticatorConfig {
-                name: name.into(),
-                fallback_for: AuthenticatorSet::default(),
-                settings,
-                origin: ConfigOrigin::Unset,
-            };
+            let authenticator =
+                |(name, _, settings, _): (&str, &str, AuthenticatorType, bool)| AuthenticatorConfig {
+                    name: name.into(),
+                    fallback_for: AuthenticatorSet::default(),
+                    settings,
+                    origin: ConfigOrigin::Unset,
+                };
             self.authenticators =
-                files.into_iter().filter(|(_, _, is_set)| *is_set).map(authenticator).collect();
+                files.into_iter().filter(|(_, _, _, is_set)| *is_set).map(authenticator).collect();
             return;
         };
-        for (name, settings, is_set) in files {
+        for (name, file_key, settings, is_set) in files {
             let is_used = chain
                 .iter()
                 .any(|one| std::mem::discriminant(&one.settings) == std::mem::discriminant(&settings));
             let message = match (is_used, is_set) {
-                (true, false) => format!("an authenticator of type {name} requires {name}.file"),
+                (true, false) if errors.has_invalid(&[file_key]) => continue,
+                (true, false) => format!("an authenticator of type {name} requires {file_key}"),
                 // An error of a table can have removed the authenticator that uses the file.
-                (false, true) if errors.is_empty() => format!(
-                    "{name}.file is set, but no authenticator uses it; add an [[authenticator]] with type = \"{name}\""
+                (false, true) if errors.errors.is_empty() => format!(
+                    "{file_key} is set, but no authenticator uses it; add an [[authenticator]] with type = \"{name}\""
                 ),
                 _ => continue,
             };
-            errors.push(ConfigError { origin: origin.clone(), message: format!("authenticator: {message}") });
+            errors
+                .errors
+                .push(ConfigError { origin: origin.clone(), message: format!("authenticator: {message}") });
         }
         self.authenticators = chain;
         let longest = self.max_authentication_time();
         if longest >= self.proxy_read_timeout
+            && !errors.has_invalid(&["proxy_read_timeout", "hash.wait_timeout"])
             && self.authenticators.iter().any(|one| matches!(one.settings, AuthenticatorType::Remote(_)))
         {
             let format = humantime::format_duration;
@@ -56,7 +62,7 @@ impl ConfigValues {
                 format(longest),
                 format(self.proxy_read_timeout)
             );
-            errors.push(ConfigError { origin, message });
+            errors.errors.push(ConfigError { origin, message });
         }
     }
 

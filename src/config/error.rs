@@ -42,6 +42,17 @@ pub(crate) struct ConfigError {
     pub(crate) message: String,
 }
 
+impl ConfigError {
+    /// Returns an error of a setting. The message begins with the key, unless the place already names the setting.
+    pub(super) fn of_setting(key: &str, origin: ConfigOrigin, message: &str) -> Self {
+        let message = match origin {
+            ConfigOrigin::Flag(_) | ConfigOrigin::Variable(_) => message.to_owned(),
+            ConfigOrigin::File { .. } | ConfigOrigin::Unset => format!("{key}: {message}"),
+        };
+        Self { origin, message }
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = format!("{}: {}", self.origin, self.message);

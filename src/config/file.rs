@@ -5,7 +5,7 @@ use toml::de::{DeTable, DeValue};
 use super::array_of_tables;
 use super::authenticator::{self, AuthenticatorConfig};
 use super::raw_table::{self, RawProxyConfig};
-use super::setting::ConfigValue;
+use super::setting::{ConfigValue, Setting};
 use super::table::{self, SETTINGS};
 use super::unknown_setting::{NamePlace, unknown_setting_message};
 use super::upstream::{self, UpstreamConfig};
@@ -30,6 +30,8 @@ pub(crate) struct ConfigFileContent {
     pub(crate) upstreams: Vec<UpstreamConfig>,
     /// The table `[proxy_config]`.
     pub(crate) proxy_config: RawProxyConfig,
+    /// The keys of the settings whose values have the wrong type.
+    pub(crate) invalid_keys: Vec<&'static str>,
 }
 
 /// Parses the text of the file at `path`. Reports syntax errors and unknown keys, and returns everything else.
@@ -81,11 +83,10 @@ impl ConfigFileReader<'_> {
                 continue;
             }
             match (table::find_setting(&key), value.get_ref()) {
-                (Some(setting), inner) => {
-                    if let Some(texts) = self.read_values(inner, value.span().start, setting.is_list) {
-                        self.content.values.push((setting.key, texts));
-                    }
-                }
+                (Some(setting), inner) => match self.read_values(inner, value.span().start, setting) {
+                    Some(texts) => self.content.values.push((setting.key, texts)),
+                    None => self.content.invalid_keys.push(setting.key),
+                },
                 (None, value) if key == AUTHENTICATOR_KEY => self.read_authenticators(value, at),
                 (None, value) if key == UPSTREAM_KEY => self.read_upstreams(value, at),
                 (None, value) if key == PROXY_CONFIG_KEY => {
@@ -119,27 +120,31 @@ impl ConfigFileReader<'_> {
         }
     }
 
-    fn read_values(&mut self, value: &DeValue<'_>, at: usize, is_list: bool) -> Option<Vec<ConfigValue>> {
+    fn read_values(&mut self, value: &DeValue<'_>, at: usize, setting: &Setting) -> Option<Vec<ConfigValue>> {
         match value {
-            DeValue::Array(items) if is_list => {
-                items.iter().map(|item| self.read_scalar(item.get_ref(), item.span().start)).collect()
-            }
+            DeValue::Array(items) if setting.is_list => items
+                .iter()
+                .map(|item| self.read_scalar(item.get_ref(), item.span().start, setting))
+                .collect(),
             DeValue::Array(_) => {
-                self.add_error(at, "must be one value, not a list".into());
+                self.add_error(at, format!("{}: must be one value, not a list", setting.key));
                 None
             }
-            other => self.read_scalar(other, at).map(|value| vec![value]),
+            other => self.read_scalar(other, at, setting).map(|value| vec![value]),
         }
     }
 
-    fn read_scalar(&mut self, value: &DeValue<'_>, at: usize) -> Option<ConfigValue> {
+    fn read_scalar(&mut self, value: &DeValue<'_>, at: usize, setting: &Setting) -> Option<ConfigValue> {
         let text = match value {
             DeValue::String(text) => text.to_string(),
             DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
             DeValue::Integer(number) if number.radix() == 8 => format!("0o{}", number.as_str()),
             DeValue::Boolean(value) => value.to_string(),
             _ => {
-                self.add_error(at, "must be a string, a whole number, true or false".into());
+                self.add_error(
+                    at,
+                    format!("{}: must be a string, a whole number, true or false", setting.key),
+                );
                 return None;
             }
         };

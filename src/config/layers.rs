@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::authenticator::AuthenticatorConfig;
+use super::combination_errors::CombinationErrors;
 use super::raw_table::RawProxyConfig;
 use super::reader::{SettingReader, split_list};
 use super::setting::{ConfigValue, LayerValues};
@@ -11,9 +12,9 @@ use super::table::{ConfigValues, SETTINGS};
 use super::unknown_setting::{NamePlace, unknown_setting_message};
 use super::upstream::UpstreamConfig;
 use super::{Config, ConfigError, ConfigOrigin, TableHashes, file};
-use crate::reload::displayable_path;
 use crate::reload::utf8_bom::UTF8_BOM;
 use crate::reload::wrong_format;
+use crate::reload::{self, ReadError, SourceFile, displayable_path};
 
 /// Size limit of the settings file. Real ones have a few thousand bytes.
 const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
@@ -40,6 +41,8 @@ pub(crate) struct ConfigLayers {
     pub(crate) table_hashes: TableHashes,
     /// The errors found so far.
     pub(crate) errors: Vec<ConfigError>,
+    /// The keys of the settings of the file whose values have the wrong type.
+    pub(crate) invalid_keys: Vec<&'static str>,
 }
 
 /// The places of the configuration: flags and environment as they were at the start, and the path of the file. The
@@ -66,6 +69,18 @@ impl ConfigSource {
         let layers = self.flags_and_variables.clone();
         match &self.path {
             Some(path) => layers.with_file(path),
+            None => layers,
+        }
+    }
+
+    /// Reads the file while other programs can write it, and returns all layers. Waits until the content is stable.
+    pub(crate) fn read_stable(&self) -> ConfigLayers {
+        let layers = self.flags_and_variables.clone();
+        match &self.path {
+            Some(path) => {
+                let bytes = reload::read_stable(source_file(path)).map(|mut text| std::mem::take(&mut *text));
+                layers.with_file_content(path, bytes)
+            }
             None => layers,
         }
     }
@@ -106,18 +121,23 @@ impl ConfigLayers {
 
     /// Adds the values of the file at `path`.
     #[must_use]
-    pub(crate) fn with_file(mut self, path: &str) -> Self {
+    pub(crate) fn with_file(self, path: &str) -> Self {
+        self.with_file_content(path, source_file(path).read())
+    }
+
+    /// Adds the values of the file at `path`, which was read.
+    fn with_file_content(mut self, path: &str, bytes: Result<Vec<u8>, ReadError>) -> Self {
         let shown = displayable_path(Path::new(path));
-        let origin = ConfigOrigin::File { path: shown, line: 1, column: 1 };
-        let read = std::fs::metadata(path).and_then(|metadata| match metadata.len() {
-            length if metadata.is_file() && length <= CONFIG_FILE_BYTES_MAX => std::fs::read(path),
-            _ => Err(std::io::Error::other("it is not a file of at most 1 MiB")),
-        });
-        let text = read.and_then(|bytes| {
+        // The place already names the file.
+        let read_error = |error: ReadError| {
+            let message = error.to_string();
+            message.strip_prefix(&format!("{shown}: ")).unwrap_or(&message).to_owned()
+        };
+        let text = bytes.map_err(read_error).and_then(|bytes| {
             if let Some(format) = wrong_format::detect_other_format(&bytes) {
-                return Err(std::io::Error::other(format!("it is not TOML but {format}")));
+                return Err(format!("it is not TOML but {format}"));
             }
-            let text = String::from_utf8(bytes).map_err(|_| std::io::Error::other("they are not UTF-8"))?;
+            let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
             Ok(text.strip_prefix(UTF8_BOM).map_or_else(|| text.clone(), str::to_owned))
         });
         match text {
@@ -127,14 +147,21 @@ impl ConfigLayers {
                 self.authenticators = content.authenticators;
                 self.upstreams = content.upstreams;
                 self.proxy_config = content.proxy_config;
+                self.invalid_keys = content.invalid_keys;
                 self.table_hashes = file::hash_tables(&text);
             }
             Err(error) => {
+                let origin = ConfigOrigin::File { path: shown, line: 1, column: 1 };
                 let message = format!("the settings file cannot be read: {error}");
                 self.errors.push(ConfigError { origin, message });
             }
         }
         self
+    }
+
+    /// Returns whether the file sets nothing.
+    fn is_file_empty(&self) -> bool {
+        self.file.is_empty() && self.authenticators.is_none() && self.upstreams.is_empty()
     }
 
     /// Parses every value, and returns the configuration or all errors.
@@ -148,13 +175,21 @@ impl ConfigLayers {
     pub(crate) fn into_partial_config(self) -> (ConfigValues, Vec<ConfigError>) {
         let mut reader = SettingReader::new([&self.flags, &self.variables, &self.file]);
         let mut values = ConfigValues::read(&mut reader);
+        values.is_file_empty = self.is_file_empty();
         values.upstreams = self.upstreams;
         values.table_hashes = self.table_hashes;
         let origins = SettingReader::new([&self.flags, &self.variables, &self.file]);
         let mut errors = self.errors;
-        errors.extend(reader.into_errors());
-        values.resolve_authenticators(self.authenticators, &mut errors);
-        values.check_combinations(&|key| origins.origin(key), &mut errors);
+        let (value_errors, mut invalid_keys) = reader.into_errors();
+        errors.extend(value_errors);
+        invalid_keys.extend(self.invalid_keys);
+        let mut combination_errors = CombinationErrors {
+            origin_of: &|key| origins.origin(key),
+            invalid_keys: &invalid_keys,
+            errors: &mut errors,
+        };
+        values.resolve_authenticators(self.authenticators, &mut combination_errors);
+        values.check_combinations(&mut combination_errors);
         // In the order of the file; errors of other places come first.
         errors.sort_by_key(|error| match &error.origin {
             ConfigOrigin::File { line, column, .. } => (*line, *column),
@@ -162,6 +197,10 @@ impl ConfigLayers {
         });
         (values, errors)
     }
+}
+
+fn source_file(path: &str) -> SourceFile {
+    SourceFile { path: path.into(), max_bytes: CONFIG_FILE_BYTES_MAX }
 }
 
 fn unknown_variable_message(name: &str) -> String {

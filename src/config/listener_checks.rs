@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
+use super::combination_errors::CombinationErrors;
 use super::table::ConfigValues;
 use super::upstream::UpstreamConfig;
 use super::{ConfigError, ConfigOrigin, ListenAddress};
@@ -13,6 +14,8 @@ use super::{ConfigError, ConfigOrigin, ListenAddress};
 struct ListenerSettings<'c> {
     listen: (&'static str, &'c [ListenAddress]),
     trusted_peers: (&'static str, &'c [IpNet]),
+    /// Whether the listener answers no peer if the list of peers is empty. `/livez` and `/readyz` answer every peer.
+    requires_peers: bool,
     /// The risk of a listener without named peers, and what to set.
     remedy: &'static str,
 }
@@ -23,16 +26,19 @@ impl ConfigValues {
             ListenerSettings {
                 listen: ("listen", &self.listen),
                 trusted_peers: ("trusted_peers", &self.trusted_peers),
+                requires_peers: true,
                 remedy: "every client that reaches it could pose as nginx; set trusted_peers to the address or network of nginx, e.g. trusted_peers = [\"10.0.0.7\"]",
             },
             ListenerSettings {
                 listen: ("public.listen", &self.public.listen),
                 trusted_peers: ("public.trusted_peers", &self.public.trusted_peers),
+                requires_peers: true,
                 remedy: "every client that reaches it could choose the address that the throttle counts; set public.trusted_peers to the address or network of nginx",
             },
             ListenerSettings {
                 listen: ("admin.listen", &self.admin.listen),
                 trusted_peers: ("admin.trusted_peers", &self.admin.trusted_peers),
+                requires_peers: false,
                 remedy: "set admin.trusted_peers to the peers that can read the metrics",
             },
         ]
@@ -48,41 +54,35 @@ impl ConfigValues {
     }
 
     /// Reports the errors of the listeners.
-    pub(super) fn check_listeners(
-        &self,
-        origin_of: &dyn Fn(&str) -> ConfigOrigin,
-        errors: &mut Vec<ConfigError>,
-    ) {
-        // An address that cannot be parsed is an error already.
-        let is_nothing_to_listen_on = self.listen.is_empty() && errors.is_empty();
-        let mut report =
-            |key: &str, message: String| errors.push(ConfigError { origin: origin_of(key), message });
+    pub(super) fn check_listeners(&self, errors: &mut CombinationErrors<'_>) {
         for row in self.listener_settings() {
             let (key, listen) = row.listen;
             let (peers_key, peers) = row.trusted_peers;
-            let is_unset = matches!(origin_of(peers_key), ConfigOrigin::Unset);
-            if let Some(address) = non_loopback_addresses(listen).next().filter(|_| is_unset) {
-                report(key, format!("other machines can reach {address}: {}", row.remedy));
-            }
+            let is_unset = matches!(errors.origin_of(peers_key), ConfigOrigin::Unset);
             let is_tcp = listen.iter().any(|one| matches!(one, ListenAddress::Tcp(_)));
-            if is_tcp && peers.is_empty() && !is_unset {
-                report(peers_key, "the list is empty, so no peer could use the listener; name a peer".into());
+            if let Some(address) = non_loopback_addresses(listen).next().filter(|_| is_unset) {
+                let message = format!("other machines can reach {address}: {}", row.remedy);
+                errors.add(key, peers_key, &message);
+            } else if row.requires_peers && is_tcp && peers.is_empty() {
+                let message = "the list is empty, so no peer could use the listener; name a peer";
+                errors.add(peers_key, key, message);
             }
         }
         if self.proxy_secret_file.is_none()
+            && !errors.has_invalid(&["proxy_secret_file"])
             && let Some(upstream) = self.upstreams.iter().find(|one| one.has_credentials())
         {
             let message = missing_proxy_secret_message(upstream);
-            errors.push(ConfigError { origin: upstream.origin.clone(), message });
+            errors.errors.push(ConfigError { origin: upstream.origin.clone(), message });
         }
-        if self.dialects.is_empty() && errors.is_empty() {
+        if self.dialects.is_empty() {
             let message =
                 "no dialect is enabled, so every request would get 404; delete the setting for nginx";
-            errors.push(ConfigError { origin: origin_of("dialects"), message: message.into() });
+            errors.add("dialects", "dialects", message);
         }
-        if is_nothing_to_listen_on {
+        if self.listen.is_empty() {
             let message = "the list is empty; delete the setting for 127.0.0.1:8000";
-            errors.push(ConfigError { origin: origin_of("listen"), message: message.into() });
+            errors.add("listen", "listen", message);
         }
     }
 }

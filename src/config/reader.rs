@@ -1,5 +1,7 @@
 //! Reads the values of single settings from the layers: command line, environment, file, default.
 
+use std::collections::BTreeSet;
+
 use super::setting::{ConfigValue, LayerValues};
 use super::{ConfigError, ConfigOrigin};
 
@@ -8,17 +10,19 @@ pub(crate) struct SettingReader<'l> {
     /// The layers, the one with the highest priority first.
     layers: [&'l LayerValues; 3],
     errors: Vec<ConfigError>,
+    /// The keys of the settings that have an error.
+    invalid_keys: BTreeSet<&'static str>,
 }
 
 impl<'l> SettingReader<'l> {
     /// Returns a reader of these layers, the one with the highest priority first.
     pub(crate) fn new(layers: [&'l LayerValues; 3]) -> Self {
-        Self { layers, errors: Vec::new() }
+        Self { layers, errors: Vec::new(), invalid_keys: BTreeSet::new() }
     }
 
-    /// Returns the errors of what was read so far.
-    pub(crate) fn into_errors(self) -> Vec<ConfigError> {
-        self.errors
+    /// Returns the errors of what was read so far, and the keys of the settings that have an error.
+    pub(crate) fn into_errors(self) -> (Vec<ConfigError>, BTreeSet<&'static str>) {
+        (self.errors, self.invalid_keys)
     }
 
     /// Returns the place of a setting's first value.
@@ -90,12 +94,8 @@ impl<'l> SettingReader<'l> {
                         0 | 1 => message,
                         all => format!("value {number} of {all}: {message}"),
                     };
-                    // The place of a flag and of a variable already names the setting.
-                    let message = match origin {
-                        ConfigOrigin::Flag(_) | ConfigOrigin::Variable(_) => message,
-                        ConfigOrigin::File { .. } | ConfigOrigin::Unset => format!("{key}: {message}"),
-                    };
-                    self.errors.push(ConfigError { origin: origin.clone(), message });
+                    self.errors.push(ConfigError::of_setting(key, origin.clone(), &message));
+                    self.invalid_keys.insert(key);
                 }
             }
         }

@@ -91,6 +91,8 @@ macro_rules! config_table {
             pub(crate) upstreams: Vec<UpstreamConfig>,
             /// Hashes of the tables as they are written, to detect a change.
             pub(super) table_hashes: TableHashes,
+            /// Whether there is no settings file, or it sets nothing.
+            pub(crate) is_file_empty: bool,
         }
 
         $(
@@ -121,6 +123,7 @@ macro_rules! config_table {
                     authenticators: Vec::new(),
                     upstreams: Vec::new(),
                     table_hashes: TableHashes::default(),
+                    is_file_empty: true,
                 }
             }
 

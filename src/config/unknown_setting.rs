@@ -92,9 +92,14 @@ fn suggest(name: &str) -> Option<NameSuggestion> {
     nearest.filter(|s| similarity(s) > SUGGESTED_SIMILARITY_MIN).map(|s| NameSuggestion::Meant(s.key))
 }
 
-/// Returns whether a name was renamed or removed, or resembles a setting.
-pub(crate) fn has_suggestion(name: &str) -> bool {
-    suggest(name).is_some()
+/// Returns whether a name was renamed or removed, or resembles a setting. Suggestions of keys that are not `available`
+/// do not count.
+pub(crate) fn has_suggestion(name: &str, available: impl Fn(&str) -> bool) -> bool {
+    match suggest(name) {
+        Some(NameSuggestion::Meant(key)) => available(key),
+        Some(NameSuggestion::Removed(_)) => true,
+        None => false,
+    }
 }
 
 /// The place in which an unknown name is written.

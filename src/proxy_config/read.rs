@@ -96,19 +96,19 @@ impl OptionLayers {
         let common_file = layer_of(&self.file.common, &mut errors, all_options);
         let mut reader = SettingReader::new([&self.flags, &self.variables, &common_file]);
         let common = CommonOptions::read(&mut reader);
-        errors.extend(reader.into_errors());
+        errors.extend(reader.into_errors().0);
         let mut servers = Vec::new();
         if self.file.servers.is_empty() {
             let mut reader = SettingReader::new([&self.flags, &self.variables, &common_file]);
             servers.push(ServerOptions::read(&mut reader));
-            errors.extend(reader.into_errors());
+            errors.extend(reader.into_errors().0);
         }
         for (_, entries) in &self.file.servers {
             let mut file = common_file.clone();
             file.extend(layer_of(entries, &mut errors, || SERVER_OPTIONS.iter()));
             let mut reader = SettingReader::new([&self.flags, &self.variables, &file]);
             servers.push(ServerOptions::read(&mut reader));
-            for error in reader.into_errors() {
+            for error in reader.into_errors().0 {
                 // A value for all servers is reported once.
                 if !errors.contains(&error) {
                     errors.push(error);

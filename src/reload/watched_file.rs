@@ -1,6 +1,7 @@
 //! The state of one watched file: decides when its content is a change that can be used.
 
 use std::fs::File;
+use std::thread;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -151,6 +152,16 @@ pub(crate) fn is_unexpectedly_empty(text: &[u8], no_entries_line: &[u8]) -> bool
         .split(|byte| *byte == b'\n')
         .map(<[u8]>::trim_ascii)
         .all(|line| line.is_empty() || line.starts_with(b"#") && line != no_entries_line)
+}
+
+/// Reads a file that is not watched, while other programs can write it. Its content must be stable, as at the start of
+/// a watched file.
+///
+/// # Errors
+/// The file cannot be read, or its content is not stable within [`START_TIMEOUT`].
+pub(crate) fn read_stable(source: SourceFile) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    let mode = UnstableFileMode::KeepActive;
+    WatchedFile::start(source, b"", mode, Moment::default(), thread::sleep).map(|(_, content)| content.text)
 }
 
 impl WatchedFile {

@@ -1,6 +1,7 @@
 //! Reads the settings file again on SIGHUP, and applies what can change at run time.
 //!
-//! Flags and environment stay as they were at the start. A file with an error changes nothing. A changed setting that
+//! Flags and environment stay as they were at the start. A file with an error changes nothing, and neither does an
+//! emptied file: a program can have truncated it and not written it yet. A changed setting that
 //! cannot be applied is logged on each SIGHUP for as long as it differs from the start.
 
 use std::io;
@@ -15,6 +16,9 @@ use crate::http::AppState;
 
 /// The most errors of one file that are logged. `doorward check` reports all of them.
 const LOGGED_ERRORS_MAX: usize = 20;
+
+/// The error of a settings file without settings, when the previous one had settings.
+const EMPTIED_FILE: &str = "the file has no settings, but the previous one had; write the default values, or restart to use the defaults";
 
 /// A request to read the settings file again.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +63,11 @@ impl ConfigReloader {
 
     fn reload(&mut self) {
         let Some(path) = self.dependencies.source.path().map(str::to_owned) else { return };
-        let config = match self.dependencies.source.read().into_config() {
+        let config = match self.dependencies.source.read_stable().into_config() {
+            Ok(config) if config.is_file_empty && !self.applied.is_file_empty => {
+                tracing::error!(file = %path, error = EMPTIED_FILE, "settings rejected, previous ones stay in force");
+                return;
+            }
             Ok(config) if config.authenticators.is_empty() => {
                 tracing::error!(file = %path, error = %StartError::NoAuthenticatorConfigured, "settings rejected, previous ones stay in force");
                 return;

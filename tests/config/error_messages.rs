@@ -225,6 +225,116 @@ fn renamed_or_removed_setting_is_reported_in_file_environment_and_flags() {
     );
 }
 
+/// Returns what `serve` prints about an invalid settings file, with `FILE` in place of its path.
+fn errors_of(settings: &str) -> String {
+    let folder = TestFolder::of("");
+    let config = folder.add_file("doorward.toml", settings);
+    run_bare(&["serve", "--config", &config]).stderr.replace(&config, "FILE")
+}
+
+#[test]
+fn error_of_settings_that_do_not_fit_together_names_the_setting() {
+    for (settings, error) in [
+        ("listen = []", "settings: listen: the list is empty; delete"),
+        ("dialects = []", "settings: dialects: no dialect is enabled"),
+        ("trusted_peers = []", "settings: trusted_peers: the list is empty, so no peer could use"),
+        ("listen = \"192.0.2.1:80\"", "FILE:1:10: listen: other machines can reach 192.0.2.1:80: "),
+        ("throttle.user_failures = 99", "FILE:1:26: throttle.user_failures: the value is above "),
+        ("token.signing_keys = \"/k\"", "FILE:1:22: token.signing_keys: token.service is missing: "),
+        ("token.challenge = \"bearer\"", "FILE:1:19: token.challenge: token.realm is missing: "),
+        ("realm = [\"a\"]", "FILE:1:9: realm: must be one value, not a list"),
+        ("realm = 1.5", "FILE:1:9: realm: must be a string"),
+    ] {
+        let told = errors_of(settings);
+        assert!(told.starts_with(&format!("doorward: {error}")), "{settings}\n{told}");
+        assert_eq!(told.lines().count(), 1, "{settings}\n{told}");
+    }
+    // The place of a flag or a variable names the setting.
+    let output = run_bare(&["serve", "--listen", "192.0.2.1:80"]);
+    assert!(output.stderr.starts_with("doorward: --listen: other machines can reach"), "{output:?}");
+    // An empty list of the admin listener is valid: /livez and /readyz answer every peer.
+    assert!(!errors_of("admin.trusted_peers = []").contains("admin.trusted_peers"));
+}
+
+#[test]
+fn setting_with_an_invalid_value_gets_no_second_error() {
+    let upstream = "[[upstream]]\ntype = \"bearer\"\ntoken_file = \"/dev/null\"";
+    let chain = "[[authenticator]]\ntype = \"htpasswd\"";
+    for (settings, error) in [
+        ("trusted_peers = [\"nginx\"]", "FILE:1:18: trusted_peers: must be an IP address"),
+        ("trusted_peers = [\"nginx\"]\nlisten = \"192.0.2.1:80\"", "FILE:1:18: trusted_peers: must be"),
+        ("trusted_peers = [1.5]\nlisten = \"192.0.2.1:80\"", "FILE:1:18: trusted_peers: must be a string"),
+        ("listen = \"nowhere\"", "FILE:1:10: listen: must be IP:PORT"),
+        ("dialects = \"apache\"", "FILE:1:12: dialects: "),
+        (
+            "throttle.user_failures = \"x\"\nthrottle.network_failures = 2",
+            "FILE:1:26: throttle.user_failures: must be a whole number",
+        ),
+        ("token.signing_keys = \"/k\"\ntoken.service = \"a b\"", "FILE:2:17: token.service: must have"),
+        (&format!("proxy_secret_file = \"\"\n{upstream}"), "FILE:1:21: proxy_secret_file: the path is"),
+        (&format!("htpasswd.file = \"\"\n{chain}"), "FILE:1:17: htpasswd.file: the path is"),
+    ] {
+        let told = errors_of(settings);
+        assert!(told.starts_with(&format!("doorward: {error}")), "{settings}\n{told}");
+        assert_eq!(told.lines().count(), 1, "{settings}\n{told}");
+    }
+    // An error of one setting hides no error of others.
+    let told = errors_of("realm = 1.5\nlisten = []\nthrottle.user_failures = 99");
+    assert_eq!(told.lines().count(), 3, "{told}");
+}
+
+#[test]
+fn every_unknown_key_of_a_table_is_reported_in_one_run() {
+    let told = errors_of(
+        "[[authenticator]]\ntype = \"htpasswd\"\nfallback = 1\nsecret = 2\n[[authenticator]]\ntype = \"http\"\nurl = \"http://127.0.0.1/\"\ncovers = [\"a\"]\nmax_body = \"1m\"\nhtml = true\n[[upstream]]\ntype = \"none\"\nanyone = true\nhost = \"a\"\n",
+    );
+    let wanted = [
+        "FILE:3:1: authenticator: unknown key \"fallback\"; did you mean \"fallback_for\"?",
+        "FILE:4:1: authenticator: unknown key; the keys are name, fallback_for",
+        "FILE:8:1: authenticator: unknown key \"covers\"; did you mean \"fallback_for\"?",
+        "FILE:9:1: authenticator: unknown key \"max_body\"; did you mean \"max_response_bytes\"?",
+        "FILE:10:1: authenticator: unknown key \"html\"; did you mean \"allow_html\"?",
+        "FILE:13:1: upstream: unknown key \"anyone\"; did you mean \"allow_anonymous\"?",
+        "FILE:14:1: upstream: unknown key \"host\"; did you mean \"hosts\"?",
+    ];
+    assert_eq!(told.lines().collect::<Vec<_>>(), wanted.map(|line| format!("doorward: {line}")));
+}
+
+#[test]
+fn renamed_flag_is_reported_with_a_flag_that_the_command_has() {
+    for (command, old, new) in [
+        (&["signing-key", "init"][..], "keys", "signing-keys"),
+        (&["signing-key", "list"], "keys", "signing-keys"),
+        (&["signing-key", "init"], "key", "private-key"),
+        (&["explain", "alice", "pull", "a"], "key", "api-key"),
+        (&["user", "add", "bob"], "first", "if-empty"),
+        (&["user", "add", "bob"], "once", "marker-file"),
+        (&["api-key", "list"], "used", "usage"),
+        (&["api-key", "new"], "expires", "expires-in"),
+    ] {
+        let output = run_bare(&[command, &[&format!("--{old}=f")]].concat());
+        assert_eq!(output.code, Some(2), "{command:?}: {output:?}");
+        let error = format!("doorward: unknown flag \"--{old}\"; did you mean \"--{new}\"? (see --help)\n");
+        assert_eq!(output.stderr, error, "{command:?}");
+    }
+    for command in [&["serve"][..], &["api-key", "list"], &["user", "list"]] {
+        let flag = format!("--{}", "keys");
+        let output = run_bare(&[command, &[&flag, "f"]].concat());
+        assert!(output.stderr.contains("did you mean \"--api-keys\"?"), "{command:?}: {output:?}");
+    }
+    // These commands do not have the new flag.
+    for (arguments, error) in [
+        (&["signing-key", "init", "--proxy", "f"][..], "unknown flag of 7 bytes"),
+        (&["signing-key", "init", "--htpaswd", "f"], "unknown flag of 9 bytes"),
+        (&["user", "list", "--first"], "unknown flag of 7 bytes"),
+        (&["signing-key", "init", "--algoritm", "f"], "unknown flag; did you mean \"--algorithm\"?"),
+    ] {
+        let output = run_bare(arguments);
+        assert_eq!(output.code, Some(2), "{arguments:?}: {output:?}");
+        assert_eq!(output.stderr, format!("doorward: {error} (see --help)\n"), "{arguments:?}");
+    }
+}
+
 #[test]
 fn invalid_text_of_policy_groups_and_api_keys_is_not_quoted_field_c2() {
     let folder = TestFolder::of(users::alice());

@@ -80,7 +80,7 @@ fn several_errors_are_reported_at_once_with_their_places() {
         format!("{config}:7:1: unknown key \"cache.ttl\"; did you mean \"cache.idle_timeout\"?"),
         format!("{config}:8:16: cache.idle_timeout: must be a duration such as 500ms, 10s, 5m or 12h"),
         format!(
-            "{config}:10:17: the value is above throttle.network_failures, which would always be reached first"
+            "{config}:10:17: throttle.user_failures: the value is above throttle.network_failures, which would always be reached first"
         ),
         "DOORWARD_LOG_LEVEL: must be error, warn, info or debug".to_owned(),
     ];
@@ -107,11 +107,17 @@ fn settings_file_with_invalid_toml_is_reported_with_the_place() {
 #[test]
 fn unreadable_settings_file_is_named() {
     let dir = folder();
-    for path in [dir.path().join("nowhere.toml"), dir.path().to_owned()] {
+    let not_utf8 = dir.path().join("latin1.toml");
+    fs::write(&not_utf8, b"realm = \"caf\xe9\"\n").unwrap();
+    for (path, words) in [
+        (dir.path().join("nowhere.toml"), "the file does not exist"),
+        (dir.path().to_owned(), "it is a directory, not a file"),
+        (not_utf8, "it is not UTF-8"),
+    ] {
         let output = check(dir.path(), &[], &["--config", path.to_str().unwrap()]);
         assert_eq!(output.code, Some(1), "{output:?}");
-        let line = format!("doorward: {}:1:1: the settings file cannot be read: ", path.display());
-        assert!(output.stderr.starts_with(&line), "{output:?}");
+        let line = format!("doorward: {}:1:1: the settings file cannot be read: {words}\n", path.display());
+        assert_eq!(output.stderr, line);
     }
 }
 

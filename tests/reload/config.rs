@@ -1,7 +1,11 @@
 //! The settings file changes at run time: what SIGHUP applies, what requires a restart, and invalid files.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -60,7 +64,7 @@ fn changed_log_level_and_logged_requests_take_effect_on_sighup() {
     let is_allowed = |line: &str| line.contains("allow") && line.contains("alice");
     assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
     eventually("the allowed request is logged", || doorward.log().lines().any(is_allowed).then_some(()));
-    reload(&doorward, &path, "", "changed=\"log.allowed_requests\"");
+    reload(&doorward, &path, "realm = \"Registry\"\n", "changed=\"log.allowed_requests\"");
     let before = doorward.log().lines().count();
     assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
     reload(&doorward, &path, quiet, "changed=\"log.level\"");
@@ -168,7 +172,7 @@ fn invalid_settings_file_is_rejected_with_its_errors_and_changes_nothing() {
     let (doorward, path) = start("throttle.user_failures = 1\n");
     let rejected = "settings rejected, previous ones stay in force";
     let invalid = "throttle.user_failures = 9\nrealm = \"s3cret basic\"\n[log]\nlevel = \"loud\"\n";
-    reload(&doorward, &path, invalid, rejected);
+    reload(&doorward, &path, invalid, ":4:9: log.level: ");
     let log = doorward.log();
     for place in [":2:9: realm: ", ":4:9: log.level: "] {
         assert!(log.contains(&format!("{}{place}", path.display())), "{place}\n{log}");
@@ -179,7 +183,9 @@ fn invalid_settings_file_is_rejected_with_its_errors_and_changes_nothing() {
     fs::remove_file(&path).unwrap();
     let before = count(&doorward, rejected);
     doorward.signal(Signal::HUP);
-    eventually("the missing file is logged", || (count(&doorward, rejected) > before).then_some(()));
+    let missing = "the settings file cannot be read: the file does not exist";
+    eventually("the missing file is logged", || (count(&doorward, missing) > 0).then_some(()));
+    assert_eq!(doorward.log_in("alice", "guess 2", HERE), 403, "the limit of the start");
     let many: String = (0..100).map(|number| format!("unknown{number} = 1\n")).collect();
     reload(&doorward, &path, &many, "further errors in settings");
     assert!(count(&doorward, rejected) <= before + 1 + 20, "the log is bounded");
@@ -199,7 +205,82 @@ fn settings_file_without_any_source_of_users_is_rejected() {
     fs::write(&path, &settings).unwrap();
     let config = path.to_str().unwrap().to_owned();
     let doorward = Doorward::start_in(dir, &["--config", &config]);
-    reload(&doorward, &path, "", "settings rejected");
+    reload(&doorward, &path, "realm = \"x\"\n", "settings rejected");
     reload(&doorward, &path, &settings, "settings reloaded");
     assert_eq!(doorward.log_in("alice", "wonderland", HERE), 200);
+}
+
+#[test]
+fn emptied_settings_file_is_rejected_and_the_limits_stay_in_force() {
+    let limit = "throttle.user_failures = 1\n";
+    let (doorward, path) = start(limit);
+    assert_eq!(doorward.log_in("alice", "guess 1", HERE), 401);
+    for content in ["", "# throttle.user_failures = 1\n", "[throttle]\n"] {
+        reload(&doorward, &path, content, "the file has no settings, but the previous one had");
+        assert_eq!(doorward.log_in("alice", "guess 2", HERE), 403, "{content:?}");
+    }
+    assert!(!doorward.log().contains("settings reloaded"), "{}", doorward.log());
+    // A file with settings is applied, also the default of a setting.
+    reload(&doorward, &path, "throttle.user_failures = 10\n", "changed=\"throttle.user_failures\"");
+    assert_eq!(doorward.log_in("alice", "guess 2", HERE), 401);
+}
+
+#[test]
+fn empty_settings_file_that_was_empty_at_the_start_is_valid() {
+    let (doorward, path) = start("");
+    reload(&doorward, &path, "# no change\n", "settings reloaded");
+    assert_eq!(count(&doorward, "settings rejected"), 0);
+}
+
+#[test]
+fn settings_file_that_is_written_slowly_is_read_when_it_is_complete() {
+    let (doorward, path) = start("throttle.user_failures = 1\n");
+    // The program that writes the file pauses after it has truncated it.
+    let mut file = fs::File::create(&path).unwrap();
+    doorward.signal(Signal::HUP);
+    thread::sleep(Duration::from_millis(300));
+    file.write_all(b"throttle.user_failures = 3\nthrottle.network_failures = 7\n").unwrap();
+    eventually("the file is applied", || (count(&doorward, "settings reloaded") == 1).then_some(()));
+    let log = doorward.log();
+    assert!(log.contains("changed=\"throttle.user_failures,throttle.network_failures\""), "{log}");
+    assert_eq!(count(&doorward, "settings rejected"), 0, "{log}");
+}
+
+#[test]
+fn settings_file_that_keeps_changing_is_rejected_within_seconds() {
+    let settings = "throttle.user_failures = 1\n";
+    let (doorward, path) = start(settings);
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0.. {
+                if is_done.load(Ordering::Relaxed) {
+                    break;
+                }
+                fs::write(&path, format!("{settings}# {number}\n")).unwrap();
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        // Ends the writer, also if the test fails.
+        let _guard = SetOnDrop(&is_done);
+        eventually("the file is rejected", || {
+            // The content is stable while the writer waits for a core. Then the next signal counts.
+            doorward.signal(Signal::HUP);
+            doorward
+                .log()
+                .contains("the file keeps changing; write a new file beside it and rename it")
+                .then_some(())
+        });
+    });
+    assert_eq!(doorward.log_in("alice", "guess 1", HERE), 401);
+    assert_eq!(doorward.log_in("alice", "guess 2", HERE), 403, "the limit of the start");
+}
+
+/// Sets a flag when it is dropped.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
