@@ -88,13 +88,10 @@ impl Configuration {
         let mut depth = None;
         for directive in &self.directives {
             let own = directive.blocks.iter().position(|block| block.starts_with(start));
-            match (own, depth) {
-                (Some(at), None) => {
-                    let (place, name) = (directive.place.clone(), directive.blocks[at].clone());
-                    found.push(Block { place, name, directives: Vec::new() });
-                    depth = Some(at);
-                }
-                (Some(_), Some(_)) | (None, _) => {}
+            if let (Some(at), None) = (own, depth) {
+                let (place, name) = (directive.place.clone(), directive.blocks[at].clone());
+                found.push(Block { place, name, directives: Vec::new() });
+                depth = Some(at);
             }
             let Some(at) = depth else { continue };
             if let Some(block) = found.last_mut() {

@@ -211,7 +211,9 @@ fn options_request_that_is_no_preflight_is_checked_by_doorward() {
 
 #[test]
 fn page_can_read_every_refusal_and_other_pages_none_field_d2() {
-    let cases: [(&str, &str, &[(&str, &str)]); 5] = [
+    /// The kind, the path of a request, and more options.
+    type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+    let cases: [Case; 5] = [
         ("registry", "/v2/team/app/tags/list", &[]),
         ("registry", "/v2/team/app/tags/list", &[("tokens", "mixed")]),
         ("registry", "/v2/team/app/tags/list", &[("push", "off")]),

@@ -205,7 +205,9 @@ fn unusable_proxy_secret_is_refused_and_never_printed() {
 #[test]
 fn missing_or_strange_files_are_refused_by_option_and_path() {
     let missing = |option: &str| format!("NGX_DOORWARD_{option}: the file /no/such does not exist");
-    let kinds: [(&str, fn() -> Image); 4] = [
+    /// An option, and nginx with everything else that it needs.
+    type Case = (&'static str, fn() -> Image);
+    let kinds: [Case; 4] = [
         ("PROXY_SECRET_FILE", site),
         ("UPSTREAM_CA", ecr),
         ("TLS_CERTIFICATE", || site().pair("DNS:a.test").set("PLAIN_HTTP", "")),
