@@ -130,9 +130,9 @@ pub(crate) fn parse_ipv6_mode(text: &str) -> Result<Ipv6Mode, String> {
 /// The scheme that clients use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientScheme {
-    /// Without TLS.
+    /// The scheme without TLS.
     Http,
-    /// With TLS.
+    /// The scheme with TLS.
     Https,
 }
 

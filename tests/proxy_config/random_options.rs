@@ -33,6 +33,10 @@ const THREADS: usize = 2;
 /// Messages of nginx about this machine, not about the configuration: no IPv6, or no right to use a port below 1024.
 const OF_MACHINE: [&str; 2] = ["Address family not supported", "Permission denied"];
 
+/// Options with paths that nginx opens. The command does not check included files and the folder of the log, and checks
+/// the others only with `file_checks`.
+const PATHS: [&str; 5] = ["include", "access_log", "tls_certificate", "tls_key", "upstream_ca"];
+
 /// Directives that an installed nginx before 1.27.3 does not have.
 const NEWER: [&str; 2] = [" resolve max_fails=0;", "http2 on;"];
 
@@ -85,6 +89,7 @@ struct Counts {
     passed: AtomicUsize,
     newer: AtomicUsize,
     of_machine: AtomicUsize,
+    missing_files: AtomicUsize,
     started: AtomicUsize,
     guarded: AtomicUsize,
     warnings: Mutex<BTreeMap<String, usize>>,
@@ -158,8 +163,13 @@ fn check_with_nginx(place: &Workplace, text: &str, set: &OptionSet, counts: &Cou
         add(&counts.passed);
         return true;
     }
+    let is_missing = |path: &str| !path.is_empty() && output.stderr.contains(&format!("\"{path}\""));
+    if PATHS.iter().flat_map(|key| set.values(key)).any(is_missing) {
+        add(&counts.missing_files);
+        return false;
+    }
     let is_of_machine = OF_MACHINE.iter().any(|message| output.stderr.contains(message));
-    assert!(is_of_machine, "{}\n{}", output.stderr, set.toml());
+    assert!(is_of_machine, "{}\n{}\n{:?}", output.stderr, set.toml(), set.flags());
     add(&counts.of_machine);
     false
 }

@@ -402,6 +402,16 @@ impl OptionSet {
         text.trim_end_matches("\n[[proxy_config.server]]\n").to_owned() + "\n"
     }
 
+    /// Returns all values of an option. A flag can have several values in one text.
+    pub(super) fn values(&self, key: &str) -> impl Iterator<Item = &str> {
+        let tables = self.servers.iter().chain([&self.common]);
+        tables
+            .filter_map(move |table| get(table, key))
+            .flatten()
+            .flat_map(|text| text.split(','))
+            .map(str::trim)
+    }
+
     /// Returns the flags.
     pub(super) fn flags(&self) -> Vec<String> {
         let table = self.servers.first().filter(|_| self.has_flags);
