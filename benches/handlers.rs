@@ -31,7 +31,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
-use doorward::internals::AuthService;
+use doorward::internals::MeasuredService;
 
 use crate::random::Random;
 
@@ -95,7 +95,7 @@ fn serve(what: &str, variables: &[&str]) -> Result<(), Box<dyn Error>> {
     let variables = variables.iter().copied().chain(["DOORWARD_HASH_WAIT_TIMEOUT=60s"]);
     let variables = variables.filter_map(|pair| pair.split_once('='));
     // Without the thread that polls the files: its instructions would be counted too.
-    let auth = Arc::new(AuthService::build(variables.map(|(name, value)| (name.into(), value.into())))?);
+    let auth = Arc::new(MeasuredService::build(variables.map(|(name, value)| (name.into(), value.into())))?);
     let hasher = thread::spawn({
         let auth = Arc::clone(&auth);
         move || auth.run_hash_thread()

@@ -16,3 +16,6 @@ doorward proxy-config nginx --output $folder || fail "the configuration was not 
 config=$(nginx -q -T) || fail "nginx rejects its configuration, see above"
 printf '%s\n' "$config" | grep -qxF "# configuration file $folder/doorward.conf:" ||
     fail "nginx does not read $folder/doorward.conf; its nginx.conf must include conf.d/*.conf"
+
+# Your other files in conf.d can be intended, so their mistakes are only printed.
+printf '%s\n' "$config" | doorward proxy-config --check - >&2 || :

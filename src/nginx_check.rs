@@ -16,7 +16,7 @@ mod tree;
 mod variables;
 
 use self::dump::split_dump;
-use self::finding::{CheckReport, Finding, Rule};
+use self::finding::{CheckReport, CheckRule, Finding};
 use self::model::Model;
 use self::statement::{WORDS_MAX, parse_statements};
 use self::tree::{ParsedFile, Tree};
@@ -24,7 +24,7 @@ use self::tree::{ParsedFile, Tree};
 /// Maximum size of the input in bytes. A configuration of thousands of servers has some megabytes.
 pub(crate) const INPUT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-const SYNTAX: Rule = Rule::error("syntax", None);
+const SYNTAX: CheckRule = CheckRule::error("syntax", None);
 
 /// Checks a configuration. `name` is the name of the file if the input is not the output of `nginx -T`.
 pub(crate) fn check(text: &str, name: &str) -> CheckReport {

@@ -5,8 +5,6 @@
 
 mod escape;
 
-use std::io::IsTerminal;
-
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
@@ -60,13 +58,12 @@ pub(crate) fn start(format: LogFormat, level: LogLevel) -> (WorkerGuard, LogLeve
     let (writer, guard) = builder.thread_name("doorward-log").finish(std::io::stderr());
     // A level is looked up once for each call site, so the lock of the filter is not taken for each line.
     let (filter, handle) = reload::Layer::new(level_filter(level));
-    let has_colors = std::io::stderr().is_terminal();
     let line_format = match format {
-        LogFormat::Text => LineFormat::Text { has_colors },
+        LogFormat::Text => LineFormat::Text,
         LogFormat::Json => LineFormat::Json,
     };
     let writer = EscapingWriter { inner: writer, format: line_format };
-    let layer = fmt::layer().with_target(false).with_ansi(has_colors).with_writer(writer);
+    let layer = fmt::layer().with_target(false).with_writer(writer);
     let layer = match format {
         LogFormat::Text => layer.boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),

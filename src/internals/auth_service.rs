@@ -21,13 +21,13 @@ use crate::http::service::{ListenerKind, service_factory};
 use crate::server::components::Components;
 
 /// The service of the auth listener without its sockets, and without the threads that poll the files.
-pub struct AuthService {
+pub struct MeasuredService {
     config: Config,
     app_state: Arc<AppState>,
     hash_pool: Arc<HashPool>,
 }
 
-impl AuthService {
+impl MeasuredService {
     /// Builds the service from environment variables.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl AuthService {
         Ok(Self { config, app_state, hash_pool })
     }
 
-    /// Hashes passwords until [`AuthService::close`] is called.
+    /// Hashes passwords until [`MeasuredService::close`] is called.
     pub fn run_hash_thread(&self) {
         self.hash_pool.run();
     }

@@ -30,9 +30,9 @@ impl Address {
 }
 
 /// The `upstream` blocks: the servers of each name.
-pub(super) struct Upstreams(BTreeMap<String, BTreeSet<String>>);
+pub(super) struct UpstreamBlocks(BTreeMap<String, BTreeSet<String>>);
 
-impl Upstreams {
+impl UpstreamBlocks {
     /// Reads the `upstream` blocks of http and stream.
     pub(super) fn read(tree: &Tree<'_>, variables: &Variables<'_>) -> Self {
         let mut read: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

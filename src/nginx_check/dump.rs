@@ -5,7 +5,7 @@ const FILE_LINE: &str = "# configuration file ";
 
 /// A configuration file in the output of `nginx -T`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct SourceFile<'t> {
+pub(super) struct DumpedFile<'t> {
     /// The path that nginx opened.
     pub(super) path: String,
     /// The content.
@@ -16,7 +16,7 @@ pub(super) struct SourceFile<'t> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Dump<'t> {
     /// The files. The first one is the main file.
-    pub(super) files: Vec<SourceFile<'t>>,
+    pub(super) files: Vec<DumpedFile<'t>>,
     /// The number of lines before the first file that are not messages of nginx.
     pub(super) other_lines: usize,
     /// nginx rejected the configuration.
@@ -40,7 +40,7 @@ pub(super) fn split_dump<'t>(text: &'t str, name: &str) -> Dump<'t> {
         if let Some(path) = file_path(line) {
             let content = text.get(start..at).unwrap_or_default();
             match current {
-                Some(previous) => dump.files.push(SourceFile { path: previous.to_owned(), text: content }),
+                Some(previous) => dump.files.push(DumpedFile { path: previous.to_owned(), text: content }),
                 None => read_messages(content, &mut dump),
             }
             current = Some(path);
@@ -50,7 +50,7 @@ pub(super) fn split_dump<'t>(text: &'t str, name: &str) -> Dump<'t> {
     }
     let content = text.get(start..).unwrap_or_default();
     let path = current.unwrap_or(name).to_owned();
-    dump.files.push(SourceFile { path, text: content });
+    dump.files.push(DumpedFile { path, text: content });
     dump
 }
 

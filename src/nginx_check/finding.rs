@@ -23,13 +23,13 @@ impl Severity {
 
 /// A rule: its name, its severity, and the number of the pitfall in ARCHITECTURE.md.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Rule {
+pub(super) struct CheckRule {
     pub(super) name: &'static str,
     pub(super) severity: Severity,
     pub(super) pitfall: Option<u8>,
 }
 
-impl Rule {
+impl CheckRule {
     /// Returns a rule whose findings are errors.
     pub(super) const fn error(name: &'static str, pitfall: Option<u8>) -> Self {
         Self { name, severity: Severity::Error, pitfall }

@@ -71,9 +71,9 @@ impl<'c> RequestHeaders<'c> {
 pub(super) const IDENTITY_HEADERS: [&str; 4] = ["X-Auth-User", "X-Auth-Groups", "X-Auth-By", "X-Auth-Stale"];
 
 /// Headers by which guarded locations pass an identity on, and the addresses that get each of them.
-pub(super) struct IdentityHeaders(BTreeMap<String, BTreeSet<String>>);
+pub(super) struct ForwardedIdentities(BTreeMap<String, BTreeSet<String>>);
 
-impl IdentityHeaders {
+impl ForwardedIdentities {
     /// Reads the headers that guarded locations set from a response of an auth service.
     pub(super) fn read(model: &Model<'_>) -> Self {
         let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::address::{Address, PASS_DIRECTIVES, Upstreams};
+use super::address::{Address, PASS_DIRECTIVES, UpstreamBlocks};
 use super::tree::{Node, Tree};
 use super::variables::{Variables, variables};
 
@@ -127,7 +127,7 @@ fn is_local_server(server: Node<'_>) -> bool {
 
 /// The kind of an auth service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AuthService {
+pub(super) enum SubrequestTarget {
     /// doorward: its headers are known.
     Doorward,
     /// Another service, such as oauth2-proxy.
@@ -142,7 +142,7 @@ pub(super) struct AuthTarget<'c> {
     pub(super) uri: &'c str,
     /// The position in [`Model::locations`]; `None` if no location has this path.
     pub(super) location: Option<usize>,
-    pub(super) service: AuthService,
+    pub(super) service: SubrequestTarget,
 }
 
 /// The input of the rules.
@@ -181,7 +181,7 @@ impl<'c> Model<'c> {
     /// Reads the tree.
     pub(super) fn read(tree: &'c Tree<'c>) -> Self {
         let variables = Variables::read(tree);
-        let upstreams = Upstreams::read(tree, &variables);
+        let upstreams = UpstreamBlocks::read(tree, &variables);
         let pass = |node: Node<'c>| PassDirective { node, address: upstreams.address(node, &variables) };
         let (mut servers, mut locations, mut stream_passes) = (Vec::new(), Vec::new(), Vec::new());
         for node in tree.nodes() {
@@ -253,7 +253,7 @@ impl<'c> Model<'c> {
             if !location.is_guarded() || index.targets.contains(&location.block.id()) {
                 continue;
             }
-            let is_doorward = self.service_of(location) == Some(AuthService::Doorward);
+            let is_doorward = self.service_of(location) == Some(SubrequestTarget::Doorward);
             for address in location.passes.iter().map(|pass| &pass.address) {
                 index.protected.extend(address.servers.iter().cloned());
                 index.protected_names.insert(address.name.clone());
@@ -314,7 +314,7 @@ impl<'c> Model<'c> {
     }
 
     /// Returns the kind of the auth service that guards a location.
-    pub(super) fn service_of(&self, location: &Location<'c>) -> Option<AuthService> {
+    pub(super) fn service_of(&self, location: &Location<'c>) -> Option<SubrequestTarget> {
         let uri = location.guard()?;
         let server = location.server;
         let target = self.targets.iter().find(|target| target.server == server && target.uri == uri)?;
@@ -340,23 +340,23 @@ impl<'c> Model<'c> {
     }
 
     /// Determines from names, paths and headers which service answers an auth subrequest.
-    fn classify(&self, server: Node<'c>, uri: &str, location: Option<usize>) -> AuthService {
+    fn classify(&self, server: Node<'c>, uri: &str, location: Option<usize>) -> SubrequestTarget {
         let Some(location) = location.and_then(|at| self.locations.get(at)) else {
-            return AuthService::Other;
+            return SubrequestTarget::Other;
         };
-        let Some(pass) = location.passes.first() else { return AuthService::Other };
+        let Some(pass) = location.passes.first() else { return SubrequestTarget::Other };
         let address = &pass.address;
         let servers: Vec<&str> = address.servers.iter().map(String::as_str).collect();
         let path = address.path.clone().unwrap_or_else(|| uri.to_owned());
         let text = format!("{uri} {} {} {path}", address.name, servers.join(" ")).to_ascii_lowercase();
         if text.contains("doorward") {
-            return AuthService::Doorward;
+            return SubrequestTarget::Doorward;
         }
         let headers = location.block.effective_all("proxy_set_header");
         let sets =
             |names: &[&str]| headers.iter().any(|node| names.contains(&&*node.arg(0).to_ascii_lowercase()));
         if OTHER_SERVICES.iter().any(|word| text.contains(word)) || sets(&["x-original-url", "x-ldap-url"]) {
-            return AuthService::Other;
+            return SubrequestTarget::Other;
         }
         let reads = server
             .descendants("auth_request_set")
@@ -367,9 +367,9 @@ impl<'c> Model<'c> {
         let sends =
             sets(&["x-original-method", "x-original-content-type", "x-auth-proxy-secret", "x-auth-rewrite"]);
         if path.starts_with("/auth") && (reads || sends) || reads && sends {
-            AuthService::Doorward
+            SubrequestTarget::Doorward
         } else {
-            AuthService::Other
+            SubrequestTarget::Other
         }
     }
 }

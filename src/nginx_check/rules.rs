@@ -9,7 +9,7 @@ mod server;
 mod unguarded;
 mod upstream_headers;
 
-use super::finding::{Finding, Rule};
+use super::finding::{CheckRule, Finding};
 use super::model::Model;
 use super::tree::Node;
 
@@ -20,7 +20,13 @@ pub(super) struct Findings<'m, 'c> {
 }
 
 impl<'c> Findings<'_, 'c> {
-    fn report(&mut self, node: Node<'c>, rule: &Rule, message: impl Into<String>, remedy: impl Into<String>) {
+    fn report(
+        &mut self,
+        node: Node<'c>,
+        rule: &CheckRule,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
         self.found.push(Finding {
             file: node.file().to_owned(),
             line: node.line(),

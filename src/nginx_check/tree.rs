@@ -78,7 +78,7 @@ impl<'t> Tree<'t> {
                 root.file = &main.path;
             }
             let folder = main.path.rfind('/').and_then(|at| main.path.get(..=at)).unwrap_or_default();
-            let builder = Builder { files, folder, resolved: RefCell::default() };
+            let builder = TreeBuilder { files, folder, resolved: RefCell::default() };
             builder.add_statements(&mut tree, 0, main, 0)?;
         }
         tree.missing.sort();
@@ -106,7 +106,7 @@ impl<'t> Tree<'t> {
     }
 }
 
-struct Builder<'t> {
+struct TreeBuilder<'t> {
     files: &'t [ParsedFile],
     /// The folder of the main file, with a final slash.
     folder: &'t str,
@@ -114,7 +114,7 @@ struct Builder<'t> {
     resolved: RefCell<BTreeMap<&'t str, Vec<&'t ParsedFile>>>,
 }
 
-impl<'t> Builder<'t> {
+impl<'t> TreeBuilder<'t> {
     fn add_statements(
         &self,
         tree: &mut Tree<'t>,

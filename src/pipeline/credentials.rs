@@ -18,7 +18,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// An `Authorization` header, split into its scheme and the rest (RFC 9110 section 11.4). This is the only parser
-/// of the header, so that `/auth`, `/token` and the log read it in the same way.
+/// of the header of a client, so that `/auth` and `/token` read it in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ParsedAuthorization<'a> {
     /// No header, or one that contains only spaces.

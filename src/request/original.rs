@@ -1,5 +1,5 @@
-//! The client's request as the proxy describes it. It is parsed once, and the policy, the upstream selection, the log
-//! and the challenge share the result.
+//! The client's request as the proxy describes it. It is parsed once, and the policy, the upstream selection and the
+//! challenge share the result.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;

@@ -14,10 +14,7 @@ use tracing_subscriber::fmt::MakeWriter;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LineFormat {
     /// Text.
-    Text {
-        /// The line contains escape sequences that set colors, which are kept.
-        has_colors: bool,
-    },
+    Text,
     /// One JSON object per line.
     Json,
 }
@@ -61,18 +58,10 @@ impl<W: Write> Write for EscapingWriter<W> {
 /// Escapes a line, given without its line end.
 fn escape_line(line: &str, format: LineFormat) -> String {
     let mut escaped = String::with_capacity(line.len() + 16);
-    let mut rest = line.chars();
-    while let Some(char) = rest.next() {
-        if format == (LineFormat::Text { has_colors: true })
-            && char == '\u{1b}'
-            && let Some((sequence, after)) = split_color_sequence(rest.as_str())
-        {
-            escaped.push(char);
-            escaped.push_str(sequence);
-            rest = after.chars();
-        } else if is_hidden(char) {
+    for char in line.chars() {
+        if is_hidden(char) {
             match format {
-                LineFormat::Text { .. } => escaped.extend(char.escape_unicode()),
+                LineFormat::Text => escaped.extend(char.escape_unicode()),
                 LineFormat::Json => {
                     for unit in char.encode_utf16(&mut [0; 2]) {
                         escaped.push_str(&format!("\\u{unit:04x}"));
@@ -84,15 +73,6 @@ fn escape_line(line: &str, format: LineFormat) -> String {
         }
     }
     escaped
-}
-
-/// Splits text after an escape character into the rest of a sequence that sets a color, and the text after it. Returns
-/// `None` for any other sequence.
-fn split_color_sequence(text: &str) -> Option<(&str, &str)> {
-    let end = text.find('m')?;
-    let (sequence, rest) = text.split_at_checked(end.saturating_add(1))?;
-    let parameters = sequence.strip_prefix('[')?.strip_suffix('m')?;
-    parameters.bytes().all(|byte| byte.is_ascii_digit() || byte == b';').then_some((sequence, rest))
 }
 
 /// Returns true for control characters (C0, DEL, C1), line and paragraph separators, and characters that are invisible
@@ -130,20 +110,11 @@ mod tests {
 
     #[test]
     fn text_line_escapes_hidden_characters_and_line_breaks() {
-        let text = LineFormat::Text { has_colors: false };
+        let text = LineFormat::Text;
         let escaped = written(&format!("file={HIDDEN}\nforged\r\u{1b}[2J\n"), text);
         assert!(escaped.contains(r"a\u{85}b\u{9b}c\u{202e}d\u{2028}e"), "{escaped}");
         assert!(escaped.contains(r"\u{a}forged\u{d}\u{1b}[2J"), "{escaped}");
         assert!(escaped.ends_with('\n') && escaped.trim_end().bytes().all(|byte| byte.is_ascii_graphic()));
         assert_eq!(written("Zoë 漢字 \u{301}\n", text), "Zoë 漢字 \u{301}\n");
-    }
-
-    #[test]
-    fn colored_text_keeps_color_sequences_and_escapes_all_others() {
-        let line = "\u{1b}[33m WARN\u{1b}[0m \u{1b}[2J\u{1b}]0;title\u{7}\u{1b}[1;31mred\u{1b}m\n";
-        let escaped = written(line, LineFormat::Text { has_colors: true });
-        let expected = "\u{1b}[33m WARN\u{1b}[0m \\u{1b}[2J\\u{1b}]0;title\\u{7}\u{1b}[1;31mred\\u{1b}m\n";
-        assert_eq!(escaped, expected);
-        assert!(!written(line, LineFormat::Text { has_colors: false }).contains('\u{1b}'));
     }
 }

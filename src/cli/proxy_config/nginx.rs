@@ -76,7 +76,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         Ok(options) => options,
         Err(errors) => return print_config_errors(&errors),
     };
-    let target = Target {
+    let target = OutputTarget {
         folder: option_value(matches, "output").map(PathBuf::from),
         is_include_only: matches.get_flag("include-only"),
         is_explanation: matches.get_flag("explain"),
@@ -122,7 +122,7 @@ fn read_options(matches: &ArgMatches) -> Result<OptionsWithOrigins, Vec<ConfigEr
 }
 
 /// The output of the command.
-struct Target {
+struct OutputTarget {
     folder: Option<PathBuf>,
     is_include_only: bool,
     is_explanation: bool,
@@ -134,7 +134,7 @@ struct Prepared {
     secret: Option<zeroize::Zeroizing<String>>,
 }
 
-impl Target {
+impl OutputTarget {
     /// Checks everything that the configuration depends on.
     fn prepare(&self, options: &mut ProxyOptions) -> Result<Prepared, Vec<OptionError>> {
         let mut errors = Vec::new();

@@ -1,33 +1,33 @@
 //! The location of the auth subrequest: the clients that can reach it, and what it sends to the auth service.
 
-use super::super::finding::Rule;
+use super::super::finding::CheckRule;
 use super::super::headers::RequestHeaders;
-use super::super::model::{AuthService, AuthTarget, Location, LocationKind, Model, PassDirective};
+use super::super::model::{AuthTarget, Location, LocationKind, Model, PassDirective, SubrequestTarget};
 use super::super::tree::Node;
 use super::super::variables::{is_from_client, variables};
 use super::Findings;
 
-const MISSING: Rule = Rule::warning("auth-location-missing", None);
-const ELSEWHERE: Rule = Rule::error("auth-request-leads-elsewhere", None);
-const NOT_INTERNAL: Rule = Rule::error("auth-location-not-internal", Some(50));
-const FORGEABLE: Rule = Rule::error("client-headers-in-subrequest", None);
-const CLIENT_VALUE: Rule = Rule::error("client-value-in-subrequest", None);
-const CLIENT_ADDRESS: Rule = Rule::error("client-chooses-address", None);
-const NO_ADDRESS: Rule = Rule::warning("no-client-address", None);
-const CONDITIONAL: Rule = Rule::warning("conditional-headers-in-subrequest", Some(3));
-const INCOMPLETE: Rule = Rule::warning("subrequest-header-missing", None);
-const WRONG_URI: Rule = Rule::warning("original-uri-not-request-uri", None);
-const WRONG_METHOD: Rule = Rule::error("original-method-constant", None);
-const WRONG_HOST: Rule = Rule::error("original-host-from-header", None);
-const CONTENT_TYPE: Rule = Rule::warning("content-type-without-prefix", Some(15));
-const CONFLICTING: Rule = Rule::warning("conflicting-header", None);
-const BODY: Rule = Rule::warning("subrequest-body", Some(2));
-const BODY_SIZE: Rule = Rule::warning("subrequest-body-limit", Some(1));
-const BUFFER: Rule = Rule::warning("small-response-buffer", Some(10));
-const SHARED_VARIABLE: Rule = Rule::error("variable-shared-with-subrequest", Some(8));
-const SET: Rule = Rule::warning("set-in-auth-location", Some(8));
-const TLS: Rule = Rule::warning("auth-service-not-verified", Some(41));
-const PATH: Rule = Rule::warning("unknown-path-of-doorward", None);
+const MISSING: CheckRule = CheckRule::warning("auth-location-missing", None);
+const ELSEWHERE: CheckRule = CheckRule::error("auth-request-leads-elsewhere", None);
+const NOT_INTERNAL: CheckRule = CheckRule::error("auth-location-not-internal", Some(50));
+const FORGEABLE: CheckRule = CheckRule::error("client-headers-in-subrequest", None);
+const CLIENT_VALUE: CheckRule = CheckRule::error("client-value-in-subrequest", None);
+const CLIENT_ADDRESS: CheckRule = CheckRule::error("client-chooses-address", None);
+const NO_ADDRESS: CheckRule = CheckRule::warning("no-client-address", None);
+const CONDITIONAL: CheckRule = CheckRule::warning("conditional-headers-in-subrequest", Some(3));
+const INCOMPLETE: CheckRule = CheckRule::warning("subrequest-header-missing", None);
+const WRONG_URI: CheckRule = CheckRule::warning("original-uri-not-request-uri", None);
+const WRONG_METHOD: CheckRule = CheckRule::error("original-method-constant", None);
+const WRONG_HOST: CheckRule = CheckRule::error("original-host-from-header", None);
+const CONTENT_TYPE: CheckRule = CheckRule::warning("content-type-without-prefix", Some(15));
+const CONFLICTING: CheckRule = CheckRule::warning("conflicting-header", None);
+const BODY: CheckRule = CheckRule::warning("subrequest-body", Some(2));
+const BODY_SIZE: CheckRule = CheckRule::warning("subrequest-body-limit", Some(1));
+const BUFFER: CheckRule = CheckRule::warning("small-response-buffer", Some(10));
+const SHARED_VARIABLE: CheckRule = CheckRule::error("variable-shared-with-subrequest", Some(8));
+const SET: CheckRule = CheckRule::warning("set-in-auth-location", Some(8));
+const TLS: CheckRule = CheckRule::warning("auth-service-not-verified", Some(41));
+const PATH: CheckRule = CheckRule::warning("unknown-path-of-doorward", None);
 
 /// Headers that doorward reads. A client must not be able to send them.
 const TRUSTED_HEADERS: [&str; 7] = [
@@ -85,7 +85,7 @@ pub(super) fn check<'c>(findings: &mut Findings<'_, 'c>) {
         check_body(findings, target, location);
         check_variables(findings, location);
         let Some(pass) = location.passes.first() else { continue };
-        if target.service == AuthService::Doorward {
+        if target.service == SubrequestTarget::Doorward {
             check_reachable(findings, location);
             check_headers(findings, target, location, pass);
             check_buffer(findings, target, location, pass);
@@ -171,7 +171,12 @@ fn check_headers<'c>(
                 registry.title()
             );
             let remedy = "add `proxy_set_header X-Original-Content-Type \"ct:$content_type\";`";
-            findings.report(location.block, &Rule::error("form-body-not-checked", Some(15)), message, remedy);
+            findings.report(
+                location.block,
+                &CheckRule::error("form-body-not-checked", Some(15)),
+                message,
+                remedy,
+            );
         }
     }
 }

@@ -1,16 +1,16 @@
 //! Settings that turn a refusal of the auth service into an admission.
 
-use super::super::finding::Rule;
-use super::super::model::{AuthService, AuthTarget, Location, Model};
+use super::super::finding::CheckRule;
+use super::super::model::{AuthTarget, Location, Model, SubrequestTarget};
 use super::super::tree::Node;
 use super::Findings;
 use super::auth_location::is_self_check;
 
-const ANSWERS: Rule = Rule::error("auth-location-answers-itself", Some(7));
-const ERROR_PAGE: Rule = Rule::error("error-page-admits", Some(6));
-const CACHE: Rule = Rule::error("auth-cache-key", Some(5));
-const STORE: Rule = Rule::error("auth-response-stored", Some(5));
-const REWRITE: Rule = Rule::warning("rewrite-in-auth-location", Some(8));
+const ANSWERS: CheckRule = CheckRule::error("auth-location-answers-itself", Some(7));
+const ERROR_PAGE: CheckRule = CheckRule::error("error-page-admits", Some(6));
+const CACHE: CheckRule = CheckRule::error("auth-cache-key", Some(5));
+const STORE: CheckRule = CheckRule::error("auth-response-stored", Some(5));
+const REWRITE: CheckRule = CheckRule::warning("rewrite-in-auth-location", Some(8));
 
 /// The default key of `proxy_cache`, which is the same for all clients.
 const DEFAULT_KEY: &str = "$scheme$proxy_host$uri$is_args$args";
@@ -127,7 +127,7 @@ fn check_cache<'c>(findings: &mut Findings<'_, 'c>, target: &AuthTarget<'c>, loc
     if !has_credentials {
         let message = "the key of this cache has no credentials, so one accepted request admits every client";
         findings.report(place, &CACHE, message, remedy);
-    } else if target.service == AuthService::Doorward {
+    } else if target.service == SubrequestTarget::Doorward {
         let missing: Vec<&str> =
             ["request_method", "request_uri"].into_iter().filter(|name| !origins.contains(*name)).collect();
         if !missing.is_empty() {

@@ -1,19 +1,19 @@
 //! Ways around the auth location: other locations and stream servers that reach doorward or a protected upstream.
 
-use super::super::finding::Rule;
-use super::super::model::{AuthService, Location, LocationKind, PassDirective};
+use super::super::finding::CheckRule;
+use super::super::model::{Location, LocationKind, PassDirective, SubrequestTarget};
 use super::super::tree::Node;
 use super::Findings;
 
-const DOORWARD: Rule = Rule::error("doorward-reachable", Some(50));
-const STREAM: Rule = Rule::error("stream-server", None);
+const DOORWARD: CheckRule = CheckRule::error("doorward-reachable", Some(50));
+const STREAM: CheckRule = CheckRule::error("stream-server", None);
 
 pub(super) fn check<'c>(findings: &mut Findings<'_, 'c>) {
     let model = findings.model;
     let doorward: Vec<&PassDirective<'c>> = model
         .targets
         .iter()
-        .filter(|target| target.service == AuthService::Doorward)
+        .filter(|target| target.service == SubrequestTarget::Doorward)
         .filter_map(|target| model.locations.get(target.location?))
         .flat_map(|location| &location.passes)
         .collect();

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::super::finding::Rule;
+use super::super::finding::CheckRule;
 use super::super::headers::RequestHeaders;
-use super::super::model::{AuthService, Location, guard};
+use super::super::model::{Location, SubrequestTarget, guard};
 use super::super::tree::Node;
 use super::super::variables::{is_from_client, variables};
 use super::Findings;
 
-const VARIABLE: Rule = Rule::warning("auth-variable-empty", Some(46));
-const SOURCE: Rule = Rule::error("auth-variable-from-client", None);
-const CLEARED: Rule = Rule::error("cleared-header-passed-on", Some(46));
-const HIDDEN: Rule = Rule::warning("hidden-headers-dropped", Some(46));
-const SECURITY: Rule = Rule::warning("response-headers-dropped", Some(46));
-const PAGES: Rule = Rule::warning("error-pages-dropped", Some(46));
+const VARIABLE: CheckRule = CheckRule::warning("auth-variable-empty", Some(46));
+const SOURCE: CheckRule = CheckRule::error("auth-variable-from-client", None);
+const CLEARED: CheckRule = CheckRule::error("cleared-header-passed-on", Some(46));
+const HIDDEN: CheckRule = CheckRule::warning("hidden-headers-dropped", Some(46));
+const SECURITY: CheckRule = CheckRule::warning("response-headers-dropped", Some(46));
+const PAGES: CheckRule = CheckRule::warning("error-pages-dropped", Some(46));
 
 /// Response headers that protect clients, or that clients of a registry read.
 const SECURITY_HEADERS: [&str; 9] = [
@@ -49,7 +49,7 @@ pub(super) fn check<'c>(findings: &mut Findings<'_, 'c>) {
         check_sources(findings, location);
         check_cleared(findings, location);
         check_error_pages(findings, location);
-        if model.service_of(location) == Some(AuthService::Doorward) {
+        if model.service_of(location) == Some(SubrequestTarget::Doorward) {
             check_hidden(findings, location);
         }
     }

@@ -1,17 +1,17 @@
 //! Directives of protected locations that answer before the auth check, or replace it.
 
-use super::super::finding::Rule;
-use super::super::model::{AuthService, Location, address_rules};
+use super::super::finding::CheckRule;
+use super::super::model::{Location, SubrequestTarget, address_rules};
 use super::super::tree::Node;
 use super::Findings;
 use super::auth_response::is_success;
 
-const RETURN: Rule = Rule::error("return-before-check", Some(7));
-const SATISFY: Rule = Rule::error("satisfy-any", Some(28));
-const ERROR_PAGE: Rule = Rule::warning("error-page-hides-refusal", Some(6));
-const DELAY: Rule = Rule::warning("auth-delay", Some(48));
-const LIMIT: Rule = Rule::warning("request-limit-of-registry", Some(25));
-const SSI: Rule = Rule::warning("ssi-in-protected-location", None);
+const RETURN: CheckRule = CheckRule::error("return-before-check", Some(7));
+const SATISFY: CheckRule = CheckRule::error("satisfy-any", Some(28));
+const ERROR_PAGE: CheckRule = CheckRule::warning("error-page-hides-refusal", Some(6));
+const DELAY: CheckRule = CheckRule::warning("auth-delay", Some(48));
+const LIMIT: CheckRule = CheckRule::warning("request-limit-of-registry", Some(25));
+const SSI: CheckRule = CheckRule::warning("ssi-in-protected-location", None);
 
 /// A push of 20 layers sends 87 requests, and several clients can share an address.
 const BURST_MIN: u64 = 200;
@@ -45,7 +45,7 @@ pub(super) fn check<'c>(findings: &mut Findings<'_, 'c>) {
                 }
             }
         }
-        if model.service_of(location) == Some(AuthService::Doorward)
+        if model.service_of(location) == Some(SubrequestTarget::Doorward)
             && let Some(ssi) = location.block.effective("ssi").filter(|node| node.arg(0) == "on")
         {
             let message = "a page of the upstream can include other paths with SSI, and nginx runs no auth check for them";

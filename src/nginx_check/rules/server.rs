@@ -1,26 +1,26 @@
 //! Settings of servers: header names, paths, client addresses, TLS, files outside of their folder.
 
-use super::super::finding::Rule;
-use super::super::model::{AuthService, LocationKind, guard};
+use super::super::finding::CheckRule;
+use super::super::model::{LocationKind, SubrequestTarget, guard};
 use super::super::tree::Node;
 use super::Findings;
 
-const UNDERSCORES: Rule = Rule::error("underscores-in-headers", None);
-const INVALID: Rule = Rule::error("invalid-headers-passed", None);
-const SLASHES: Rule = Rule::error("slashes-not-merged", Some(19));
-const REAL_IP: Rule = Rule::error("real-ip-from-any-client", Some(24));
-const ALIAS: Rule = Rule::error("alias-leaves-folder", None);
-const LEAK: Rule = Rule::error("credentials-in-response", Some(27));
-const LOG: Rule = Rule::warning("credentials-in-log", Some(27));
-const PLAIN: Rule = Rule::warning("http-beside-https", None);
-const TLS: Rule = Rule::warning("old-tls-version", None);
+const UNDERSCORES: CheckRule = CheckRule::error("underscores-in-headers", None);
+const INVALID: CheckRule = CheckRule::error("invalid-headers-passed", None);
+const SLASHES: CheckRule = CheckRule::error("slashes-not-merged", Some(19));
+const REAL_IP: CheckRule = CheckRule::error("real-ip-from-any-client", Some(24));
+const ALIAS: CheckRule = CheckRule::error("alias-leaves-folder", None);
+const LEAK: CheckRule = CheckRule::error("credentials-in-response", Some(27));
+const LOG: CheckRule = CheckRule::warning("credentials-in-log", Some(27));
+const PLAIN: CheckRule = CheckRule::warning("http-beside-https", None);
+const TLS: CheckRule = CheckRule::warning("old-tls-version", None);
 
 /// Prefix lengths from which a range is a network, and not a large part of all addresses.
 const PREFIX_MIN: u8 = 4;
 
 pub(super) fn check<'c>(findings: &mut Findings<'_, 'c>) {
     let model = findings.model;
-    let uses_doorward = model.targets.iter().any(|target| target.service == AuthService::Doorward);
+    let uses_doorward = model.targets.iter().any(|target| target.service == SubrequestTarget::Doorward);
     for node in model.tree.nodes() {
         if !applies_to_guard(findings, node) {
             continue;

@@ -2,21 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use super::super::finding::Rule;
+use super::super::finding::CheckRule;
 use super::super::headers::RequestHeaders;
 use super::super::model::{Location, LocationKind, Model, PassDirective};
 use super::super::tree::Node;
 use super::super::variables::{captures, is_from_client, variables};
 use super::Findings;
 
-const UNGUARDED: Rule = Rule::error("unguarded-upstream", None);
-const RAW_PATH: Rule = Rule::error("open-location-passes-raw-path", Some(19));
-const OFF: Rule = Rule::error("auth-request-off", None);
-const FALLBACK: Rule = Rule::error("refused-request-continues", Some(6));
-const REWRITE: Rule = Rule::error("rewrite-before-check", Some(7));
-const FILES: Rule = Rule::error("unguarded-files", None);
-const CHOSEN: Rule = Rule::error("client-chooses-upstream", None);
-const NOTHING: Rule = Rule::error("no-auth-request", Some(44));
+const UNGUARDED: CheckRule = CheckRule::error("unguarded-upstream", None);
+const RAW_PATH: CheckRule = CheckRule::error("open-location-passes-raw-path", Some(19));
+const OFF: CheckRule = CheckRule::error("auth-request-off", None);
+const FALLBACK: CheckRule = CheckRule::error("refused-request-continues", Some(6));
+const REWRITE: CheckRule = CheckRule::error("rewrite-before-check", Some(7));
+const FILES: CheckRule = CheckRule::error("unguarded-files", None);
+const CHOSEN: CheckRule = CheckRule::error("client-chooses-upstream", None);
+const NOTHING: CheckRule = CheckRule::error("no-auth-request", Some(44));
 
 /// Names of paths that report the state of a service, or that browsers request without credentials.
 const PUBLIC_NAMES: [&str; 12] = [

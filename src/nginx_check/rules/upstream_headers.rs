@@ -1,37 +1,37 @@
 //! The headers that a protected upstream gets: the identity, the credentials, and what a client can send.
 
-use super::super::finding::Rule;
-use super::super::headers::{IDENTITY_HEADERS, IdentityHeaders, RequestHeaders, is_identity_variable};
-use super::super::model::{AuthService, Location, LocationKind, Model, PassDirective};
+use super::super::finding::CheckRule;
+use super::super::headers::{ForwardedIdentities, IDENTITY_HEADERS, RequestHeaders, is_identity_variable};
+use super::super::model::{Location, LocationKind, Model, PassDirective, SubrequestTarget};
 use super::super::variables::variables;
 use super::Findings;
 use super::auth_location::parse_size;
 
-const FORGED: Rule = Rule::error("identity-header-from-client", Some(46));
-const FORGED_DETAIL: Rule = Rule::warning("identity-detail-from-client", Some(46));
-const CLIENT_IDENTITY: Rule = Rule::error("identity-is-client-value", None);
-const PASSWORD: Rule = Rule::warning("password-reaches-upstream", Some(27));
-const SECRET: Rule = Rule::error("proxy-secret-reaches-upstream", None);
-const MOUNT: Rule = Rule::error("mount-rewrite-not-used", Some(18));
-const TLS: Rule = Rule::warning("upstream-not-verified", Some(41));
-const UPGRADE: Rule = Rule::warning("upgrade-to-any-protocol", None);
-const RESPONSE_VARIABLE: Rule = Rule::warning("response-variable-in-request", Some(46));
-const CHALLENGE: Rule = Rule::warning("registry-challenge-passed-on", Some(42));
-const LOCATION: Rule = Rule::warning("registry-location-not-rewritten", Some(38));
-const REDIRECT: Rule = Rule::error("credentials-sent-to-redirect", Some(40));
-const CACHE: Rule = Rule::error("page-cache-without-user", Some(5));
-const REGISTRY_BODY: Rule = Rule::warning("registry-body-limit", Some(1));
-const REGISTRY_BUFFER: Rule = Rule::warning("registry-uploads-buffered", Some(47));
-const REGISTRY_FORM: Rule = Rule::warning("registry-content-type", Some(15));
+const FORGED: CheckRule = CheckRule::error("identity-header-from-client", Some(46));
+const FORGED_DETAIL: CheckRule = CheckRule::warning("identity-detail-from-client", Some(46));
+const CLIENT_IDENTITY: CheckRule = CheckRule::error("identity-is-client-value", None);
+const PASSWORD: CheckRule = CheckRule::warning("password-reaches-upstream", Some(27));
+const SECRET: CheckRule = CheckRule::error("proxy-secret-reaches-upstream", None);
+const MOUNT: CheckRule = CheckRule::error("mount-rewrite-not-used", Some(18));
+const TLS: CheckRule = CheckRule::warning("upstream-not-verified", Some(41));
+const UPGRADE: CheckRule = CheckRule::warning("upgrade-to-any-protocol", None);
+const RESPONSE_VARIABLE: CheckRule = CheckRule::warning("response-variable-in-request", Some(46));
+const CHALLENGE: CheckRule = CheckRule::warning("registry-challenge-passed-on", Some(42));
+const LOCATION: CheckRule = CheckRule::warning("registry-location-not-rewritten", Some(38));
+const REDIRECT: CheckRule = CheckRule::error("credentials-sent-to-redirect", Some(40));
+const CACHE: CheckRule = CheckRule::error("page-cache-without-user", Some(5));
+const REGISTRY_BODY: CheckRule = CheckRule::warning("registry-body-limit", Some(1));
+const REGISTRY_BUFFER: CheckRule = CheckRule::warning("registry-uploads-buffered", Some(47));
+const REGISTRY_FORM: CheckRule = CheckRule::warning("registry-content-type", Some(15));
 
 /// The size below which layers of usual images do not fit.
 const LAYER_MIN: u64 = 1024 * 1024 * 1024;
 
 pub(super) fn check<'c>(findings: &mut Findings<'_, 'c>) {
     let model = findings.model;
-    let identity = IdentityHeaders::read(model);
+    let identity = ForwardedIdentities::read(model);
     for location in &model.locations {
-        let is_doorward = model.service_of(location) == Some(AuthService::Doorward);
+        let is_doorward = model.service_of(location) == Some(SubrequestTarget::Doorward);
         if model.is_target(location) || location.is_closed() {
             continue;
         }
@@ -61,7 +61,7 @@ fn check_identity<'c>(
     findings: &mut Findings<'_, 'c>,
     location: &Location<'c>,
     pass: &PassDirective<'c>,
-    identity: &IdentityHeaders,
+    identity: &ForwardedIdentities,
     is_doorward: bool,
 ) {
     let model = findings.model;

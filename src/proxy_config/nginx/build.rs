@@ -47,7 +47,7 @@ pub(crate) fn build(
     nginx: NginxBuild,
     secret_include: Option<String>,
 ) -> Result<NginxView, Vec<OptionError>> {
-    let mut builder = Builder {
+    let mut builder = ViewBuilder {
         common: &options.common,
         part,
         machine,
@@ -68,7 +68,7 @@ pub(crate) fn build(
     }
 }
 
-struct Builder<'o> {
+struct ViewBuilder<'o> {
     common: &'o CommonOptions,
     part: ConfigurationPart,
     machine: &'o Machine,
@@ -79,7 +79,7 @@ struct Builder<'o> {
     errors: Vec<OptionError>,
 }
 
-impl Builder<'_> {
+impl ViewBuilder<'_> {
     /// Returns `None` after an error.
     fn build(&mut self, options: &ProxyOptions, secret_include: Option<String>) -> Option<NginxView> {
         if !(1..=SERVERS_MAX).contains(&options.servers.len()) {
@@ -323,6 +323,20 @@ impl Builder<'_> {
         ] {
             if (1..).zip(values).any(|(next, value)| values.iter().skip(next).any(|other| other == value)) {
                 self.server_error(number, option, "has a value twice; remove one of them");
+            }
+        }
+        let lists: [(&'static str, &[String]); 5] = [
+            ("server_name", &options.server_name),
+            ("facts", &options.facts),
+            ("public_paths", &options.public_paths),
+            ("cors_origins", &options.cors_origins),
+            ("include", &options.include),
+        ];
+        for (option, list) in lists {
+            let is_repeated =
+                |(number, item): (usize, &String)| list.iter().take(number).any(|other| other == item);
+            if list.iter().enumerate().any(is_repeated) {
+                self.server_error(number, option, "a value is listed twice; remove one of them");
             }
         }
         if !options.redirect_hosts.is_empty() && options.redirects == Redirects::Pass {
