@@ -55,6 +55,7 @@ pub(crate) fn check(text: &str, name: &str) -> CheckReport {
     if report.findings.is_empty() {
         check_files(&files, &mut report);
     }
+    report.findings.sort();
     report
 }
 

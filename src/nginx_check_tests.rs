@@ -375,3 +375,10 @@ fn findings_name_the_file_and_line_of_the_include() {
     assert_eq!(places, [("/e/auth", 1), ("/e/conf.d/a.conf", 1)]);
     assert!(report.notes.is_empty(), "{:?}", report.notes);
 }
+
+#[test]
+fn errors_of_several_files_are_sorted() {
+    let report = check("# configuration file /e/b:\na\n# configuration file /e/a:\n}\n", "-");
+    let files: Vec<&str> = report.findings.iter().map(|finding| &finding.file[..]).collect();
+    assert_eq!(files, ["/e/a", "/e/b"]);
+}
