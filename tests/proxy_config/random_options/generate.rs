@@ -293,7 +293,7 @@ impl Generator<'_> {
             4 => *value = value.repeat(60),
             5 if key == "proxy_secret_file" => *value = self.files.bad_secret.clone(),
             5 => *value = "y".repeat(1 + self.random.below(5000) as usize),
-            _ => value.extend(["/x", ".", ",", ":", "-", "*"][self.random.below(6) as usize].chars()),
+            _ => value.push_str(["/x", ".", ",", ":", "-", "*"][self.random.below(6) as usize]),
         }
         values
     }
