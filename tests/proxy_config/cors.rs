@@ -41,6 +41,9 @@ const FOREIGN: [&str; 21] = [
 const EXPOSED: &str = "Docker-Content-Digest, Docker-Distribution-Api-Version, Docker-Upload-UUID, ETag, Link, Location, OCI-Subject, Retry-After, WWW-Authenticate, X-Request-ID";
 const REQUEST_HEADERS: &str = "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Match, Range, X-Requested-With";
 
+/// More options of the command.
+type Options = &'static [(&'static str, &'static str)];
+
 /// nginx, and services that count requests. alice is admitted, bob is denied, carl is throttled.
 struct Cors {
     nginx: Started,
@@ -211,9 +214,7 @@ fn options_request_that_is_no_preflight_is_checked_by_doorward() {
 
 #[test]
 fn page_can_read_every_refusal_and_other_pages_none_field_d2() {
-    /// The kind, the path of a request, and more options.
-    type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
-    let cases: [Case; 5] = [
+    let cases: [(&str, &str, Options); 5] = [
         ("registry", "/v2/team/app/tags/list", &[]),
         ("registry", "/v2/team/app/tags/list", &[("tokens", "mixed")]),
         ("registry", "/v2/team/app/tags/list", &[("push", "off")]),

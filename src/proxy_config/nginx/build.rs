@@ -325,20 +325,6 @@ impl ViewBuilder<'_> {
                 self.server_error(number, option, "has a value twice; remove one of them");
             }
         }
-        let lists: [(&'static str, &[String]); 5] = [
-            ("server_name", &options.server_name),
-            ("facts", &options.facts),
-            ("public_paths", &options.public_paths),
-            ("cors_origins", &options.cors_origins),
-            ("include", &options.include),
-        ];
-        for (option, list) in lists {
-            let is_repeated =
-                |(number, item): (usize, &String)| list.iter().take(number).any(|other| other == item);
-            if list.iter().enumerate().any(is_repeated) {
-                self.server_error(number, option, "a value is listed twice; remove one of them");
-            }
-        }
         if !options.redirect_hosts.is_empty() && options.redirects == Redirects::Pass {
             self.server_error(number, "redirect_hosts", "has no effect without redirects = follow");
         }
