@@ -63,7 +63,13 @@ fn send_to_url(url: &str, request: &str) -> io::Result<String> {
 }
 
 fn send_to_address(listen: &ListenAddress, request: &str) -> io::Result<String> {
-    let with_address = |error: io::Error| io::Error::other(format!("{listen}: {error}"));
+    let with_address = |error: io::Error| match error.kind() {
+        // The error of a socket whose timeout has passed.
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            io::Error::other(format!("{listen}: no response within {} s", STEP_TIMEOUT.as_secs()))
+        }
+        _ => io::Error::other(format!("{listen}: {error}")),
+    };
     match listen {
         ListenAddress::Tcp(address) => {
             let stream = TcpStream::connect_timeout(address, STEP_TIMEOUT).map_err(with_address)?;

@@ -62,7 +62,11 @@ pub(super) fn deserialize_part<'t, T: Deserialize<'t>>(
             let at = error.span().map_or(place, |span| span.start);
             // The value is not quoted, since it can be a secret.
             let message = match error.message().rsplit_once(", expected ") {
-                Some((found, expected)) if found.starts_with("invalid ") => format!("must be {expected}"),
+                Some((found, expected)) if found.starts_with("invalid ") => {
+                    // serde names integers by their Rust type.
+                    let is_integer = matches!(expected, "u8" | "u16" | "u32" | "u64" | "usize");
+                    format!("must be {}", if is_integer { "a whole number" } else { expected })
+                }
                 Some((found, expected)) if found.starts_with("unknown field ") => {
                     let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
                     let known_here = [known.as_slice(), other_keys].concat();
@@ -76,7 +80,10 @@ pub(super) fn deserialize_part<'t, T: Deserialize<'t>>(
                     unknown_key_message(found.split('`').nth(1).unwrap_or_default(), &known_here)
                 }
                 // A missing key is a known one, so it can be quoted.
-                _ if error.message().starts_with("missing field ") => error.message().to_owned(),
+                _ if error.message().starts_with("missing field ") => {
+                    let key = error.message().split('`').nth(1).unwrap_or_default();
+                    format!("missing key \"{key}\"; it is required")
+                }
                 _ => "the table cannot be read".to_owned(),
             };
             errors.push((at, message));

@@ -67,7 +67,7 @@ impl PolicyFileKind {
     fn log_name(self) -> &'static str {
         match self {
             Self::Rules => "policy file",
-            Self::Groups => "groups file",
+            Self::Groups => "group file",
         }
     }
 

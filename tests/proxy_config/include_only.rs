@@ -55,7 +55,7 @@ fn several_servers_or_standard_output_are_refused() {
 
 #[test]
 fn remote_registry_has_certificate_authorities_in_an_own_server_too() {
-    assert_refused(&include_only(ecr()).set("UPSTREAM", ""), &["upstream: is required"]);
+    assert_refused(&include_only(ecr()).set("UPSTREAM", ""), &["upstream: missing"]);
     let image = include_only(ecr());
     let authority = image.path("ca.pem").display().to_string();
     let server = text(&image, "doorward-server.inc");

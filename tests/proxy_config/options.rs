@@ -7,8 +7,8 @@ use crate::support::process;
 #[test]
 fn missing_option_is_named_with_an_example() {
     assert_valid(&site());
-    assert_refused(&site().set("UPSTREAM", ""), &["upstream: is required", "such as registry:5000"]);
-    assert_refused(&site().set("AUTH", ""), &["auth: is required", "unix:/run/doorward/doorward.sock"]);
+    assert_refused(&site().set("UPSTREAM", ""), &["upstream: missing", "such as registry:5000"]);
+    assert_refused(&site().set("AUTH", ""), &["auth: missing", "unix:/run/doorward/doorward.sock"]);
     let said = [
         "tls_certificate: the file /etc/nginx/tls/tls.crt does not exist",
         "tls_key: the file /etc/nginx/tls/tls.key does not exist",
@@ -17,7 +17,7 @@ fn missing_option_is_named_with_an_example() {
     ];
     assert_refused(&site().set("PLAIN_HTTP", ""), &said);
     let all = process::run(Image::new().set("PLAIN_HTTP", "on").command()).stderr;
-    assert!(all.contains("upstream: is required") && all.contains("auth: is required"), "{all}");
+    assert!(all.contains("upstream: missing") && all.contains("auth: missing"), "{all}");
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn option_of_another_kind_is_refused_with_both_kinds() {
     assert_refused(&ecr().set("REDIRECT_HOSTS", "a.test"), &[said]);
     assert_refused(
         &ecr().set("PROXY_SECRET_FILE", ""),
-        &["proxy_secret_file: is required with the kind ecr"],
+        &["proxy_secret_file: missing: the kind ecr requires it"],
     );
 }
 
@@ -111,7 +111,7 @@ fn option_of_another_kind_is_refused_with_both_kinds() {
 fn tokens_require_doorward_and_its_public_listener() {
     let registry = |tokens: &str| site().set("KIND", "registry").set("TOKENS", tokens);
     for tokens in ["mixed", "registry"] {
-        let said = ["public: is required with tokens", "public.listen", "127.0.0.1:8002"];
+        let said = ["public: missing: tokens require", "public.listen", "127.0.0.1:8002"];
         assert_refused(&registry(tokens), &said);
         let said = "NGX_DOORWARD_AUTH: is another auth service, and only doorward issues tokens";
         let image = registry(tokens).set("PUBLIC", "127.0.0.1:8002");

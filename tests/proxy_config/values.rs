@@ -168,7 +168,7 @@ fn remote_registry_needs_a_name_with_a_domain() {
         assert_valid(&ecr().set("UPSTREAM", upstream));
     }
     for (upstream, said) in [
-        ("", "upstream: is required"),
+        ("", "upstream: missing"),
         ("https://registry.ecr.test", "without a scheme and a path"),
         ("registry.ecr.test/v2", "NGX_DOORWARD_UPSTREAM: must have a port"),
         ("registry.ecr.test:443/v2", "NGX_DOORWARD_UPSTREAM: the port must be a number"),

@@ -1,9 +1,9 @@
 //! Builds the HTTP client of one authenticator. It follows no redirects, uses no proxy from the environment, and never
 //! repeats a request by itself.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
 
 use reqwest::{Certificate, Client, Identity, redirect, retry};
 use zeroize::Zeroizing;
@@ -106,8 +106,10 @@ pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, ClientBuild
 }
 
 fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    let unreadable =
-        |error| format!("cannot be read: {error}; the user that runs doorward must be allowed to read it");
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => "the file does not exist".to_owned(),
+        _ => format!("cannot be read: {error}; the user that runs doorward must be allowed to read it"),
+    };
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() || metadata.len() > FILE_SIZE_MAX {
         return Err("not a file of at most 1 MiB".into());

@@ -95,7 +95,7 @@ impl ViewBuilder<'_> {
                 auth.clone(),
             )),
             None => {
-                let message = "is required: the address of doorward, such as 127.0.0.1:8000 or unix:/run/doorward/doorward.sock";
+                let message = "missing: set it to the address of doorward, such as 127.0.0.1:8000 or unix:/run/doorward/doorward.sock";
                 self.common_error("auth", message);
                 None
             }
@@ -153,7 +153,7 @@ impl ViewBuilder<'_> {
                 Some(self.add_upstream(("public", None), address, "doorward_public", KEEPALIVE_TIMEOUT))
             }
             (None, true) => {
-                let message = "is required with tokens: the public listener of doorward (public.listen), such as 127.0.0.1:8002";
+                let message = "missing: tokens require the public listener of doorward (public.listen), such as 127.0.0.1:8002";
                 self.common_error("public", message);
                 None
             }
@@ -208,7 +208,8 @@ impl ViewBuilder<'_> {
             }
             None if is_optional => (None, String::new()),
             None => {
-                let message = "is required: the protected service, such as registry:5000 or 127.0.0.1:5000";
+                let message =
+                    "missing: set it to the protected service, such as registry:5000 or 127.0.0.1:5000";
                 self.server_error(number, "upstream", message);
                 return None;
             }
@@ -333,7 +334,7 @@ impl ViewBuilder<'_> {
             self.server_error(number, "facts", message);
         }
         if options.kind == Ecr && self.common.proxy_secret_file.is_none() {
-            let message = "is required with the kind ecr: doorward gives upstream credentials only to a peer with the proxy secret";
+            let message = "missing: the kind ecr requires it, since doorward gives upstream credentials only to a peer with the proxy secret";
             self.common_error("proxy_secret_file", message);
         }
         let is_secure = !options.plain_http || self.common.scheme == Some(ClientScheme::Https);
