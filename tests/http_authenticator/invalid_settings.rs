@@ -177,7 +177,7 @@ fn missing_file_is_reported_with_its_table_and_key() {
         assert_error(
             &with(&settings),
             1,
-            &["authenticator vendor: ", named, "nowhere.pem: cannot be read: "],
+            &["authenticator vendor: ", named, "nowhere.pem: the file does not exist"],
         );
     }
     let pair = "client_cert_file = \"{DIR}/nowhere.pem\"\nclient_key_file = \"{DIR}/nowhere.key\"";

@@ -133,5 +133,5 @@ fn settings_file_of_another_shape_is_refused_at_its_place() {
         assert_refused(&site().settings_file(text), &[said]);
     }
     let missing = site().argument("--config").argument("/no/such.toml");
-    assert_refused(&missing, &["the settings file cannot be read: No such file"]);
+    assert_refused(&missing, &["the settings file cannot be read: the file does not exist"]);
 }
