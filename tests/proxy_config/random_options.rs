@@ -24,7 +24,7 @@ use guard::Guard;
 use tokens::{Directive, directives, name, template_names};
 
 /// The number of option sets, and how many accepted ones are started.
-const SETS: (usize, usize) = (300, 10_000);
+const SETS: (usize, usize) = (150, 10_000);
 const STARTED: (usize, usize) = (6, 200);
 
 /// The number of threads. nginx and the command use the processor, so more would not help.
