@@ -382,3 +382,154 @@ fn errors_of_several_files_are_sorted() {
     let files: Vec<&str> = report.findings.iter().map(|finding| &finding.file[..]).collect();
     assert_eq!(files, ["/e/a", "/e/b"]);
 }
+
+/// Returns the rules of a configuration with one text replaced.
+fn rules_with(text: &str, from: &str, to: &str) -> Vec<&'static str> {
+    rules(&replaced(text, from, to))
+}
+
+#[test]
+fn server_of_this_nginx_that_admits_every_subrequest_is_reported() {
+    let backup = |server: &str, line: &str| {
+        let with_line =
+            replaced(&site(), "{ server 127.0.0.1:8000; }", &format!("{{ server 127.0.0.1:8000; {line} }}"));
+        replaced(&with_line, "#http", server)
+    };
+    let by_path = "server { listen 8099; location /x { return 404; } location / { return 200 ok; } }";
+    assert_eq!(rules(&backup(by_path, "server [::1]:8099 backup;")), ["auth-server-admits"]);
+    let by_socket = "server { listen unix:/run/up.sock; return 204; }";
+    assert_eq!(rules(&backup(by_socket, "server unix:/run/up.sock backup;")), ["auth-server-admits"]);
+    let direct = replaced(&site(), "http://doorward/auth", "http://127.0.0.1:8099/auth");
+    assert!(rules_with(&direct, "#http", by_path).contains(&"auth-server-admits"));
+    // Other paths, refusals, other ports and other machines.
+    let refusing = "server { listen 8099; location /x { return 200; } location / { return 503; } }";
+    assert_clean(&backup(refusing, "server 127.0.0.1:8099 backup;"));
+    assert_clean(&backup(by_path, "server 127.0.0.1:8098 backup;"));
+    assert_clean(&backup(by_path, "server doorward2:8099 backup;"));
+}
+
+#[test]
+fn passwords_to_a_public_address_without_tls_are_reported() {
+    let found = rules_with(&site(), "server 127.0.0.1:8000;", "server [2001:db8::1]:8000;");
+    assert_eq!(found, ["auth-service-without-tls"]);
+    let found = rules_with(&registry(), "http://doorward/auth", "http://doorward.example.com/auth");
+    assert_eq!(found, ["auth-service-without-tls"]);
+    for address in ["10.0.0.7:8000", "[fd00::7]:8000", "doorward.auth.svc.cluster.local:8000"] {
+        assert_clean(&replaced(&site(), "server 127.0.0.1:8000;", &format!("server {address};")));
+    }
+    let tls = "https://203.0.113.40/auth; proxy_ssl_verify on";
+    assert!(rules_with(&site(), "http://doorward/auth", tls).is_empty());
+}
+
+#[test]
+fn registry_refusal_without_challenge_is_reported() {
+    let rule = "registry-refusal-without-challenge";
+    for pages in [
+        "error_page 401 403 https://sso.example/;",
+        "error_page 401 /login; location = /login { return 303 https://sso.example/; }",
+        "error_page 401 = @login; location @login { proxy_pass http://sso:80; }",
+        "error_page 401 =403 /no.html;",
+    ] {
+        assert_eq!(rules_with(&registry(), "#server", pages), [rule], "{pages}");
+    }
+    for pages in [
+        "error_page 401 @login; location @login { return 401; }",
+        "error_page 401 =401 /login.html;",
+        "error_page 403 =302 https://sso.example/;",
+    ] {
+        assert_clean(&replaced(&registry(), "#server", pages));
+    }
+    assert_clean(&replaced(&site(), "#location", "error_page 401 =302 https://sso.example/;"));
+}
+
+#[test]
+fn redirect_to_another_host_before_the_check_is_reported() {
+    for line in [
+        "return 307 https://files.example/$uri?key=1;",
+        "return https://files.example/?key=1;",
+        "return 302 $to;",
+        "rewrite ^/f/(.*)$ https://files.example/$1?key=1 redirect;",
+    ] {
+        let map = replaced(&site(), "#http", "map $uri $to { /f/a https://files.example/a?key=1; }");
+        let location = format!("location /f/ {{ auth_request /_doorward; {line} }}");
+        assert_eq!(rules_with(&map, "#server", &location), ["redirect-before-check"], "{line}");
+    }
+    for location in [
+        "location /f/ { auth_request /_doorward; return 301 https://$host$request_uri; }",
+        "location = / { auth_request /_doorward; return 302 /start/; }",
+        "location /docs/ { return 301 https://docs.example/; }",
+        "location /f/ { try_files /none @to; } location @to { return 302 https://files.example/?key=1; }",
+    ] {
+        assert_clean(&replaced(&site(), "#server", location));
+    }
+}
+
+#[test]
+fn files_before_a_protected_fallback_are_reported() {
+    let open_site = replaced(&site(), "auth_request /_doorward;", "");
+    let app = replaced(&open_site, "location / {", "location @app { auth_request /_doorward;");
+    for location in [
+        "location / { root /srv; try_files $uri $uri/ @app; }",
+        "location /docs/ { alias /srv/docs/; try_files $uri @app; }",
+        "location /docs/ { root /srv; error_page 404 = @app; }",
+    ] {
+        assert_eq!(rules_with(&app, "#server", location), ["unguarded-files"], "{location}");
+    }
+    for location in [
+        "location / { root /srv; try_files /none @app; }",
+        "location /assets/ { root /srv; try_files $uri @app; }",
+        "location / { auth_request off; root /srv; try_files $uri @app; }",
+        "location / { auth_request /_doorward; root /srv; try_files $uri @app; }",
+    ] {
+        assert_clean(&replaced(&app, "#server", location));
+    }
+}
+
+#[test]
+fn decoded_path_for_doorward_is_an_error() {
+    let decoded = replaced(&site(), "X-Original-URI $request_uri", "X-Original-URI $path");
+    for set in ["set $path /mirror$document_uri;", "if ($uri ~ ^(.*)$) { set $path $1; }"] {
+        assert_eq!(rules_with(&decoded, "#location", set), ["original-uri-decoded"], "{set}");
+    }
+    let captured = replaced(&decoded, "location / {", "location ~ ^(?<path>/.*)$ {");
+    assert_eq!(rules(&captured), ["original-uri-decoded"]);
+    assert_clean(&replaced(&decoded, "#location", "set $path $request_uri;"));
+}
+
+#[test]
+fn regex_location_that_takes_protected_files_is_reported() {
+    let open_site = replaced(&site(), "auth_request /_doorward;", "root /srv;");
+    let files = replaced(&open_site, "location / {", "location = /app { auth_request /_doorward;");
+    let with_admin = |lines: &str, admin: &str| {
+        let admin = format!("location /admin/ {{ auth_request /_doorward; {admin} }} {lines}");
+        replaced(&files, "#server", &admin)
+    };
+    for regex in [
+        "location ~ \\.php$ { fastcgi_pass 127.0.0.1:9000; }",
+        "location ~* ^/(Admin|shop)/.*\\.cgi { scgi_pass unix:/run/cgi.sock; }",
+    ] {
+        assert_eq!(rules(&with_admin(regex, "")), ["regex-takes-protected-path"], "{regex}");
+    }
+    let php = "location ~ \\.php$ { fastcgi_pass 127.0.0.1:9000; }";
+    for regex in [
+        "location ~ ^/(ping|status)$ { fastcgi_pass 127.0.0.1:9000; }",
+        "location ~ ^/shop/ { fastcgi_pass 127.0.0.1:9000; }",
+        "location ~ \\.php$ { root /other; fastcgi_pass 127.0.0.1:9000; }",
+        "location / { try_files $uri =404; }",
+    ] {
+        assert_clean(&with_admin(regex, ""));
+    }
+    let copied = rules(&with_admin(php, php));
+    assert!(!copied.contains(&"regex-takes-protected-path"), "{copied:?}");
+}
+
+#[test]
+fn small_buffer_is_reported_at_the_auth_location() {
+    let text = replaced(&site(), "proxy_buffer_size 32k;", "");
+    let line_of = |text: &str, part: &str| text.lines().position(|line| line.contains(part)).unwrap() + 1;
+    for (place, part) in [("#http", "location = /_doorward"), ("#auth", "proxy_buffer_size 4k")] {
+        let text = replaced(&text, place, "proxy_buffer_size 4k;");
+        let lines: Vec<usize> = check(&text, "x").findings.iter().map(|finding| finding.line).collect();
+        assert_eq!(lines, [line_of(&text, part)], "{place}");
+    }
+}

@@ -78,7 +78,7 @@ fn split_host(text: &str) -> (&str, Option<&str>) {
 }
 
 /// Writes one address in one way: `localhost` as `127.0.0.1`, and with a port.
-fn normalize(address: &str, default_port: &str) -> String {
+pub(super) fn normalize(address: &str, default_port: &str) -> String {
     let address = address.to_ascii_lowercase();
     if address.starts_with("unix:") || address.starts_with('$') {
         return address;

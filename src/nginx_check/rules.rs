@@ -2,6 +2,7 @@
 
 mod auth_location;
 mod auth_response;
+mod auth_upstream;
 mod exposure;
 mod inherited;
 mod phases;
@@ -45,6 +46,7 @@ pub(super) fn run_rules(model: &Model<'_>) -> Vec<Finding> {
     for rules in [
         auth_location::check,
         auth_response::check,
+        auth_upstream::check,
         exposure::check,
         inherited::check,
         phases::check,

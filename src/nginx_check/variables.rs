@@ -162,8 +162,8 @@ impl<'c> Variables<'c> {
         self.values.contains_key(name)
     }
 
-    /// Returns the built-in variables of which a text is made, through maps, `set` and `auth_request_set`.
-    pub(super) fn origins(&self, text: &str) -> BTreeSet<String> {
+    /// Returns the variables of which a text is made, through maps, `set` and `auth_request_set`.
+    pub(super) fn names(&self, text: &str) -> BTreeSet<String> {
         let mut seen = BTreeSet::new();
         let mut open: Vec<String> = variables(text).into_iter().map(str::to_owned).collect();
         while let Some(name) = open.pop() {
@@ -175,8 +175,14 @@ impl<'c> Variables<'c> {
                 seen.insert(name);
             }
         }
-        seen.retain(|name| !self.sources.contains_key(&name[..]));
         seen
+    }
+
+    /// Returns the built-in variables of which a text is made, through other variables.
+    pub(super) fn origins(&self, text: &str) -> BTreeSet<String> {
+        let mut names = self.names(text);
+        names.retain(|name| !self.sources.contains_key(&name[..]));
+        names
     }
 
     /// Returns whether a text contains a built-in variable for which `matches` is true, through other variables.

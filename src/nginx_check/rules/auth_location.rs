@@ -4,7 +4,7 @@ use super::super::finding::CheckRule;
 use super::super::headers::RequestHeaders;
 use super::super::model::{AuthTarget, Location, LocationKind, Model, PassDirective, SubrequestTarget};
 use super::super::tree::Node;
-use super::super::variables::{is_from_client, variables};
+use super::super::variables::{captures, is_from_client, variables};
 use super::Findings;
 
 const MISSING: CheckRule = CheckRule::warning("auth-location-missing", None);
@@ -17,6 +17,7 @@ const NO_ADDRESS: CheckRule = CheckRule::warning("no-client-address", None);
 const CONDITIONAL: CheckRule = CheckRule::warning("conditional-headers-in-subrequest", Some(3));
 const INCOMPLETE: CheckRule = CheckRule::warning("subrequest-header-missing", None);
 const WRONG_URI: CheckRule = CheckRule::warning("original-uri-not-request-uri", None);
+const DECODED_URI: CheckRule = CheckRule::error("original-uri-decoded", Some(19));
 const WRONG_METHOD: CheckRule = CheckRule::error("original-method-constant", None);
 const WRONG_HOST: CheckRule = CheckRule::error("original-host-from-header", None);
 const CONTENT_TYPE: CheckRule = CheckRule::warning("content-type-without-prefix", Some(15));
@@ -154,6 +155,7 @@ fn check_headers<'c>(
             "add `proxy_set_header X-Real-IP $remote_addr;`",
         );
     }
+    check_uri(findings, target, &headers);
     check_values(findings, &headers);
     let sets_conflicting =
         headers.iter().find(|(name, node)| CONFLICTING_HEADERS.contains(name) && !node.arg(1).is_empty());
@@ -206,23 +208,60 @@ fn usual_value(name: &str) -> &'static str {
     }
 }
 
+/// Checks that doorward gets the path as the client sent it, which is the path that the upstream gets.
+fn check_uri<'c>(findings: &mut Findings<'_, 'c>, target: &AuthTarget<'c>, headers: &RequestHeaders<'c>) {
+    let model = findings.model;
+    let Some(node) = headers.get("X-Original-URI").filter(|node| !node.arg(1).is_empty()) else { return };
+    let value = node.arg(1);
+    let origins = model.variables.origins(value);
+    let is_sent_path = origins.contains("request_uri")
+        && model.variables.resolve(value).starts_with('$')
+        && !value.starts_with("$scheme");
+    if is_sent_path || origins.iter().any(|name| is_from_client(name)) {
+        return;
+    }
+    if is_decoded_path(model, target, value) {
+        let message = format!(
+            "{value} is the decoded path without its query, but the upstream gets the path as the client sent it; doorward can permit another resource"
+        );
+        findings.report(node, &DECODED_URI, message, "write `$request_uri`");
+    } else {
+        let message = format!(
+            "{value} is not the path that the client requested; in the subrequest, $uri and $args are those of this location"
+        );
+        findings.report(node, &WRONG_URI, message, "write `$request_uri`");
+    }
+}
+
+/// Returns whether a protected location sets a variable of a text to its decoded path, or captures it from that path.
+fn is_decoded_path<'c>(model: &Model<'c>, target: &AuthTarget<'c>, text: &str) -> bool {
+    let names = model.variables.names(text);
+    let protected = model
+        .locations_of(target.server)
+        .filter(|location| location.guard() == Some(target.uri) && !model.is_target(location));
+    let sets_decoded = |block: Node<'c>| {
+        // A group of `if ($request_uri ~ …)` is not decoded.
+        let groups_are_decoded = !block.args().iter().any(|arg| arg.contains("request_uri"));
+        block.children_named("set").into_iter().any(|set| {
+            let is_decoded = |name: &str| {
+                matches!(name, "uri" | "document_uri" | "request_filename")
+                    || (groups_are_decoded && name.bytes().all(|byte| byte.is_ascii_digit()))
+            };
+            names.contains(set.arg(0).trim_start_matches('$'))
+                && model.variables.any_origin(set.arg(1), is_decoded)
+        })
+    };
+    protected.into_iter().any(|location| {
+        let captured = location.block.args().iter().flat_map(|arg| captures(arg));
+        captured.into_iter().any(|name| names.contains(name))
+            || location.blocks().into_iter().any(sets_decoded)
+    })
+}
+
 /// Checks the values of the headers that doorward trusts.
 fn check_values<'c>(findings: &mut Findings<'_, 'c>, headers: &RequestHeaders<'c>) {
     let model = findings.model;
     let origins = |node: Node<'c>| model.variables.origins(node.arg(1));
-    if let Some(node) = headers.get("X-Original-URI").filter(|node| !node.arg(1).is_empty())
-        && (!origins(node).contains("request_uri")
-            || !model.variables.resolve(node.arg(1)).starts_with('$')
-            || node.arg(1).starts_with("$scheme"))
-        && !origins(node).iter().any(|name| is_from_client(name))
-    {
-        findings.report(
-            node,
-            &WRONG_URI,
-            format!("{} is not the path that the client requested; in the subrequest, $uri and $args are those of this location", node.arg(1)),
-            "write `$request_uri`",
-        );
-    }
     if let Some(node) = headers.get("X-Original-Method").filter(|node| !node.arg(1).is_empty())
         && !origins(node).contains("request_method")
         && !origins(node).iter().any(|name| is_from_client(name))
@@ -351,8 +390,10 @@ fn check_buffer<'c>(
         None => uses_credentials,
     };
     if is_small {
+        // An outer level can be right for other locations, so the line belongs into the auth location.
+        let own = buffer.filter(|node| node.parent().levels().any(|level| level == location.block));
         findings.report(
-            buffer.unwrap_or(location.block),
+            own.unwrap_or(location.block),
             &BUFFER,
             "the buffer is too small for a response header with upstream credentials, which results in a 500",
             "add `proxy_buffer_size 32k; proxy_buffers 4 32k; proxy_busy_buffers_size 64k;` to the auth location",

@@ -15,6 +15,7 @@ const OFF: CheckRule = CheckRule::error("auth-request-off", None);
 const FALLBACK: CheckRule = CheckRule::error("refused-request-continues", Some(6));
 const REWRITE: CheckRule = CheckRule::error("rewrite-before-check", Some(7));
 const FILES: CheckRule = CheckRule::error("unguarded-files", None);
+const REGEX: CheckRule = CheckRule::error("regex-takes-protected-path", None);
 const CHOSEN: CheckRule = CheckRule::error("client-chooses-upstream", None);
 const NOTHING: CheckRule = CheckRule::error("no-auth-request", Some(44));
 
@@ -92,7 +93,9 @@ fn is_token_request(location: &Location<'_>, pass: &PassDirective<'_>) -> bool {
 fn check_public<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>) {
     let model = findings.model;
     if location.passes.is_empty() {
-        check_files(findings, location.block, Some(location));
+        if !check_files(findings, location.block, Some(location)) {
+            check_guarded_fallback(findings, location);
+        }
         return;
     }
     for pass in &location.passes {
@@ -132,6 +135,14 @@ fn check_pass<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>, pass
                 message,
                 "add `auth_request`, or `auth_request off;` if it is open on purpose",
             );
+        } else if let Some(protected) = protected_path(model, location) {
+            let message = format!(
+                "nginx selects {} before {}, so requests of matching files below it run no auth check",
+                location.title(),
+                protected.title()
+            );
+            let remedy = format!("add a copy of it inside `location {}`", protected.path);
+            findings.report(location.block, &REGEX, message, remedy);
         }
         return;
     }
@@ -182,6 +193,52 @@ fn check_pass<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>, pass
             message,
             "include doorward/doorward-open.conf in this location",
         );
+    }
+}
+
+/// Returns a protected prefix location with files, some of which a regular expression without a check takes.
+fn protected_path<'m, 'c>(model: &'m Model<'c>, regex: &Location<'c>) -> Option<&'m Location<'c>> {
+    if regex.kind != LocationKind::Regex || regex.is_explicitly_open() || is_nested(regex) {
+        return None;
+    }
+    let root = |block: Node<'c>| block.effective("root").map(|node| node.arg(0).trim_end_matches('/'));
+    model.locations_of(regex.server).find(|location| {
+        let has_copy = || {
+            let nested = location.block.children_named("location");
+            nested.into_iter().any(|nested| nested.args() == regex.block.args())
+        };
+        location.kind == LocationKind::Prefix
+            && location.is_guarded()
+            && location.passes.is_empty()
+            && !location.is_closed()
+            && !model.is_target(location)
+            && root(location.block).is_some()
+            && root(location.block) == root(regex.block)
+            && can_match_below(regex.path, location.path)
+            && !has_copy()
+    })
+}
+
+/// Returns whether a regular expression can match a path below a prefix, as far as its literal start shows.
+fn can_match_below(pattern: &str, prefix: &str) -> bool {
+    let (pattern, prefix) = (pattern.to_ascii_lowercase(), prefix.to_ascii_lowercase());
+    let Some(rest) = pattern.strip_prefix('^') else { return true };
+    let literal = |text: &str| {
+        let is_literal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_');
+        let end = text.find(|c| !is_literal(c)).unwrap_or(text.len());
+        // A quantifier or an alternative applies to the characters before it.
+        let is_open = text.get(end..).is_some_and(|rest| rest.starts_with(['?', '*', '{', '|']));
+        text.get(..if is_open { 0 } else { end }).unwrap_or_default().to_owned()
+    };
+    let start = literal(rest);
+    let overlaps = |text: &str| prefix.starts_with(text) || text.starts_with(&prefix);
+    let group = rest.get(start.len()..).and_then(|rest| rest.strip_prefix('(')?.split_once(')'));
+    match group {
+        Some((inner, after)) if !after.starts_with(['?', '*', '{']) => {
+            let inner = inner.strip_prefix("?:").unwrap_or(inner);
+            inner.split('|').any(|part| overlaps(&format!("{start}{}", literal(part))))
+        }
+        Some(_) | None => overlaps(&start),
     }
 }
 
@@ -373,16 +430,77 @@ fn serves_files(block: Node<'_>) -> bool {
     block.levels().any(|level| level.child("root").is_some()) || block.child("alias").is_some()
 }
 
-fn check_files<'c>(findings: &mut Findings<'_, 'c>, block: Node<'c>, location: Option<&Location<'c>>) {
+/// Checks a location that serves files itself, and passes on other requests to a location with an auth check.
+fn check_guarded_fallback<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>) {
     let model = findings.model;
-    if !serves_files(block) {
+    // A pattern of file names selects images and styles, which are usually public.
+    let is_suffix = location.kind == LocationKind::Regex && location.path.ends_with('$');
+    let is_on_purpose =
+        location.is_explicitly_open() || is_public_folder(location) || is_public_name(location);
+    if is_suffix || is_on_purpose || !serves_files(location.block) {
         return;
     }
-    let Some(own) = folder(block) else { return };
+    let files = location.block.child("try_files").filter(|files| {
+        let candidates = files.args().split_last().map(|(_, candidates)| candidates).unwrap_or_default();
+        candidates.iter().any(|candidate| candidate.contains('$'))
+    });
+    let pages = location.block.children_named("error_page").into_iter();
+    let pages =
+        pages.filter(|page| page.args().iter().any(|arg| arg == "404") && page.last_arg().starts_with('@'));
+    for directive in files.into_iter().chain(pages) {
+        let fallback = model.locations_of(location.server).find(|target| {
+            target.is_guarded() && !model.is_target(target) && leads_to(model, directive.last_arg(), target)
+        });
+        if let Some(fallback) = fallback {
+            let message = format!(
+                "{} serves each existing file without an auth check; only {} has one",
+                location.title(),
+                fallback.title()
+            );
+            findings.report(
+                directive,
+                &FILES,
+                message,
+                "add `auth_request` here too, or `auth_request off;` if the files are public",
+            );
+        }
+    }
+}
+
+/// Returns whether nginx selects another location of the same folder for all files below its longer path.
+fn is_taken_by(block: Node<'_>, location: Option<&Location<'_>>, other: &Location<'_>) -> bool {
+    let is_prefix = |kind: LocationKind| matches!(kind, LocationKind::Prefix | LocationKind::PreferredPrefix);
+    let (server, path) = location.map_or((block, ""), |location| (location.server, location.path));
+    let has_alias = [block, other.block].into_iter().any(|block| block.child("alias").is_some());
+    let root = |block: Node<'_>| block.effective_arg("root").trim_end_matches('/').to_owned();
+    server == other.server
+        && location.is_none_or(|location| is_prefix(location.kind))
+        && is_prefix(other.kind)
+        && other.path.len() > path.len()
+        && other.path.starts_with(path)
+        && !has_alias
+        && root(block) == root(other.block)
+}
+
+/// Checks a block that serves files. Returns whether it has a finding.
+fn check_files<'c>(
+    findings: &mut Findings<'_, 'c>,
+    block: Node<'c>,
+    location: Option<&Location<'c>>,
+) -> bool {
+    let model = findings.model;
+    if !serves_files(block) {
+        return false;
+    }
+    let Some(own) = folder(block) else { return false };
     let is_below =
         |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let protected = model.locations.iter().filter(|other| {
-        other.is_guarded() && other.passes.is_empty() && !other.is_closed() && !model.is_target(other)
+        other.is_guarded()
+            && other.passes.is_empty()
+            && !other.is_closed()
+            && !model.is_target(other)
+            && !is_taken_by(block, location, other)
     });
     let same_files = protected
         .filter(|other| other.block.child("alias").is_some() || other.block.effective("root").is_some())
@@ -397,7 +515,7 @@ fn check_files<'c>(findings: &mut Findings<'_, 'c>, block: Node<'c>, location: O
             "{title} serves files of {own} without an auth check; other locations protect this folder"
         );
         findings.report(block, &FILES, message, "add `auth_request`");
-        return;
+        return true;
     }
     let is_forgotten = location.is_some_and(|location| {
         !is_single
@@ -417,6 +535,7 @@ fn check_files<'c>(findings: &mut Findings<'_, 'c>, block: Node<'c>, location: O
             "add `auth_request`; add `internal;` if X-Accel-Redirect leads here; add `auth_request off;` if it is open on purpose",
         );
     }
+    is_forgotten
 }
 
 fn is_public_folder(location: &Location<'_>) -> bool {
