@@ -99,7 +99,7 @@ option_table! {
         list public_paths: Vec<String> = "", "PATH", parse_public_path,
             "paths of a site that need no login, such as /public/";
         list cors_origins: Vec<String> = "", "ORIGIN", parse_cors_origin,
-            "origins of web pages that can use the service, such as https://ui.example.com";
+            "origins of web pages that can use the service, such as `https://ui.example.com`";
         optional upstream_ca: Option<String> = "", "FILE", parse_path,
             "certificate authorities of a remote registry; by default those of the system";
         one redirects: Redirects = "pass", "MODE", parse_redirects,
