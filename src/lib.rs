@@ -14,6 +14,7 @@
 //! | module | content |
 //! |---|---|
 //! | [`cli`] | the commands: `serve`, `check`, `explain`, `health`, `user`, `api-key`, `signing-key`, `proxy-config` |
+//! | [`proxy_config`] | options and templates of the configuration of nginx, for `proxy-config nginx` |
 //! | [`server`], [`telemetry`] | sockets, construction of all components, start and shutdown; the log |
 //! | [`http`] | conversion of proxy headers to a subrequest, and of a verdict to a response; `/token`; admin endpoints |
 //! | [`config`] | the settings: one table, read from flags, environment and file |
