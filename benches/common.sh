@@ -89,6 +89,15 @@ wait_for() { # log port path: until it is ready
     done
 }
 
+wait_for_port() { # log port: until the process $pid listens
+    local end=$((SECONDS + 30))
+    until in_use "$2"; do
+        kill -0 "$pid" 2>/dev/null || { tail -n 20 "$dir/$1.log" >&2; fail "$1 does not start"; }
+        ((SECONDS < end)) || { tail -n 20 "$dir/$1.log" >&2; fail "$1 does not listen after 30 s"; }
+        sleep 0.05
+    done
+}
+
 bench_binary() { # name: builds it and sets $binary
     binary=${BENCHES:+$BENCHES/$1}
     [[ -z $binary ]] || { [[ -x $binary ]] || fail "there is no $binary"; return; }

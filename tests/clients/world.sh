@@ -67,28 +67,18 @@ EOF2
     [[ $2 != registry ]] || cat "$dir/token/registry-auth.yml" >>"$dir/registry.yml"
     start registry env -u REGISTRY OTEL_TRACES_EXPORTER=none "$1" serve "$dir/registry.yml"
     pid_registry=$pid
-    until in_use "$port_registry"; do
-        kill -0 "$pid" 2>/dev/null || { tail -n 5 "$dir/registry.log" >&2; fail "the registry does not start"; }
-        sleep 0.05
-    done
+    wait_for_port registry "$port_registry"
 }
 nginx_starts() { # mode upstream-port
-    local server="include doorward/doorward-registry.conf;"
-    case $1 in
-        mixed) server+=" include doorward/doorward-token.conf;" ;;
-        registry) server="include doorward/doorward-registry-tokens.conf;" ;;
-    esac
-    cat >"$dir/http.conf" <<EOF2
-include doorward/doorward-http.conf;
-include doorward/doorward-token-maps.conf;
-upstream doorward { server 127.0.0.1:$port_doorward; keepalive 64; keepalive_requests 100000; }
-upstream doorward_public { server 127.0.0.1:$port_public; keepalive 64; keepalive_requests 100000; }
-upstream doorward_upstream { server 127.0.0.1:$2; keepalive 64; keepalive_requests 100000; }
-server { listen 127.0.0.1:$port_nginx; access_log $dir/access.log doorward; $server }
-EOF2
+    local tokens=$1
+    [[ $tokens != basic ]] || tokens=off
+    env -u DOORWARD_CONFIG "$doorward" proxy-config nginx --output "$dir/doorward" --kind registry --tokens "$tokens" \
+        --listen "127.0.0.1:$port_nginx" --plain-http on --upstream "127.0.0.1:$2" --auth "127.0.0.1:$port_doorward" \
+        --public "127.0.0.1:$port_public" --access-log "$dir/access.log" || fail "nginx cannot be configured"
+    say "include doorward/doorward.conf;" >"$dir/http.conf"
     start nginx nginx -p "$dir/" -c "$dir/nginx.conf"
     pid_nginx=$pid
-    until in_use "$port_nginx"; do sleep 0.05; done
+    wait_for_port nginx "$port_nginx"
 }
 
 # Stops what runs and starts everything with empty storage.

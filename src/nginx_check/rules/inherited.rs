@@ -136,7 +136,7 @@ fn check_cleared<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>) {
     let passes_headers = location.passes.iter().any(|pass| RequestHeaders::read(pass).passes_client_headers);
     if let (Some(first), false, true) = (own.first(), names.is_empty(), passes_headers) {
         let message = format!(
-            "an outer level clears {}, but a location with its own proxy_set_header inherits no line, so the client's own headers are passed on",
+            "this location has its own proxy_set_header, so it does not inherit the lines that clear {}; a client can send these headers to the upstream",
             names.join(", ")
         );
         findings.report(*first, &CLEARED, message, "repeat the lines here, for example by an include");
