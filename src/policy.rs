@@ -208,7 +208,7 @@ fn check_confined(request: &Subrequest<'_>) -> Result<(), Denied> {
     match (request.declared_upstream, request.uri) {
         (DeclaredUpstream::Unspecified | DeclaredUpstream::Other, _) => Ok(()),
         (DeclaredUpstream::Registry, RequestHeader::Once(uri)) => {
-            check_below_v2(uri).map_err(Denied::ambiguous_request)
+            check_below_v2(uri).map_err(Denied::ambiguous_path)
         }
         (
             DeclaredUpstream::Registry,

@@ -13,7 +13,7 @@ use crate::dialect::Dialect;
 use crate::identity::Username;
 
 /// Parses a whole number from `min` to `max`.
-pub(super) fn parse_number<T>(text: &str, min: T, max: T) -> Result<T, String>
+pub(crate) fn parse_number<T>(text: &str, min: T, max: T) -> Result<T, String>
 where
     T: FromStr + PartialOrd + std::fmt::Display,
 {

@@ -25,6 +25,15 @@ impl Denied {
         Self::ByPolicy(Box::new(PolicyDenial { request_error: Some(message), ..PolicyDenial::default() }))
     }
 
+    /// Creates the denial of an otherwise permitted request with a path that two programs could read differently.
+    pub(crate) fn ambiguous_path(message: &'static str) -> Self {
+        Self::ByPolicy(Box::new(PolicyDenial {
+            request_error: Some(message),
+            error_code: Some(RegistryErrorCode::NameInvalid),
+            ..PolicyDenial::default()
+        }))
+    }
+
     /// Creates the denial of an otherwise permitted request with a reference that cannot exist in a registry.
     pub(crate) fn malformed_reference(malformed: MalformedReference) -> Self {
         Self::ByPolicy(Box::new(PolicyDenial::for_malformed_reference(malformed)))

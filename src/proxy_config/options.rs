@@ -15,6 +15,7 @@ use super::value::{
 use super::version::NginxVersion;
 use crate::config::reader::SettingReader;
 use crate::config::setting::{Setting, setting_row};
+use crate::config::value::parse_number;
 
 /// Makes a struct of options, the list of its rows, and the function that reads it. The columns are those of the table
 /// of settings, without the time of a change.
@@ -55,6 +56,8 @@ option_table! {
             "file with the proxy secret, which doorward requires before it gives upstream credentials";
         optional nginx_version: Option<NginxVersion> = "", "VERSION", parse_supported_version,
             "version of nginx; by default that of the installed one, else 1.18.0";
+        one worker_connections: u32 = "1024", "N", |text| parse_number(text, 1, 1_000_000),
+            "worker_connections of nginx.conf; a quarter of them can be idle connections to each upstream";
         list resolver: Vec<DnsAddress> = "", "IP", parse_resolver,
             "DNS servers of nginx; by default those in /etc/resolv.conf";
         one ipv6: Ipv6Mode = "auto", "MODE", parse_ipv6_mode,
@@ -66,6 +69,8 @@ option_table! {
         optional scheme: Option<ClientScheme> = "", "SCHEME", parse_scheme,
             "scheme that clients use, http or https, if a load balancer terminates TLS";
         one access_log: String = "/var/log/nginx/access.log", "FILE", parse_path, "access log of nginx";
+        one request_id: bool = "on", "SWITCH", parse_switch,
+            "doorward gets the ID of each request for its log: on or off; each request then costs nginx 2 % less";
         one file_checks: bool = "on", "SWITCH", parse_switch,
             "certificates and authorities must exist on this machine: on or off";
     }

@@ -221,7 +221,13 @@ fn log_formats_contain_no_password_pitfall_p27() {
     let logs = |d: &Directive| {
         let text = &d.text;
         // The client's header may be read only for the auth subrequest, and in maps that remove everything else.
-        let read = ["proxy_set_header Authorization ", "map $http_authorization ", "\"~^[", "\"~*^bearer "];
+        let read = [
+            "proxy_set_header Authorization ",
+            "map $http_authorization ",
+            "map \"$http_authorization$content_type\\n$request_uri\" $doorward_has_control_byte ",
+            "\"~^[",
+            "\"~*^bearer ",
+        ];
         // Headers between doorward and nginx come from the response of doorward. They are sent to the upstream or to
         // doorward.
         let own = ["auth_request_set ", "proxy_set_header ", "map \"\" $doorward_proxy_secret "];

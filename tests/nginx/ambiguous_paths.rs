@@ -2,9 +2,11 @@
 
 use super::site_and_registry;
 use crate::ecr::nginx as ecr;
-use crate::support::client::Request;
-use crate::support::nginx::{Nginx, assert_json};
+use crate::support::client::{Request, tcp};
+use crate::support::doorward::Doorward;
+use crate::support::nginx::{Image, Nginx, alice, assert_json};
 use crate::support::upstream::{Upstream, empty};
+use crate::support::users;
 
 /// nginx with a registry and a site, each with locations of its own.
 struct Servers {
@@ -51,6 +53,43 @@ fn ambiguous_registry_path_gets_400_in_json_without_an_auth_request_field_r1() {
     for path in ["/v2/own/x", "/v2/a:b%3a~+=@!$&'()*,c", "/v2/?x=\\y|{z}//../%", "/v2/.a/a..b"] {
         assert_eq!(client.ask(&Request::get(path).host("registry.test")).status, 200, "{path}");
         assert!(servers.backend.received().contains(&format!("GET {path} HTTP/1.1\r\n")), "{path}");
+    }
+}
+
+#[test]
+fn doorward_refuses_the_ambiguous_paths_of_a_registry_without_own_locations_field_r1() {
+    let backend = Upstream::start(&empty("200 OK"));
+    let doorward = Doorward::start(&users::two(), &[]);
+    let image = Image::new().set("KIND", "registry").set("PLAIN_HTTP", "on");
+    let nginx = Nginx::of(
+        image.set("AUTH", tcp(&doorward.address).to_string()).set("UPSTREAM", backend.address.to_string()),
+    );
+    for (path, status) in [
+        ("/api/%2e%2e/v2/", 400),
+        ("//v2/a", 400),
+        ("/v2/a/%2e%2e%2fx", 400),
+        ("/v2/a/;/x", 400),
+        ("/v2/%2561", 400),
+        ("/v2/\u{e9}", 400),
+        ("/v2/a#b/../c", 400),
+        ("/v2/a\\b", 400),
+        ("/v2/a/...", 400),
+        ("/v2/a/../../api", 404),
+        ("/v2/..", 404),
+        ("/%76%32/", 400),
+    ] {
+        for method in ["GET", "POST", "DELETE"] {
+            let request = || Request::new(method, path).body("");
+            let answer = nginx.ask(&alice(request()));
+            assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+            let anonymous = nginx.ask(&request()).status;
+            assert_eq!(anonymous, if status == 404 { 404 } else { 401 }, "{method} {path}");
+        }
+    }
+    assert_eq!(backend.received(), "");
+    for path in ["/v2/a/x", "/v2/a:b%3a~+=@!$&'()*,c", "/v2/?x=\\y|{z}//../%", "/v2/.a/a..b", "/v2/a%2Fb"] {
+        assert_eq!(nginx.ask(&alice(Request::get(path))).status, 200, "{path}");
+        assert!(backend.received().contains(&format!("GET {path} HTTP/1.1\r\n")), "{path}");
     }
 }
 

@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use super::ProtectedRegistry;
 use crate::support::client::{Request, tcp, unix};
 use crate::support::doorward::Doorward;
-use crate::support::nginx::{Nginx, Template, alice, assert_challenge, assert_json};
+use crate::support::nginx::{Image, Nginx, Template, alice, assert_challenge, assert_json};
 use crate::support::registry::Registry;
 use crate::support::upstream::{Upstream, empty};
 use crate::support::{eventually, free_port, users};
@@ -104,6 +104,28 @@ fn only_a_2xx_auth_response_admits_pitfall_p4() {
     auth.say(&empty("403 No"));
     assert_json(&nginx.ask(&Request::get("/v2/")), 403, "DENIED");
     assert_eq!(backend.received(), passed, "nothing reached what is protected");
+}
+
+#[test]
+fn control_byte_in_a_header_gets_400_and_reaches_no_upstream() {
+    for kind in ["registry", "site"] {
+        let backend = Upstream::start(&empty("200 OK"));
+        let doorward = Doorward::start(&users::two(), &[]);
+        let image = Image::new().set("KIND", kind).set("PLAIN_HTTP", "on");
+        let image = image.set("AUTH", tcp(&doorward.address).to_string());
+        let nginx = Nginx::of(image.set("UPSTREAM", backend.address.to_string()));
+        for request in [
+            Request::get("/v2/").header("Authorization", "Basic \u{1}"),
+            alice(Request::get("/v2/")).header("Content-Type", "text/\u{7f}"),
+        ] {
+            let answer = nginx.ask(&request);
+            assert_eq!((answer.status, answer.header("retry-after")), (400, None), "{kind}: {answer:?}");
+        }
+        assert_eq!(backend.received(), "");
+        // A tab is not a control byte in a header.
+        let tab = alice(Request::get("/v2/")).header("Content-Type", "text/plain;\tcharset=utf-8");
+        assert_eq!(nginx.ask(&tab).status, 200, "{kind}");
+    }
 }
 
 #[test]

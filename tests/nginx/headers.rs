@@ -3,7 +3,7 @@
 use super::ProtectedRegistry;
 use crate::support::client::{Request, basic, tcp};
 use crate::support::doorward::Doorward;
-use crate::support::nginx::{Nginx, Template, alice};
+use crate::support::nginx::{Nginx, Template, alice, assert_request_id};
 use crate::support::registry::Registry;
 use crate::support::upstream::Tap;
 use crate::support::users;
@@ -64,13 +64,11 @@ fn doorward_gets_the_original_request_and_no_client_set_proxy_headers() {
         ("x-original-content-type", "ct:text/plain"),
         ("x-auth-rewrite", "yes"),
         ("x-real-ip", "127.0.0.1"),
-        ("x-forwarded-proto", "http"),
     ];
     for (name, wanted) in expected {
         assert_eq!(value(&headers, name), Some(wanted), "{name}");
     }
-    let id = value(&headers, "x-request-id").unwrap();
-    assert!(id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()), "nginx's own: {id}");
+    assert_request_id(value(&headers, "x-request-id").unwrap());
     let others: Vec<&str> = headers
         .iter()
         .map(|(name, _)| &name[..])
@@ -96,7 +94,7 @@ fn password_does_not_reach_the_registry_pitfall_p27() {
 }
 
 #[test]
-fn registry_gets_identity_headers_only_from_doorward_as_in_ghsa_7r4p_vjf4_gxv4() {
+fn registry_gets_no_identity_header_as_in_ghsa_7r4p_vjf4_gxv4() {
     let (protected, _tap, to_registry) = tapped();
     let forged = [
         "X-Auth-User",
@@ -116,10 +114,7 @@ fn registry_gets_identity_headers_only_from_doorward_as_in_ghsa_7r4p_vjf4_gxv4()
         );
         let received = to_registry.received();
         assert!(!received.contains("root"), "{name}: {received}");
-        let headers = headers(&received);
-        assert_eq!(value(&headers, "x-auth-user"), Some("bob"));
-        assert_eq!(value(&headers, "x-auth-by"), Some("htpasswd"));
-        assert_eq!(value(&headers, "x-auth-groups"), None, "empty, and so not sent at all");
+        assert!(!received.to_lowercase().contains("x-auth-"), "{name}: {received}");
     }
 }
 

@@ -243,12 +243,12 @@ fn page_can_read_every_refusal_and_other_pages_none_field_d2() {
         let is_refused = kind == "ecr" || more.contains(&("push", "off"));
         assert_eq!(answer.status, if is_refused { 405 } else { read_only }, "{kind} {more:?}");
         assert_readable(&answer, PAGE);
-        // Refused by nginx: the path, a body with GET, an unknown path, a request above the buffers.
-        let body = Request::get(path).header("Origin", PAGE).body("x");
+        // Refused by nginx: a path outside /v2/, a request above the buffers.
+        let outside = Request::get("/v2/../x").header("Origin", PAGE);
         let long = Request::get(path).header("Origin", PAGE).header("X", "a".repeat(9000));
-        for request in [Request::get("/v2/../x").header("Origin", PAGE), body, long] {
+        for (request, statuses) in [(outside, 400..=404), (long, 400..=400)] {
             let answer = servers.nginx.ask(&request);
-            assert_eq!(answer.status, 400, "{kind}: {answer:?}");
+            assert!(statuses.contains(&answer.status), "{kind}: {answer:?}");
             assert_readable(&answer, PAGE);
         }
     }

@@ -131,7 +131,7 @@ fn valid_values_are_written_as_nginx_reads_them() {
         "    set_real_ip_from fd00::/8;",
         "    set_real_ip_from 192.0.2.1/32;",
         "    real_ip_header X-Forwarded-For;",
-        "    default https;",
+        "    proxy_set_header X-Forwarded-Proto https;",
         "resolver 10.0.0.2 [fd00::53]:5353 [fd00::54] valid=2s",
     ] {
         assert!(written.contains(line), "{line}: {written}");

@@ -133,6 +133,15 @@ pub(crate) fn assert_json(answer: &Answer, status: u16, code: &str) {
     assert!(text.ends_with("}]}\n"), "{text}");
 }
 
+/// Checks that an ID is of nginx: the numbers of a connection and of the request on it.
+pub(crate) fn assert_request_id(id: &str) {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    assert!(
+        id.split_once('-').is_some_and(|(connection, request)| is_number(connection) && is_number(request)),
+        "{id}"
+    );
+}
+
 /// Checks a 401 of the registry template: JSON, and the challenge of doorward exactly once.
 pub(crate) fn assert_challenge(answer: &Answer) {
     assert_json(answer, 401, "UNAUTHORIZED");

@@ -3,6 +3,7 @@
 use super::super::finding::CheckRule;
 use super::super::headers::{ForwardedIdentities, IDENTITY_HEADERS, RequestHeaders, is_identity_variable};
 use super::super::model::{Location, LocationKind, Model, PassDirective, SubrequestTarget};
+use super::super::tree::Node;
 use super::super::variables::variables;
 use super::Findings;
 use super::auth_location::parse_size;
@@ -263,11 +264,10 @@ fn check_registry<'c>(findings: &mut Findings<'_, 'c>, location: &Location<'c>) 
         );
         if is_raw {
             let message = "the registry gets the Content-Type of the client, and reads `mount` and `from` from a form in a body";
-            let remedy =
-                "add `proxy_set_header Content-Type $doorward_content_type;` from doorward-maps.conf";
+            let remedy = "add `proxy_set_header Content-Type $doorward_content_type;`, with the map of the generated configuration";
             findings.report(block, &REGISTRY_FORM, message, remedy);
         }
-        if promises_rewrite(model, location) && !uses_rewritten_uri(pass) {
+        if promises_rewrite(model, location) && !uses_rewritten_uri(pass.node) && !has_no_query(pass.node) {
             let message = format!(
                 "{} promises doorward that the upstream gets the rewritten URI, but its proxy_pass does not contain it; the registry executes a forbidden mount",
                 location.title()
@@ -294,15 +294,24 @@ fn promises_rewrite<'c>(model: &Model<'c>, location: &Location<'c>) -> bool {
     sets.into_iter().any(|set| names.contains(&set.arg(0).trim_start_matches('$')) && set.arg(1) == "yes")
 }
 
+/// Returns whether requests with a query use another `proxy_pass`, with the URI that doorward permits. doorward changes
+/// only a query.
+fn has_no_query(pass: Node<'_>) -> bool {
+    let conditions = pass.parent().children_named("if");
+    conditions.into_iter().any(|condition| {
+        condition.args() == ["($args)"]
+            && condition.children_named("proxy_pass").into_iter().any(uses_rewritten_uri)
+    })
+}
+
 /// Returns whether the address contains the URI that doorward permits, from a variable that this location sets.
-fn uses_rewritten_uri(pass: &PassDirective<'_>) -> bool {
+fn uses_rewritten_uri(pass: Node<'_>) -> bool {
     let here: Vec<&str> = pass
-        .node
         .parent()
         .effective_all("auth_request_set")
         .into_iter()
         .filter(|node| variables(node.arg(1)).contains(&"upstream_http_x_upstream_uri"))
         .map(|node| node.arg(0).trim_start_matches('$'))
         .collect();
-    variables(pass.node.arg(0)).iter().any(|name| here.contains(name))
+    variables(pass.arg(0)).iter().any(|name| here.contains(name))
 }

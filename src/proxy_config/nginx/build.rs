@@ -21,6 +21,16 @@ const KEEPALIVE_TIMEOUT: u32 = 60;
 /// load.
 const REMOTE_KEEPALIVE_TIMEOUT: u32 = 15;
 
+/// The part of the connections of a worker that stay open to one upstream. A request has three connections: to the
+/// client, to doorward and to the upstream.
+const KEEPALIVE_SHARE: u32 = 4;
+/// The smallest number of them. With fewer, an ordinary pull opens connections again.
+const KEEPALIVE_MIN: u32 = 64;
+
+/// The longest key of a map that fits into the default `map_hash_bucket_size` of nginx. It is a cache line of 64 bytes. The
+/// rest is two pointers and the length of the key.
+const MAP_KEY_BYTES_MAX: usize = 46;
+
 /// The length limit of the line that describes the servers. nginx reads comments of up to 4096 bytes.
 const SUMMARY_BYTES_MAX: usize = 400;
 
@@ -120,10 +130,12 @@ impl ViewBuilder<'_> {
                 ConfigurationPart::Whole => server_names_bucket(options),
                 ConfigurationPart::IncludeOnly => None,
             },
+            keepalive: (self.common.worker_connections / KEEPALIVE_SHARE).max(KEEPALIVE_MIN),
+            sends_request_id: self.common.request_id,
             secret_include,
-            scheme: self.common.scheme.map(ClientScheme::name),
             access_log: self.common.access_log.clone(),
             auth: auth_target,
+            auth_is_doorward: auth.is_doorward,
             auth_path: auth.path,
             auth_host: auth.host_header,
             public,
@@ -233,10 +245,20 @@ impl ViewBuilder<'_> {
             kind: options.kind,
             tokens: options.tokens,
             names: options.server_name.clone(),
+            usual_hosts: match self.part {
+                ConfigurationPart::Whole => usual_hosts(&options.server_name, &listen),
+                ConfigurationPart::IncludeOnly => Vec::new(),
+            },
             listen: self.listen(&listen, has_tls, has_http2 && !self.nginx.version.has_http2_directive()),
             redirect_listen: match redirects_to_https {
                 true => self.listen(&default_listen(80), false, false),
                 false => Vec::new(),
+            },
+            client_scheme: match (self.common.scheme, self.part, has_tls) {
+                (Some(scheme), _, _) => scheme.name(),
+                (None, ConfigurationPart::IncludeOnly, _) => "$scheme",
+                (None, ConfigurationPart::Whole, true) => "https",
+                (None, ConfigurationPart::Whole, false) => "http",
             },
             certificate: has_tls.then(|| CertificateView {
                 certificate: options.tls_certificate.clone(),
@@ -266,7 +288,13 @@ impl ViewBuilder<'_> {
             body_with_any_method: options.body_with_any_method,
             public_paths: options.public_paths.clone(),
             cors_origins: options.cors_origins.clone(),
+            doorward_checks_path: options.kind == ServiceKind::Registry
+                && options.tokens == TokenMode::Off
+                && options.include.is_empty()
+                && self.part == ConfigurationPart::Whole
+                && self.common.auth.as_ref().is_some_and(|auth| auth.is_doorward),
             include: options.include.clone(),
+            is_include_only: self.part == ConfigurationPart::IncludeOnly,
         })
     }
 
@@ -441,6 +469,19 @@ fn summarize(options: &ProxyOptions) -> String {
     match text.len() {
         0..=SUMMARY_BYTES_MAX => text,
         _ => format!("number of servers: {}", options.servers.len()),
+    }
+}
+
+/// Returns the usual values of the Host header for a server with one name that is not a pattern: the name, alone and with
+/// the port. Such a server answers no other name, so one of these values is the host that doorward checks. Long ones are
+/// not listed.
+fn usual_hosts(names: &[String], listen: &ListenSocket) -> Vec<String> {
+    match names {
+        [name] if name != "_" && !name.contains('*') => {
+            let hosts = [name.clone(), format!("{name}:{}", listen.port)];
+            hosts.into_iter().filter(|host| host.len() <= MAP_KEY_BYTES_MAX).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -7,16 +7,20 @@ use crate::proxy_config::value::{ServiceKind, TokenMode};
 pub(crate) struct NginxView {
     /// The servers as text, for the first lines of the file.
     pub(crate) summary: String,
+    /// The number of idle connections to an upstream that each worker of nginx keeps.
+    pub(crate) keepalive: u32,
+    /// Whether doorward gets the ID of each request, so that both logs have it.
+    pub(crate) sends_request_id: bool,
     /// The bucket size of the hash of server names, if nginx needs a larger one than by default.
     pub(crate) server_names_bucket: Option<usize>,
     /// The path of the file with the proxy secret, if there is one.
     pub(crate) secret_include: Option<String>,
-    /// The scheme that clients use, if it is fixed.
-    pub(crate) scheme: Option<&'static str>,
     /// The access log.
     pub(crate) access_log: String,
     /// The auth service.
     pub(crate) auth: Target,
+    /// Whether the auth service is doorward.
+    pub(crate) auth_is_doorward: bool,
     /// The path of the auth check.
     pub(crate) auth_path: String,
     /// The Host header for the auth service.
@@ -55,6 +59,26 @@ impl NginxView {
     /// Returns whether a server is of the kind ecr.
     pub(crate) fn has_ecr(&self) -> bool {
         self.servers.iter().any(ServerView::is_ecr)
+    }
+
+    /// Returns whether doorward gives upstream credentials to this proxy.
+    pub(crate) fn has_proxy_secret(&self) -> bool {
+        self.secret_include.is_some()
+    }
+
+    /// Returns whether a server can have locations of the administrator.
+    pub(crate) fn has_own_locations(&self) -> bool {
+        self.servers.iter().any(ServerView::has_own_locations)
+    }
+
+    /// Returns whether nginx refuses request lines of a server before the auth check.
+    pub(crate) fn checks_requests(&self) -> bool {
+        self.has_site() || self.checks_registry_paths()
+    }
+
+    /// Returns whether nginx checks the paths of a registry.
+    pub(crate) fn checks_registry_paths(&self) -> bool {
+        self.servers.iter().any(|server| !server.is_site() && !server.doorward_checks_path)
     }
 
     /// Returns whether a path needs no login.
@@ -136,10 +160,14 @@ pub(crate) struct ServerView {
     pub(crate) tokens: TokenMode,
     /// The names that clients use.
     pub(crate) names: Vec<String>,
+    /// The usual values of the Host header, if the server has one name and answers no other.
+    pub(crate) usual_hosts: Vec<String>,
     /// The addresses.
     pub(crate) listen: Vec<ListenView>,
     /// The `listen` of a server that redirects to https.
     pub(crate) redirect_listen: Vec<ListenView>,
+    /// The scheme that clients use: its name, or the variable of nginx.
+    pub(crate) client_scheme: &'static str,
     /// The certificate; none without TLS.
     pub(crate) certificate: Option<CertificateView>,
     /// Whether `http2` is a directive here.
@@ -170,6 +198,10 @@ pub(crate) struct ServerView {
     pub(crate) cors_origins: Vec<String>,
     /// The administrator's files with locations.
     pub(crate) include: Vec<String>,
+    /// Whether the administrator writes the server{}, and includes the file in it.
+    pub(crate) is_include_only: bool,
+    /// Whether every protected location declares a registry to doorward, which then checks the path.
+    pub(crate) doorward_checks_path: bool,
 }
 
 /// A host to which nginx follows redirects.
@@ -191,6 +223,11 @@ pub(crate) struct FactView {
 }
 
 impl ServerView {
+    /// Returns the end of the name of the variable with the Host that the upstream gets.
+    pub(crate) fn host_suffix(&self) -> String {
+        if self.usual_hosts.is_empty() { String::new() } else { format!("_of{}", self.suffix) }
+    }
+
     /// Returns whether the service is a site.
     pub(crate) fn is_site(&self) -> bool {
         self.kind == ServiceKind::Site
@@ -219,6 +256,21 @@ impl ServerView {
         let is_variable = |target: &Option<Target>| target.as_ref().is_some_and(|target| target.is_variable);
         let has_variable = is_variable(&self.upstream) || (self.has_tokens() && is_variable(&view.public));
         has_variable || view.auth.is_variable || self.follows_redirects
+    }
+
+    /// Returns whether the server can have locations of the administrator.
+    pub(crate) fn has_own_locations(&self) -> bool {
+        self.is_include_only || !self.include.is_empty()
+    }
+
+    /// Returns whether a body with GET, HEAD, DELETE or OPTIONS is refused. A registry gets it unbuffered, and ignores it.
+    pub(crate) fn checks_bodies(&self) -> bool {
+        self.is_ecr() || self.has_own_locations()
+    }
+
+    /// Returns whether an upstream can read the identity. A registry does not.
+    pub(crate) fn passes_identity(&self) -> bool {
+        self.is_site() || self.has_own_locations()
     }
 
     /// Returns whether web pages of other origins can use the service.

@@ -1,8 +1,10 @@
 //! The headers of token requests and responses that nginx forwards.
 
+use super::setup::TokenSetup;
 use super::{FakeServices, TOKEN, token_reply};
 use crate::support::api::{Call, Reply};
 use crate::support::client::{Answer, Request, basic};
+use crate::support::nginx::assert_request_id;
 
 const MODES: [&str; 2] = ["mixed", "registry"];
 
@@ -56,7 +58,7 @@ fn doorward_gets_only_listed_headers_of_a_token_request() {
         assert_eq!(call.header("x-original-host"), "registry.test");
         assert_eq!(call.header("x-real-ip"), "127.0.0.1");
         assert_eq!(call.header("x-forwarded-proto"), "http");
-        assert_eq!(call.header("x-request-id").len(), 32, "nginx's own");
+        assert_request_id(call.header("x-request-id"));
         assert_eq!(services.registry.count(), 0);
     }
 }
@@ -105,16 +107,10 @@ fn token_path_has_one_spelling_and_others_are_refused() {
 }
 
 #[test]
-fn control_bytes_in_token_request_headers_are_refused_or_removed() {
-    let services = FakeServices::start("registry", |_| token_reply());
+fn control_bytes_in_token_request_headers_are_refused() {
+    let setup = TokenSetup::start("registry");
     for (name, value) in [("Authorization", "Basic \u{1}"), ("Content-Type", "text/\u{7f}")] {
-        let answer = services.nginx.ask(&Request::get("/token").header(name, value));
-        // Newer versions of nginx refuse such a request themselves.
-        assert!(matches!(answer.status, 200 | 400), "{answer:?}");
-    }
-    for call in services.doorward.calls() {
-        assert_eq!(call.header("authorization"), "");
-        assert!(matches!(call.header("content-type"), "" | "?"), "{call:?}");
+        assert_eq!(setup.nginx.ask(&Request::get("/token").header(name, value)).status, 400, "{name}");
     }
 }
 

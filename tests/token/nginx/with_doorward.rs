@@ -162,7 +162,7 @@ fn mixed_mode_serves_passwords_api_keys_tokens_and_anonymous_clients() {
     assert_json(&setup.nginx.ask(&tags("secret/app").basic("ann", "a1")), 403, "DENIED");
     let received = setup.tap.received();
     assert!(!received.contains("Authorization"), "the registry needs none: {received}");
-    assert!(received.contains("X-Auth-User: ann\r\n"));
+    assert!(!received.contains("X-Auth-"), "{received}");
 }
 
 #[test]
