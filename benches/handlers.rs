@@ -148,8 +148,10 @@ fn serve(what: &str, arguments: &[&str]) -> Result<(), Box<dyn Error>> {
         let limits = MeasuredLimits::from_variables(variables())?;
         return actix_web::rt::System::new().block_on(serve_http_headers(listen.copied(), limits));
     }
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    println!("{}", listener.local_addr()?.port());
+    if what == "auth" {
+        return actix_web::rt::System::new().block_on(serve_auth(variables()));
+    }
+    let listener = listen_on_free_port()?;
     let limits = MeasuredLimits::from_variables(variables())?;
     // The types of the servers differ and cannot be named.
     macro_rules! app {
@@ -168,19 +170,24 @@ fn serve(what: &str, arguments: &[&str]) -> Result<(), Box<dyn Error>> {
     actix_web::rt::System::new().block_on(async {
         match what {
             "empty" => app!(|| App::new().service(web::resource("/empty").to(empty))).await?,
-            "headers" => app!(|| App::new().service(web::resource("/headers").to(headers))).await?,
-            _ => serve_auth(listener, variables()).await?,
+            _ => app!(|| App::new().service(web::resource("/headers").to(headers))).await?,
         }
         Ok(())
     })
 }
 
+/// Returns a socket, and prints its port.
+fn listen_on_free_port() -> io::Result<TcpListener> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    println!("{}", listener.local_addr()?.port());
+    Ok(listener)
+}
+
 /// Runs doorward's auth listener, without the thread that polls the files: its instructions would be counted too.
-async fn serve_auth(
-    listener: TcpListener,
-    variables: impl Iterator<Item = (OsString, OsString)>,
-) -> Result<(), Box<dyn Error>> {
+async fn serve_auth(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<(), Box<dyn Error>> {
     let auth = Arc::new(MeasuredService::build(variables)?);
+    // After the files are read, which takes most instructions.
+    let listener = listen_on_free_port()?;
     let hasher = thread::spawn({
         let auth = Arc::clone(&auth);
         move || auth.run_hash_thread()

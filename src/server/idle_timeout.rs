@@ -19,12 +19,12 @@ use tokio::time::{Instant, sleep};
 /// of the timeout, too late.
 const CHECKS_PER_TIMEOUT: u32 = 8;
 
-/// What a connection did last.
+/// The last activity of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LastActivity {
-    /// It was opened, or it received bytes: a request is read or evaluated, and limits of its own apply.
+    /// The connection was opened, or received bytes. A request is read or evaluated, which has limits of its own.
     Received,
-    /// It sent bytes. Since then it was checked this many times.
+    /// The connection sent bytes, and was checked this many times since.
     Sent { checks: u32 },
 }
 
