@@ -223,11 +223,13 @@ part_check() {
     measure auth auth "$users" --
     measure auth-not-in-worker-cache auth "$users" -- differing
     measure auth-policy-1 auth "$users" "DOORWARD_POLICY=$dir/policy.1" --
-    measure auth-policy-10000 auth "$users" "DOORWARD_POLICY=$dir/policy.10000" --
+    printf 'group1: alice\ngroup4: alice\n' >"$dir/groups"
+    measure auth-policy-10000 auth "$users" "DOORWARD_POLICY=$dir/policy.10000" "DOORWARD_GROUPS=$dir/groups" --
     measure api-key-as-password auth "$users" "DOORWARD_API_KEYS=$dir/keys" -- as "$(as alice "$plain")"
     measure api-key-as-bearer auth "$users" "DOORWARD_API_KEYS=$dir/keys" -- as "Bearer $plain"
     measure registry-token-es256 auth "$users" "DOORWARD_TOKEN_SIGNING_KEYS=$dir/signing-key" \
-        DOORWARD_TOKEN_SERVICE=registry DOORWARD_TOKEN_REALM=https://registry.example/token -- as "Bearer $token"
+        DOORWARD_PUBLIC_LISTEN=127.0.0.1:8002 DOORWARD_TOKEN_SERVICE=registry \
+        DOORWARD_TOKEN_REALM=https://registry.example/token -- as "Bearer $token"
     if [[ -n ${UPDATE:-} ]]; then
         {
             sed -n '/^#/p' "$budget"
