@@ -10,6 +10,7 @@
 # make lint    check format, all targets with all feature sets, documentation, licences and banned crates
 # make words   check the words of documentation and messages; PARTS="README.md src/authn" limits it to these paths
 # make bench   measure the figures of the README; `make benches` lists them
+# make bench-check   compare the instructions of a request with benches/budget.txt; UPDATE=1 writes that file
 # make fuzz    fuzz every parser and verifier, each for a minute (FUZZ_SECONDS=60)
 # make audit   check for known advisories; needs the network
 #
@@ -17,7 +18,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-nginx-versions test-attacks test-options test-browser test-conformance test-clients image-test lint words words-build \
-  bench benches fuzz audit
+  bench benches bench-check fuzz audit
 
 CARGO := tests/need cargo --
 SHELL := /bin/bash
@@ -113,6 +114,10 @@ benches:
 	@for bench in $(BENCHES); do printf '%-32s %s\n' "benches/$$bench" "$$(sed -n '2s/^# //p' benches/$$bench)"; done
 	@printf '%-32s %s\n' "cargo bench --bench tokens" "$$(sed -n '1s/^..! //p' benches/tokens.rs)"
 	@sed -n 's/^..! \(cargo bench --bench storm -- .*\)/\1/p' benches/storm/main.rs
+
+bench-check:
+	@tests/need cc valgrind
+	@UPDATE=$(UPDATE) benches/instructions.sh check
 
 FUZZ_SECONDS := 60
 

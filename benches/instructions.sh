@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
-# Measures the instructions of one cached /auth by callgrind, against an empty actix handler, and one with the same headers.
-# Then it measures them for different numbers of grants in a policy, and of API keys.
+# Measures the instructions of one cached /auth by callgrind, against servers of actix that send the same headers or none.
+# Then it measures them for different numbers of grants in a policy, of API keys, and for a registry token.
 #
-#   benches/instructions.sh                   all three parts
-#   benches/instructions.sh auth              one of: auth policy keys
+#   benches/instructions.sh                   all parts except check
+#   benches/instructions.sh auth              one of: auth policy keys check
 #   FEW=2000 MANY=12000 GRANTS="1 100 10000" KEYS=100000 benches/instructions.sh
+#   UPDATE=1 benches/instructions.sh check    writes benches/budget.txt; without UPDATE it compares with that file
 #
 #   instructions of one request
 #     cached /auth                                            21034
 #     ...
-#     /auth to empty handler (target: 1.15 or less)           1.140
+#     /auth to http-headers (target: 1.05 or less)            1.040
 #
 # The server runs under callgrind and the client outside, so only the server counts. Each figure comes from two runs that
 # differ in the number of requests only (FEW, MANY): the difference, divided, is the cost of one request. Start, the one hash
-# and shutdown cancel out. callgrind does not see the kernel. The functions with most instructions are written to
-# target/callgrind-auth.txt.
+# and shutdown cancel out. callgrind does not see the kernel; with strace, the system calls are counted too. callgrind counts
+# each byte that `rep stosb` writes, which is a quarter of these figures: actix-http clears two tables for each request. The
+# functions with most instructions are written to target/callgrind-auth.txt.
 
 set -uo pipefail
 # shellcheck source=benches/common.sh
@@ -29,6 +31,17 @@ users=DOORWARD_HTPASSWD=$htpasswd
 
 total_of() { sed -n 's/^\(totals\|summary\): //p' "$1" | head -n 1; }
 
+port_of() { # log: sets $port, which the server $pid prints
+    port=
+    for _ in {1..1800}; do
+        port=$(grep -Ex '[0-9]+' "$dir/$1.log") && return
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.1
+    done
+    tail -n 20 "$dir/$1.log" >&2
+    fail "the server did not start"
+}
+
 declare -A cost=()
 run() { # name requests route variables... -- client-arguments...
     local out=$dir/$1.$2 name=$1.$2 requests=$2 route=$3 port= variables=()
@@ -37,12 +50,7 @@ run() { # name requests route variables... -- client-arguments...
     shift
     say "callgrind: $name requests ..." >&2
     start "$name" valgrind --tool=callgrind --callgrind-out-file="$out" "$binary" serve "$route" "${variables[@]}"
-    for _ in {1..1800}; do
-        port=$(grep -Ex '[0-9]+' "$dir/$name.log") && break
-        kill -0 "$pid" 2>/dev/null || break
-        sleep 0.1
-    done
-    [[ -n $port ]] || { tail -n 20 "$dir/$name.log" >&2; fail "the server did not start under callgrind"; }
+    port_of "$name"
     # Reading a large file takes most instructions, and their number varies a little.
     callgrind_control -z "$pid" >/dev/null 2>&1 || fail "callgrind_control failed"
     "$binary" drive "$port" "/$route" "$requests" "$@" || fail "the client failed"
@@ -56,7 +64,7 @@ measure() { # name route variables... -- client-arguments...: sets cost[name]
 }
 line() { printf '%-56s %10s %s\n' "$@"; } # label figure note
 
-# ---- functions of /auth beside those of /empty: columns /auth, /empty, the difference, the function
+# ---- functions of /auth beside those of http-headers: columns /auth, http-headers, the difference, the function
 
 functions() { # route requests options...: instructions, and file and function, one a line
     callgrind_annotate --auto=no --threshold=100 --show-percs=no "${@:3}" "$dir/$1.$2" |
@@ -66,7 +74,7 @@ functions() { # route requests options...: instructions, and file and function, 
 }
 table() { # sed-script options...
     local route
-    for route in auth empty; do
+    for route in auth http-headers; do
         functions "$route" "$few" "${@:2}" | sed -E "$1" >"$dir/few"
         functions "$route" "$many" "${@:2}" | sed -E "$1" >"$dir/many"
         awk -F '\t' -v n=$((many - few)) 'NR == FNR { a[$2] += $1; next } { b[$2] += $1 }
@@ -74,37 +82,82 @@ table() { # sed-script options...
             "$dir/few" "$dir/many" >"$dir/$route.functions"
     done
     awk -F '\t' 'NR == FNR { e[$2] = $1; next } { printf "%d\t%d\t%d\t%s\n", $1, e[$2], $1 - e[$2], $2 }' \
-        "$dir/empty.functions" "$dir/auth.functions" >"$dir/table"
+        "$dir/http-headers.functions" "$dir/auth.functions" >"$dir/table"
 }
 show() { # title column lines condition
-    printf '\n%s\n%8s %8s %8s  function\n' "$1" /auth /empty more
+    printf '\n%s\n%8s %8s %8s  function\n' "$1" /auth headers more
     sort -t "$(printf '\t')" -k "$2,${2}gr" "$dir/table" |
         awk -F '\t' "$4"' && n++ < '"$3"' { printf "%8d %8d %8d  %s\n", $1, $2, $3, $4 }'
 }
 
 # ---- the parts
 
+# Fails if /auth with a policy does not answer a registry with the headers of the other servers.
+check_heads() {
+    local route variables name
+    grants 1 >"$dir/policy"
+    for route in auth headers http-headers; do
+        variables=("$users")
+        [[ $route != auth ]] || variables+=("DOORWARD_POLICY=$dir/policy")
+        name=head.$route
+        start "$name" "$binary" serve "$route" "${variables[@]}"
+        port_of "$name"
+        "$binary" head "$port" "/$route" >"$dir/$route.head" || fail "the client failed"
+        stop "$pid"
+        cmp -s "$dir/auth.head" "$dir/$route.head" || {
+            diff "$dir/auth.head" "$dir/$route.head" >&2
+            fail "$route does not send the headers of /auth"
+        }
+    done
+}
+
+calls_of() { # name requests route variables...: prints the system calls of the server
+    local name=$1.$2.strace requests=$2 route=$3 port
+    start "$name" strace -f -qq -c -o "$dir/$name" "$binary" serve "$route" "${@:4}"
+    port_of "$name"
+    "$binary" drive "$port" "/$route" "$requests" || fail "the client failed"
+    # strace ignores SIGTERM, and ends with the server.
+    stop "$(pgrep -P "$pid")"
+    wait "$pid"
+    # The total has a column of errors only if there were some.
+    awk '$NF == "total" { print (NF == 6 ? $4 : $(NF - 1)) }' "$dir/$name"
+}
+system_calls() { # route variables...: prints the system calls of one request
+    local few_calls many_calls
+    few_calls=$(calls_of "$1" "$few" "$@") && many_calls=$(calls_of "$1" "$many" "$@") || return
+    ratio $((many_calls - few_calls)) $((many - few)) %.2f
+}
+
 part_auth() {
+    local route
+    check_heads
     measure empty empty "$users" --
     measure headers headers "$users" --
+    measure http-headers http-headers "$users" --
     measure auth auth "$users" --
     measure differing auth "$users" -- differing
     {
-        say "Instructions of one request: /auth ${cost[auth]}, /empty ${cost[empty]}, /headers ${cost[headers]}."
+        say "Instructions of one request: /auth ${cost[auth]}, http-headers ${cost[http-headers]}, /empty ${cost[empty]}."
         # callgrind lists a function once for each file whose code was inlined into it.
         table 's#\t[^:]*:#\t#'
         show "Exclusive, most in /auth" 1 20 1
-        show "Exclusive, most more than in /empty" 3 40 1
+        show "Exclusive, most more than in http-headers" 3 40 1
         table '' --inclusive=yes
-        show "Inclusive, most more than in /empty, without what is above both handlers" 3 60 '$2 < $1 / 2'
+        show "Inclusive, most more than in http-headers, without what is above both" 3 60 '$2 < $1 / 2'
     } >"$report"
     say "instructions of one request"
     line "  cached /auth" "${cost[auth]}" ""
     line "  cached /auth, not in the worker's cache" "${cost[differing]}" ""
-    line "  empty handler" "${cost[empty]}" ""
-    line "  handler that only sends the same headers" "${cost[headers]}" ""
-    line "  /auth to empty handler (target: 1.15 or less)" "$(ratio "${cost[auth]}" "${cost[empty]}" %.3f)" ""
+    line "  empty handler of actix-web" "${cost[empty]}" ""
+    line "  handler of actix-web with the same headers" "${cost[headers]}" ""
+    line "  http-headers: actix-http with the same headers" "${cost[http-headers]}" ""
+    line "  /auth to http-headers (target: 1.05 or less)" "$(ratio "${cost[auth]}" "${cost[http-headers]}" %.3f)" ""
+    line "  /auth to empty handler" "$(ratio "${cost[auth]}" "${cost[empty]}" %.3f)" ""
     line "  /auth to handler with the same headers" "$(ratio "${cost[auth]}" "${cost[headers]}" %.3f)" ""
+    if command -v strace >/dev/null; then
+        say "system calls of one request"
+        for route in auth http-headers; do line "  $route" "$(system_calls "$route" "$users")" ""; done
+    fi
     say "The functions are in ${report#"$root"/}."
 }
 
@@ -133,9 +186,10 @@ part_policy() {
     done
 }
 
+as() { printf 'Basic %s' "$(printf '%s:%s' "$1" "$2" | base64 -w 0)"; } # user password
+
 part_keys() {
     local count plain scoped keys name
-    as() { printf 'Basic %s' "$(printf '%s:%s' "$1" "$2" | base64 -w 0)"; }
     measure password auth "$users" -- as "$basic"
     for count in 10 "$large"; do
         { read -r plain; read -r scoped; } < <("$binary" keys "$dir/keys.$count" "$count")
@@ -152,11 +206,72 @@ part_keys() {
     done
 }
 
+# ---- the budget of each step: see benches/budget.txt
+
+budget=$root/benches/budget.txt
+loss_max=3      # percent
+
+part_check() {
+    local plain scoped token step count ratio budget_count budget_ratio lost=() moved=() more
+    grants 1 >"$dir/policy.1"
+    grants 10000 >"$dir/policy.10000"
+    { read -r plain; read -r scoped; } < <("$binary" keys "$dir/keys" 100)
+    read -r token < <("$binary" token "$dir/signing-key" registry)
+    [[ -n $scoped && -n $token ]] || fail "no keys were written"
+    measure empty empty "$users" --
+    measure http-headers http-headers "$users" --
+    measure auth auth "$users" --
+    measure auth-not-in-worker-cache auth "$users" -- differing
+    measure auth-policy-1 auth "$users" "DOORWARD_POLICY=$dir/policy.1" --
+    printf 'group1: alice\ngroup4: alice\n' >"$dir/groups"
+    measure auth-policy-10000 auth "$users" "DOORWARD_POLICY=$dir/policy.10000" "DOORWARD_GROUPS=$dir/groups" --
+    measure api-key-as-password auth "$users" "DOORWARD_API_KEYS=$dir/keys" -- as "$(as alice "$plain")"
+    measure api-key-as-bearer auth "$users" "DOORWARD_API_KEYS=$dir/keys" -- as "Bearer $plain"
+    measure registry-token-es256 auth "$users" "DOORWARD_TOKEN_SIGNING_KEYS=$dir/signing-key" \
+        DOORWARD_PUBLIC_LISTEN=127.0.0.1:8002 DOORWARD_TOKEN_SERVICE=registry \
+        DOORWARD_TOKEN_REALM=https://registry.example/token -- as "Bearer $token"
+    if [[ -n ${UPDATE:-} ]]; then
+        {
+            sed -n '/^#/p' "$budget"
+            for step in "${steps[@]}"; do budget_line "$step"; done
+        } >"$dir/budget" && cp "$dir/budget" "$budget" || fail "cannot write $budget"
+        cat "$budget"
+        return
+    fi
+    printf '%-28s %8s %8s %7s   %7s %7s %7s\n' "instructions of one request" now budget change ratio budget change
+    for step in "${steps[@]}"; do
+        read -r _ budget_count budget_ratio < <(grep -E "^$step +[0-9]" "$budget") ||
+            fail "$budget has no line for $step; write it with UPDATE=1"
+        read -r _ count ratio < <(budget_line "$step")
+        printf '%-28s %8d %8d %6s%%   %7s %7s %6s%%\n' "$step" "$count" "$budget_count" "$(change "$count" "$budget_count")" \
+            "$ratio" "$budget_ratio" "$(change "$ratio" "$budget_ratio")"
+        # The steps of actix itself do not depend on doorward.
+        more=
+        is_loss "$ratio" "$budget_ratio" && [[ $step != empty && $step != http-headers ]] && more=ratio
+        if [[ -n $more ]]; then lost+=("$step"); elif is_loss "$count" "$budget_count"; then moved+=("$step"); fi
+    done
+    if ((${#lost[@]})); then
+        say "more than $loss_max% over the budget, also relative to http-headers, so doorward does more: ${lost[*]}"
+    fi
+    if ((${#moved[@]})); then
+        say "more than $loss_max% over the budget, but not relative to http-headers, so the compiler, a dependency or the machine" \
+            "changed: ${moved[*]}"
+    fi
+    ((${#lost[@]} + ${#moved[@]} == 0)) || fail "over the budget; if that is intended, run \`make bench-check UPDATE=1\`"
+}
+steps=(empty http-headers auth auth-not-in-worker-cache auth-policy-1 auth-policy-10000 api-key-as-password
+    api-key-as-bearer registry-token-es256)
+budget_line() { # step
+    printf '%-28s %8d %8s\n' "$1" "${cost[$1]}" "$(ratio "${cost[$1]}" "${cost[http-headers]}" %.3f)"
+}
+change() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%+.1f", (a / b - 1) * 100 }'; }
+is_loss() { awk -v a="$1" -v b="$2" -v max="$loss_max" 'BEGIN { exit !(a > b * (1 + max / 100)) }'; }
+
 parts=("$@")
 ((${#parts[@]})) || parts=(auth policy keys)
 for part in "${parts[@]}"; do
     case $part in
-        auth | policy | keys) say; "part_$part" ;;
-        *) fail "unknown part: $part; there are auth, policy and keys" ;;
+        auth | policy | keys | check) say; "part_$part" ;;
+        *) fail "unknown part: $part; there are auth, policy, keys and check" ;;
     esac
 done

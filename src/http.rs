@@ -10,6 +10,7 @@ pub(crate) mod health;
 pub(crate) mod peer;
 pub(crate) mod rate_limited_log;
 pub(crate) mod response;
+mod response_future;
 pub(crate) mod service;
 pub(crate) mod subrequest;
 pub(crate) mod token;

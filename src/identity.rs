@@ -4,13 +4,16 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 /// Maximum length of a user name, in bytes. The `htpasswd` command of Apache has the same limit.
 pub(crate) const USERNAME_BYTES_MAX: usize = 255;
 
 /// A user name, as bytes. htpasswd files and clients can use different encodings (RFC 7617 section 2.1). Names are
-/// compared byte by byte, as in nginx and Apache, so case matters.
+/// compared byte by byte, as in nginx and Apache, so case matters. Clones share the memory, and so do the headers of
+/// responses.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Username(Box<[u8]>);
+pub(crate) struct Username(Bytes);
 
 /// The reason why a user name is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,12 +95,17 @@ impl Username {
     /// Returns the first rule that the name breaks.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, UsernameError> {
         Self::check(bytes)?;
-        Ok(Self(bytes.into()))
+        Ok(Self(Bytes::copy_from_slice(bytes)))
     }
 
     /// Returns the bytes of the name, as the client or the file contains them.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Returns the value of `X-Auth-User`, without a copy.
+    pub(crate) fn to_header_value(&self) -> Bytes {
+        self.0.clone()
     }
 }
 
@@ -184,7 +192,7 @@ pub(crate) fn check_group_name(name: &[u8]) -> Result<(), String> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Membership {
     groups: Box<[Box<[u8]>]>,
-    header_value: Box<[u8]>,
+    header_value: Bytes,
 }
 
 impl Membership {
@@ -202,7 +210,7 @@ impl Membership {
     }
 
     /// Returns the value of `X-Auth-Groups`, such as `a,b`.
-    pub(crate) fn header_value(&self) -> &[u8] {
+    pub(crate) fn header_value(&self) -> &Bytes {
         &self.header_value
     }
 

@@ -4,7 +4,7 @@
 mod auth_service;
 mod explained_rules;
 
-pub use self::auth_service::MeasuredService;
+pub use self::auth_service::{MeasuredLimits, MeasuredService};
 pub use self::explained_rules::{ExplainedRules, registry_repositories};
 pub use crate::atomic_write::AtomicFileWriter;
 pub use crate::authn::api_key::format::generate_api_key;

@@ -43,6 +43,7 @@ pub(crate) mod upstream_credentials;
 pub(crate) mod verdict;
 pub(crate) mod worker_cache;
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -163,8 +164,11 @@ impl Pipeline {
         request: &Subrequest<'_>,
         worker_cache: &mut WorkerCache,
     ) -> Evaluation {
-        let authorization = ParsedAuthorization::parse(request.authorization);
-        if let Some(verdict) = self.evaluate_token(request, &authorization) {
+        // An identical request is recognized without parsing the header, unless it could contain a token.
+        let authorization = LazyCell::new(|| ParsedAuthorization::parse(request.authorization));
+        if let Some(issuer) = &self.token_issuer
+            && let Some(verdict) = self.evaluate_token(issuer, request, &authorization)
+        {
             return Evaluation::Decided(verdict);
         }
         let fingerprint = self.request_fingerprint(request);

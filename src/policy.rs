@@ -27,7 +27,8 @@ mod upstream_uri;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
 
 use self::denial::{Denied, PolicyDenial};
 use self::explain::Explanation;
@@ -46,7 +47,7 @@ use crate::upstream::secret_header::SecretHeaderValue;
 #[derive(Clone, Debug)]
 pub(crate) struct AllowedRequest {
     identity: Option<Arc<Identity>>,
-    groups_header: Box<[u8]>,
+    groups_header: Bytes,
     upstream_uri: Option<String>,
     is_stale: bool,
     upstream_authorization: Option<SecretHeaderValue>,
@@ -59,7 +60,7 @@ impl AllowedRequest {
     }
 
     /// Returns the groups of the identity, separated by commas.
-    pub(crate) fn groups_header(&self) -> &[u8] {
+    pub(crate) fn groups_header(&self) -> &Bytes {
         &self.groups_header
     }
 
@@ -100,11 +101,18 @@ impl AllowedRequest {
 /// The rules that apply without a policy file. The scope of an API key still limits them.
 static ALLOW_AUTHENTICATED: LazyLock<PolicyRules> = LazyLock::new(PolicyRules::allow_authenticated);
 
-/// The active rules and groups.
+/// The active rules and groups, which are read together.
+#[derive(Clone, Debug, Default)]
+struct ActivePolicy {
+    /// The rules; `None` without a policy file.
+    rules: Option<Arc<PolicyRules>>,
+    groups: Arc<GroupMemberships>,
+}
+
+/// The policy in force, which can be replaced.
 #[derive(Debug, Default)]
 pub(crate) struct Policy {
-    rules: ArcSwapOption<PolicyRules>,
-    groups: ArcSwap<GroupMemberships>,
+    active: ArcSwap<ActivePolicy>,
     /// The time of the last change of the rules or groups, in seconds since 1970; 0 if they did not change since the
     /// start.
     changed_at: AtomicU64,
@@ -114,8 +122,14 @@ impl Policy {
     /// Activates other rules or groups. Each request is evaluated with either the old ones or the new ones.
     pub(crate) fn replace(&self, content: PolicyContent) {
         match content {
-            PolicyContent::Rules(rules) => self.rules.store(Some(Arc::new(rules))),
-            PolicyContent::Groups(groups) => self.groups.store(Arc::new(groups)),
+            PolicyContent::Rules(rules) => {
+                let rules = Some(Arc::new(rules));
+                self.active.rcu(|active| ActivePolicy { rules: rules.clone(), ..(**active).clone() });
+            }
+            PolicyContent::Groups(groups) => {
+                let groups = Arc::new(groups);
+                self.active.rcu(|active| ActivePolicy { groups: Arc::clone(&groups), ..(**active).clone() });
+            }
         }
     }
 
@@ -127,12 +141,12 @@ impl Policy {
 
     /// Returns the active rules, if there is a policy file.
     pub(crate) fn rules(&self) -> Option<Arc<PolicyRules>> {
-        self.rules.load_full()
+        self.active.load().rules.clone()
     }
 
     /// Returns the active groups.
     pub(crate) fn groups(&self) -> Arc<GroupMemberships> {
-        self.groups.load_full()
+        Arc::clone(&self.active.load().groups)
     }
 
     /// Evaluates a request of an identity; `None` is an anonymous request.
@@ -144,10 +158,9 @@ impl Policy {
         identity: Option<Arc<Identity>>,
         request: &Subrequest<'_>,
     ) -> Result<AllowedRequest, Denied> {
-        let file_groups = self.groups.load();
-        let rules = self.rules.load();
-        let memberships = user_memberships(&file_groups, identity.as_deref());
-        let decision = match effective_rules(rules.as_deref(), identity.as_deref()) {
+        let active = self.active.load();
+        let memberships = user_memberships(&active.groups, identity.as_deref());
+        let decision = match effective_rules(active.rules.as_deref(), identity.as_deref()) {
             None => evaluate_without_policy(identity.is_some(), request),
             Some(rules) => with_subject(memberships, identity.as_deref(), request, |subject| {
                 Ok(rules.evaluate(subject, request.original_request()?))
@@ -181,8 +194,8 @@ impl Policy {
         subject: &Subject<'_>,
         request: &Subrequest<'_>,
     ) -> Result<Explanation, Denied> {
-        let rules = self.rules.load();
-        match rules.as_deref().or(subject.api_key_scope.map(|_| &*ALLOW_AUTHENTICATED)) {
+        let active = self.active.load();
+        match active.rules.as_deref().or(subject.api_key_scope.map(|_| &*ALLOW_AUTHENTICATED)) {
             Some(rules) => Ok(rules.explain(subject, request.original_request()?)),
             None => evaluate_without_policy(subject.user.is_some(), request).map(Explanation::without_policy),
         }
@@ -268,13 +281,13 @@ fn group_names<'s>(memberships: impl Iterator<Item = &'s Membership>) -> impl It
 }
 
 /// Returns the groups of both sources, separated by commas and without duplicates.
-fn join_groups(memberships: UserMemberships<'_>) -> Box<[u8]> {
+fn join_groups(memberships: UserMemberships<'_>) -> Bytes {
     match memberships.map(|source| source.filter(|membership| !membership.is_empty())) {
-        [None, None] => Box::default(),
-        [Some(membership), None] | [None, Some(membership)] => membership.header_value().into(),
+        [None, None] => Bytes::new(),
+        [Some(membership), None] | [None, Some(membership)] => membership.header_value().clone(),
         [Some(of_file), Some(of_authenticator)] => {
             let names = group_names([of_file, of_authenticator].into_iter());
-            Membership::new(names.collect()).header_value().into()
+            Membership::new(names.collect()).header_value().clone()
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix_http::Request;
+use actix_web::Error;
 use actix_web::body::BoxBody;
 use actix_web::dev::Response;
 
@@ -10,6 +11,7 @@ use super::AppState;
 use super::challenge::Challenge;
 use super::peer::Peer;
 use super::response;
+use super::response_future::ResponseFuture;
 use super::subrequest::{ReceivedSubrequest, echoed_request_id};
 use crate::pipeline::Evaluation;
 use crate::pipeline::check::PendingCheck;
@@ -17,49 +19,41 @@ use crate::pipeline::token::required_scopes;
 use crate::pipeline::verdict::Verdict;
 use crate::pipeline::worker_cache::WorkerCache;
 
-/// The response, or the check that must finish first.
-pub(super) enum AuthResponse {
-    /// The response, available without waiting.
-    Ready(Response<BoxBody>),
-    /// An authenticator must check the credentials first.
-    CheckNeeded(Box<PendingCheck>, Request),
-}
-
-/// Evaluates a subrequest as far as possible without waiting.
-pub(super) fn evaluate(state: &AppState, worker_cache: &mut WorkerCache, request: Request) -> AuthResponse {
-    let check = {
-        let received = read_subrequest(state, &request);
-        let verdict = match received.for_auth() {
-            Ok(subrequest) => match state.pipeline.evaluate(subrequest, worker_cache) {
-                Evaluation::Decided(verdict) => Ok(verdict),
-                Evaluation::CheckNeeded(check) => Err(check),
-            },
-            Err(verdict) => Ok(verdict),
-        };
-        match verdict {
-            Ok(verdict) => return AuthResponse::Ready(verdict_to_response(state, &received, &verdict)),
-            Err(check) => check,
-        }
+/// Evaluates a subrequest from `peer`. The response is available at once, unless an authenticator must check the
+/// credentials first.
+pub(super) fn evaluate(
+    state: &Arc<AppState>,
+    worker_cache: &mut WorkerCache,
+    peer: Peer,
+    request: Request,
+) -> ResponseFuture {
+    let received = ReceivedSubrequest::from_headers(state, &request.head().headers, Some(&peer));
+    let verdict = match received.for_auth() {
+        Ok(subrequest) => match state.pipeline.evaluate(subrequest, worker_cache) {
+            Evaluation::Decided(verdict) => verdict,
+            Evaluation::CheckNeeded(check) => {
+                let answer = finish_check(Arc::clone(state), check, peer, request);
+                return ResponseFuture::Pending(Box::pin(answer));
+            }
+        },
+        Err(verdict) => verdict,
     };
-    AuthResponse::CheckNeeded(check, request)
+    ResponseFuture::ready(verdict_to_response(state, &received, &verdict))
 }
 
 /// Waits for a check, and returns the response.
-pub(super) async fn finish_check(
+async fn finish_check(
     state: Arc<AppState>,
     check: Box<PendingCheck>,
+    peer: Peer,
     request: Request,
-) -> Response<BoxBody> {
-    let received = read_subrequest(&state, &request);
+) -> Result<Response<BoxBody>, Error> {
+    let received = ReceivedSubrequest::from_headers(&state, &request.head().headers, Some(&peer));
     let verdict = match received.for_auth() {
         Ok(subrequest) => check.evaluate(subrequest).await,
         Err(verdict) => verdict,
     };
-    verdict_to_response(&state, &received, &verdict)
-}
-
-fn read_subrequest<'r>(state: &AppState, request: &'r Request) -> ReceivedSubrequest<'r> {
-    ReceivedSubrequest::from_headers(state, &request.head().headers, request.conn_data::<Peer>())
+    Ok(verdict_to_response(&state, &received, &verdict))
 }
 
 fn verdict_to_response(

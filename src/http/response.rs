@@ -142,15 +142,12 @@ fn allow_response(
 ) -> Result<Response<BoxBody>, InvalidHeaderValue> {
     let (user, by) = match allowed.identity() {
         Some(identity) => (
-            HeaderValue::from_bytes(identity.user.as_bytes())?,
+            HeaderValue::from_maybe_shared(identity.user.to_header_value())?,
             identity_headers.authenticator_value(&identity.authenticator)?,
         ),
         None => (EMPTY, EMPTY),
     };
-    let groups = match allowed.groups_header() {
-        [] => EMPTY,
-        groups => HeaderValue::from_bytes(groups)?,
-    };
+    let groups = HeaderValue::from_maybe_shared(allowed.groups_header().clone())?;
     let uri = allowed.upstream_uri().map(HeaderValue::from_str).transpose()?;
     let mut response = Response::new(StatusCode::OK);
     // `append` costs less than `insert`. No two of these names are equal.

@@ -20,9 +20,10 @@ use actix_web::dev::{AppConfig, Response, ServiceResponse};
 use actix_web::{App, Error};
 
 use super::admin_access::AdminAccessError;
-use super::auth::{self, AuthResponse};
+use super::auth;
 use super::peer::Peer;
 use super::response::{self, HandlerError};
+use super::response_future::ResponseFuture;
 use super::upstream_refused;
 use super::{AppState, admin_routes, auth_routes, public_routes};
 use crate::dialect::Dialect;
@@ -133,14 +134,14 @@ where
     fn call(&self, request: Request) -> ResponseFuture {
         let checked = match self.kind {
             ListenerKind::Auth => return handle_auth(&self.state, &self.worker_cache, request),
-            ListenerKind::Public if !is_peer_trusted(&request) => return untrusted_peer_response(),
+            ListenerKind::Public if trusted_peer(&request).is_none() => return untrusted_peer_response(),
             ListenerKind::Public => Ok(()),
             ListenerKind::Admin => check_admin_request(&self.state, &request),
         };
-        let trusted = is_peer_trusted(&request);
+        let trusted = trusted_peer(&request).is_some();
         if let Err(error) = checked {
             let response = response::error_response(HandlerError::AdminAccess(error)).into();
-            return ResponseFuture::Ready(Some(close_if_untrusted(response, trusted)));
+            return ResponseFuture::ready(close_if_untrusted(response, trusted));
         }
         let answer = self.app.call(request);
         ResponseFuture::Pending(Box::pin(
@@ -156,36 +157,27 @@ fn handle_auth(
     worker_cache: &RefCell<WorkerCache>,
     request: Request,
 ) -> ResponseFuture {
-    if !is_peer_trusted(&request) {
-        return untrusted_peer_response();
-    }
-    let ready = |response| ResponseFuture::Ready(Some(response));
+    let Some(peer) = trusted_peer(&request) else { return untrusted_peer_response() };
     let path = request.path();
     if Dialect::from_path(path).is_some_and(|dialect| state.dialects.contains(&dialect)) {
-        return match auth::evaluate(state, &mut worker_cache.borrow_mut(), request) {
-            AuthResponse::Ready(response) => ready(response),
-            AuthResponse::CheckNeeded(check, request) => {
-                let answer = auth::finish_check(Arc::clone(state), check, request);
-                ResponseFuture::Pending(Box::pin(async move { Ok(answer.await) }))
-            }
-        };
+        return auth::evaluate(state, &mut worker_cache.borrow_mut(), peer, request);
     }
     if path == UPSTREAM_REFUSED_PATH {
-        return ready(upstream_refused::handle_upstream_refused(state, &request).into());
+        return ResponseFuture::ready(upstream_refused::handle_upstream_refused(state, &request).into());
     }
-    ready(response::error_response(HandlerError::NotFound).into())
+    ResponseFuture::ready(response::error_response(HandlerError::NotFound).into())
 }
 
-/// Returns true if the connection is of a trusted peer. The peer is unknown if its address could not be read.
-fn is_peer_trusted(request: &Request) -> bool {
-    request.conn_data::<Peer>().is_some_and(|peer| peer.is_trusted)
+/// Returns the peer if it is trusted. It is unknown if its address could not be read.
+fn trusted_peer(request: &Request) -> Option<Peer> {
+    request.conn_data::<Peer>().filter(|peer| peer.is_trusted).copied()
 }
 
 /// Refuses a request at the auth or public listener, and closes the connection. Connections of untrusted peers are closed
 /// before a request is read, so such a request can only come from a connection that was reset while it was accepted.
 fn untrusted_peer_response() -> ResponseFuture {
     let response = response::error_response(HandlerError::UntrustedPeer).into();
-    ResponseFuture::Ready(Some(close_if_untrusted(response, false)))
+    ResponseFuture::ready(close_if_untrusted(response, false))
 }
 
 /// Checks a request to the admin listener before its path is read.
@@ -232,26 +224,4 @@ fn close_if_untrusted(mut response: Response<BoxBody>, trusted: bool) -> Respons
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     response
-}
-
-/// A response that is available, or the future of one. Only the future is boxed.
-pub(crate) enum ResponseFuture {
-    /// An available response; `None` after it was polled.
-    Ready(Option<Response<BoxBody>>),
-    /// A response that must be awaited.
-    Pending(BoxedFuture<Result<Response<BoxBody>, Error>>),
-}
-
-impl Future for ResponseFuture {
-    type Output = Result<Response<BoxBody>, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut *self {
-            Self::Ready(response) => match response.take() {
-                Some(response) => Poll::Ready(Ok(response)),
-                None => Poll::Pending,
-            },
-            Self::Pending(future) => future.as_mut().poll(context),
-        }
-    }
 }

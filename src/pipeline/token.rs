@@ -112,13 +112,13 @@ impl Pipeline {
         self.token_issuer.as_ref()
     }
 
-    /// Evaluates a request with a bearer token; `None` if there is no issuer or the request has other credentials.
+    /// Evaluates a request with a bearer token; `None` if the request has other credentials.
     pub(super) fn evaluate_token(
         &self,
+        issuer: &TokenIssuer,
         request: &Subrequest<'_>,
         authorization: &ParsedAuthorization<'_>,
     ) -> Option<Verdict> {
-        let issuer = self.token_issuer.as_ref()?;
         let token = authorization.bearer_token()?;
         let claims = match issuer.lookup_verified(token) {
             Some(claims) => claims,

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
+
 use super::denial::{Denied, PolicyDenial};
 use super::rule::Subject;
 use super::rules::PolicyRules;
@@ -61,11 +63,11 @@ impl Policy {
         scopes: &[TokenScope<'_>],
     ) -> Result<ScopeDecision, Denied> {
         let host = request.host_name()?;
-        let (file_groups, rules) = (self.groups.load(), self.rules.load());
+        let active = self.active.load();
         // Without a policy, every user may do everything, and an anonymous request is denied.
         let without_policy = identity.map(|_| &*ALLOW_AUTHENTICATED);
-        let rules = effective_rules(rules.as_deref(), identity).or(without_policy);
-        with_subject(user_memberships(&file_groups, identity), identity, request, |subject| {
+        let rules = effective_rules(active.rules.as_deref(), identity).or(without_policy);
+        with_subject(user_memberships(&active.groups, identity), identity, request, |subject| {
             let granted_actions = |resource: &ScopeResource<'_>, requested| match (rules, resource) {
                 (None, _) => Actions::default(),
                 (Some(rules), ScopeResource::Catalog) => {
@@ -101,10 +103,10 @@ impl Policy {
         identity: Option<Arc<Identity>>,
         request: &Subrequest<'_>,
     ) -> Result<AllowedRequest, TokenRefusal> {
-        let (file_groups, rules) = (self.groups.load(), self.rules.load());
+        let active = self.active.load();
         let original = request.original_request().map_err(|error| TokenRefusal::Denied(error.into()))?;
         let host = original.host_name().map_err(ambiguous_request)?;
-        let rules: &PolicyRules = rules.as_deref().unwrap_or(&ALLOW_AUTHENTICATED);
+        let rules: &PolicyRules = active.rules.as_deref().unwrap_or(&ALLOW_AUTHENTICATED);
         if !rules.is_registry(host, original.has_uri_rewrite()) {
             return Err(ambiguous_request("a token is only valid for a registry, and this host is a site"));
         }
@@ -115,7 +117,7 @@ impl Policy {
         token.check(registry)?;
         let user = identity.as_deref();
         let mount_source = registry.mount_source.as_ref().map(|source| &*source.repository);
-        let mount = with_subject(user_memberships(&file_groups, user), user, request, |subject| {
+        let mount = with_subject(user_memberships(&active.groups, user), user, request, |subject| {
             let check_not_denied =
                 |resource: &Resource<'_>, actions| rules.check_not_denied(subject, host, resource, actions);
             let check_repository = |name: &str, actions| {
@@ -158,7 +160,7 @@ impl Policy {
             })?;
         Ok(AllowedRequest {
             identity,
-            groups_header: Box::default(),
+            groups_header: Bytes::new(),
             upstream_uri,
             is_stale: false,
             upstream_authorization: None,

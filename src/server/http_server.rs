@@ -10,14 +10,16 @@ use std::time::Duration;
 
 use actix_http::body::BoxBody;
 use actix_http::error::DispatchError;
-use actix_http::{Extensions, HttpService, HttpServiceBuilder, Protocol};
+use actix_http::{Extensions, HttpService, HttpServiceBuilder, KeepAlive, Protocol};
 use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
 use actix_service::{Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::rt::net::{ActixStream, TcpStream, UnixStream};
 
 use super::admission::{ConnectionAdmission, HEALTH_CHECK_CONNECTIONS_MAX};
+use super::idle_timeout::{self, TrackedStream};
 use super::listen::{BoundListener, SocketPath};
+use super::poll_when_woken::PollWhenWoken;
 use super::trusted_peers;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -40,20 +42,20 @@ const ADMIN_WORKERS: usize = 1;
 const WORKERS_MAX: usize = 512;
 
 /// The time in which the client must complete the close of a connection.
-const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The threads and connections of a listener.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ListenerCapacity {
+pub(crate) struct ListenerCapacity {
     /// The number of threads.
-    pub(super) workers: usize,
+    pub(crate) workers: usize,
     /// The connections of each thread.
-    connections_per_worker: usize,
+    pub(crate) connections_per_worker: usize,
 }
 
 impl ListenerCapacity {
     /// Returns the capacity of the listener `kind`.
-    pub(super) fn for_listener(config: &Config, kind: ListenerKind) -> Self {
+    pub(crate) fn for_listener(config: &Config, kind: ListenerKind) -> Self {
         let workers = config.limits.workers.min(WORKERS_MAX);
         let (workers, connections) = match kind {
             ListenerKind::Auth => (workers, config.limits.max_connections),
@@ -71,7 +73,7 @@ impl ListenerCapacity {
 }
 
 /// Serves HTTP on these listeners. Adds the socket paths that must be removed at the end to `sockets`.
-pub(super) fn serve(
+pub(crate) fn serve(
     config: &Config,
     app_state: &Arc<AppState>,
     kind: ListenerKind,
@@ -133,7 +135,7 @@ impl HttpServices {
         &self,
         note: N,
     ) -> impl ServiceFactory<
-        (T, Protocol, Option<SocketAddr>),
+        (TrackedStream<T>, Protocol, Option<SocketAddr>),
         Config = (),
         Response = (),
         Error = DispatchError,
@@ -142,15 +144,18 @@ impl HttpServices {
         let shutdown = self.shutdown.clone();
         let answers =
             service_factory(Arc::clone(&self.app_state), self.kind).map_err(|error| error.error_response());
-        let builder = HttpService::<T, _, BoxBody>::build()
+        let builder = HttpService::<TrackedStream<T>, _, BoxBody>::build()
             .graceful_shutdown_signal(move || {
                 let shutdown = shutdown.clone();
-                async move { shutdown.notified().await }
+                PollWhenWoken::new(async move { shutdown.notified().await })
             })
-            .keep_alive(self.keepalive_timeout)
+            // Without a timer for each request: see `idle_timeout`.
+            .keep_alive(KeepAlive::Os)
             .client_request_timeout(self.header_timeout)
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-            .on_connect_ext(note);
+            .on_connect_ext(move |connection: &TrackedStream<T>, notes: &mut Extensions| {
+                note(connection.get_ref(), notes);
+            });
         HttpServiceBuilder::expect(builder, expect_service_factory(Arc::clone(&self.app_state), self.kind))
             .finish(map_config(answers, |()| AppConfig::default()))
     }
@@ -170,7 +175,7 @@ fn tcp_service(
             }
         }
     };
-    let admission = Arc::clone(admission);
+    let (admission, keepalive_timeout) = (Arc::clone(admission), http.keepalive_timeout);
     apply_fn_factory(http.service_over(note), move |connection: TcpStream, http| {
         let address = connection.peer_addr().ok();
         // A connection that is not admitted is dropped, which closes it.
@@ -178,11 +183,12 @@ fn tcp_service(
             // Otherwise a response would wait until the client acknowledges the one before (RFC 896). An error only
             // makes the connection slower.
             let _ = connection.set_nodelay(true);
-            (connection_slot, http.call((connection, Protocol::Http1, address)))
+            let (connection, idle_timeout) = idle_timeout::track(connection, keepalive_timeout);
+            (connection_slot, idle_timeout.limit(http.call((connection, Protocol::Http1, address))))
         });
         async move {
             match admitted {
-                Some((_connection_slot, connection)) => connection.await,
+                Some((_connection_slot, served)) => served.await.unwrap_or(Ok(())),
                 None => Ok(()),
             }
         }
@@ -197,8 +203,11 @@ fn unix_service(
     let note = |_: &UnixStream, notes: &mut Extensions| {
         notes.insert(Peer::UNIX);
     };
-    apply_fn_factory(http.service_over(note), |connection: UnixStream, http| {
-        http.call((connection, Protocol::Http1, None))
+    let keepalive_timeout = http.keepalive_timeout;
+    apply_fn_factory(http.service_over(note), move |connection: UnixStream, http| {
+        let (connection, idle_timeout) = idle_timeout::track(connection, keepalive_timeout);
+        let served = idle_timeout.limit(http.call((connection, Protocol::Http1, None)));
+        async move { served.await.unwrap_or(Ok(())) }
     })
 }
 
