@@ -17,7 +17,7 @@ use actix_web::dev::AppConfig;
 use actix_web::rt::net::{ActixStream, TcpStream, UnixStream};
 
 use super::admission::{ConnectionAdmission, HEALTH_CHECK_CONNECTIONS_MAX};
-use super::idle_timeout::{self, TrackedStream};
+use super::idle_timeout::{self, IdleLimits, TrackedStream};
 use super::listen::{BoundListener, SocketPath};
 use super::poll_when_woken::PollWhenWoken;
 use super::trusted_peers;
@@ -40,6 +40,9 @@ const ADMIN_WORKERS: usize = 1;
 
 /// The limit of actix-server for the threads of a listener.
 const WORKERS_MAX: usize = 512;
+
+/// The time in which a request must arrive completely and be answered. After `proxy_read_timeout`, nginx has given it up.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The time in which the client must complete the close of a connection.
 pub(crate) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -95,7 +98,10 @@ pub(crate) fn serve(
     let http = HttpServices {
         app_state: Arc::clone(app_state),
         kind,
-        keepalive_timeout: config.limits.keepalive_timeout,
+        idle: IdleLimits {
+            keepalive: config.limits.keepalive_timeout,
+            request: config.proxy_read_timeout.max(REQUEST_TIMEOUT),
+        },
         header_timeout: config.limits.header_timeout,
         shutdown: builder.graceful_shutdown_signal(),
     };
@@ -124,7 +130,7 @@ pub(crate) fn serve(
 struct HttpServices {
     app_state: Arc<AppState>,
     kind: ListenerKind,
-    keepalive_timeout: Duration,
+    idle: IdleLimits,
     header_timeout: Duration,
     shutdown: GracefulShutdownSignal,
 }
@@ -175,7 +181,7 @@ fn tcp_service(
             }
         }
     };
-    let (admission, keepalive_timeout) = (Arc::clone(admission), http.keepalive_timeout);
+    let (admission, idle) = (Arc::clone(admission), http.idle);
     apply_fn_factory(http.service_over(note), move |connection: TcpStream, http| {
         let address = connection.peer_addr().ok();
         // A connection that is not admitted is dropped, which closes it.
@@ -183,7 +189,7 @@ fn tcp_service(
             // Otherwise a response would wait until the client acknowledges the one before (RFC 896). An error only
             // makes the connection slower.
             let _ = connection.set_nodelay(true);
-            let (connection, idle_timeout) = idle_timeout::track(connection, keepalive_timeout);
+            let (connection, idle_timeout) = idle_timeout::track(connection, idle);
             (connection_slot, idle_timeout.limit(http.call((connection, Protocol::Http1, address))))
         });
         async move {
@@ -203,9 +209,9 @@ fn unix_service(
     let note = |_: &UnixStream, notes: &mut Extensions| {
         notes.insert(Peer::UNIX);
     };
-    let keepalive_timeout = http.keepalive_timeout;
+    let idle = http.idle;
     apply_fn_factory(http.service_over(note), move |connection: UnixStream, http| {
-        let (connection, idle_timeout) = idle_timeout::track(connection, keepalive_timeout);
+        let (connection, idle_timeout) = idle_timeout::track(connection, idle);
         let served = idle_timeout.limit(http.call((connection, Protocol::Http1, None)));
         async move { served.await.unwrap_or(Ok(())) }
     })

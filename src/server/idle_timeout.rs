@@ -19,12 +19,21 @@ use tokio::time::{Instant, sleep};
 /// of the timeout, too late.
 const CHECKS_PER_TIMEOUT: u32 = 8;
 
-/// The last activity of a connection.
+/// The times after which a connection without activity is closed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct IdleLimits {
+    /// The time after a response.
+    pub(super) keepalive: Duration,
+    /// The time in which a request must arrive completely and be answered.
+    pub(super) request: Duration,
+}
+
+/// The last activity of a connection, and the number of checks since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LastActivity {
-    /// The connection was opened, or received bytes. A request is read or evaluated, which has limits of its own.
-    Received,
-    /// The connection sent bytes, and was checked this many times since.
+    /// The connection was opened, or received bytes: a request is read or evaluated.
+    Received { checks: u32 },
+    /// The connection sent bytes.
     Sent { checks: u32 },
 }
 
@@ -50,7 +59,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for TrackedStream<T> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() != before {
-            self.last_activity.set(LastActivity::Received);
+            self.last_activity.set(LastActivity::Received { checks: 0 });
         }
         read
     }
@@ -91,23 +100,23 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TrackedStream<T> {
 
 /// The idle timeout of one connection.
 pub(super) struct IdleTimeout {
-    timeout: Duration,
+    limits: IdleLimits,
     last_activity: Rc<Cell<LastActivity>>,
 }
 
 /// Returns the connection with a record of its activity, and its idle timeout.
-pub(super) fn track<T>(stream: T, timeout: Duration) -> (TrackedStream<T>, IdleTimeout) {
-    let last_activity = Rc::new(Cell::new(LastActivity::Received));
-    let idle_timeout = IdleTimeout { timeout, last_activity: Rc::clone(&last_activity) };
+pub(super) fn track<T>(stream: T, limits: IdleLimits) -> (TrackedStream<T>, IdleTimeout) {
+    let last_activity = Rc::new(Cell::new(LastActivity::Received { checks: 0 }));
+    let idle_timeout = IdleTimeout { limits, last_activity: Rc::clone(&last_activity) };
     (TrackedStream { stream, last_activity }, idle_timeout)
 }
 
 impl IdleTimeout {
     /// Waits for `served`, which serves the tracked connection. Returns `None` if the connection was idle for the timeout
-    /// after a response. Then `served` is dropped, which closes the connection.
+    /// after a response, or if a request was not answered in time. Then `served` is dropped, which closes the connection.
     pub(super) async fn limit<F: Future>(self, served: F) -> Option<F::Output> {
-        let Self { timeout, last_activity } = self;
-        let interval = timeout / CHECKS_PER_TIMEOUT;
+        let Self { limits, last_activity } = self;
+        let interval = limits.keepalive / CHECKS_PER_TIMEOUT;
         let (mut served, mut timer) = (pin!(served), pin!(sleep(interval)));
         let mut registered: Option<Waker> = None;
         poll_fn(move |context| {
@@ -123,11 +132,13 @@ impl IdleTimeout {
             registered = Some(context.waker().clone());
             while timer.as_mut().poll(context).is_ready() {
                 match last_activity.get() {
-                    LastActivity::Received => {}
+                    LastActivity::Received { checks } if interval * checks < limits.request => {
+                        last_activity.set(LastActivity::Received { checks: checks + 1 });
+                    }
                     LastActivity::Sent { checks } if checks < CHECKS_PER_TIMEOUT => {
                         last_activity.set(LastActivity::Sent { checks: checks + 1 });
                     }
-                    LastActivity::Sent { .. } => return Poll::Ready(None),
+                    LastActivity::Received { .. } | LastActivity::Sent { .. } => return Poll::Ready(None),
                 }
                 timer.as_mut().reset(Instant::now() + interval);
             }
@@ -144,6 +155,7 @@ mod tests {
     use super::*;
 
     const TIMEOUT: Duration = Duration::from_secs(8);
+    const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
 
     /// Answers each byte with one byte, after `delay`.
     async fn echo(mut stream: TrackedStream<DuplexStream>, delay: Duration) {
@@ -158,7 +170,8 @@ mod tests {
     /// Returns the client's side of a connection that is served by [`echo`].
     fn connect(delay: Duration) -> (DuplexStream, impl Future<Output = bool>) {
         let (client, server) = duplex(64);
-        let (stream, idle_timeout) = track(server, TIMEOUT);
+        let (stream, idle_timeout) =
+            track(server, IdleLimits { keepalive: TIMEOUT, request: REQUEST_TIMEOUT });
         (client, async move { idle_timeout.limit(echo(stream, delay)).await.is_none() })
     }
 
@@ -198,6 +211,16 @@ mod tests {
             _ = served => panic!("the connection was closed"),
             byte = request => assert_eq!(byte, b'x'),
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connection_whose_request_is_not_answered_is_closed_after_the_request_timeout() {
+        let (mut client, served) = connect(REQUEST_TIMEOUT * 2);
+        client.write_u8(b'x').await.unwrap();
+        let start = Instant::now();
+        assert!(served.await);
+        let waited = start.elapsed();
+        assert!(waited >= REQUEST_TIMEOUT && waited <= REQUEST_TIMEOUT + TIMEOUT, "{waited:?}");
     }
 
     #[tokio::test(start_paused = true)]
