@@ -116,7 +116,8 @@ benches:
 	@sed -n 's/^..! \(cargo bench --bench storm -- .*\)/\1/p' benches/storm/main.rs
 
 bench-check:
-	@tests/need cc valgrind
+	@tests/need cc valgrind nginx curl
+	@$(CARGO) build --release
 	@UPDATE=$(UPDATE) benches/instructions.sh check
 
 FUZZ_SECONDS := 60

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Measures the instructions of one cached /auth by callgrind, against servers of actix that send the same headers or none.
-# Then it measures them for different numbers of grants in a policy, of API keys, and for a registry token.
+# Then it measures them for different numbers of grants in a policy, of API keys, and for a registry token. The last part
+# measures nginx itself: a request to a registry with a policy, by the configuration that `doorward proxy-config` writes.
 #
 #   benches/instructions.sh                   all parts except check
-#   benches/instructions.sh auth              one of: auth policy keys check
+#   benches/instructions.sh auth              one of: auth policy keys nginx check
 #   FEW=2000 MANY=12000 GRANTS="1 100 10000" KEYS=100000 benches/instructions.sh
 #   UPDATE=1 benches/instructions.sh check    writes benches/budget.txt; without UPDATE it compares with that file
 #
@@ -26,7 +27,7 @@ need valgrind "install it: apt-get install valgrind"
 few=${FEW:-2000} many=${MANY:-12000} large=${KEYS:-100000}
 read -ra counts <<<"${GRANTS:-1 100 10000}"
 report=$root/target/callgrind-auth.txt
-bench_binary handlers
+[[ $* == nginx ]] || bench_binary handlers
 users=DOORWARD_HTPASSWD=$htpasswd
 
 total_of() { sed -n 's/^\(totals\|summary\): //p' "$1" | head -n 1; }
@@ -230,6 +231,7 @@ part_check() {
     measure registry-token-es256 auth "$users" "DOORWARD_TOKEN_SIGNING_KEYS=$dir/signing-key" \
         DOORWARD_PUBLIC_LISTEN=127.0.0.1:8002 DOORWARD_TOKEN_SERVICE=registry \
         DOORWARD_TOKEN_REALM=https://registry.example/token -- as "Bearer $token"
+    measure_nginx_steps
     if [[ -n ${UPDATE:-} ]]; then
         {
             sed -n '/^#/p' "$budget"
@@ -245,9 +247,12 @@ part_check() {
         read -r _ count ratio < <(budget_line "$step")
         printf '%-28s %8d %8d %6s%%   %7s %7s %6s%%\n' "$step" "$count" "$budget_count" "$(change "$count" "$budget_count")" \
             "$ratio" "$budget_ratio" "$(change "$ratio" "$budget_ratio")"
-        # The steps of actix itself do not depend on doorward.
+        # These steps do not depend on doorward.
         more=
-        is_loss "$ratio" "$budget_ratio" && [[ $step != empty && $step != http-headers ]] && more=ratio
+        case $step in
+            empty | http-headers | nginx-open | nginx-floor) ;;
+            *) ! is_loss "$ratio" "$budget_ratio" || more=ratio ;;
+        esac
         if [[ -n $more ]]; then lost+=("$step"); elif is_loss "$count" "$budget_count"; then moved+=("$step"); fi
     done
     if ((${#lost[@]})); then
@@ -260,18 +265,106 @@ part_check() {
     ((${#lost[@]} + ${#moved[@]} == 0)) || fail "over the budget; if that is intended, run \`make bench-check UPDATE=1\`"
 }
 steps=(empty http-headers auth auth-not-in-worker-cache auth-policy-1 auth-policy-10000 api-key-as-password
-    api-key-as-bearer registry-token-es256)
+    api-key-as-bearer registry-token-es256 nginx-open nginx-floor nginx-doorward nginx-registry nginx-registry-log)
 budget_line() { # step
-    printf '%-28s %8d %8s\n' "$1" "${cost[$1]}" "$(ratio "${cost[$1]}" "${cost[http-headers]}" %.3f)"
+    local base=http-headers
+    [[ $1 != nginx-* ]] || base=nginx-floor
+    printf '%-28s %8d %8s\n' "$1" "${cost[$1]}" "$(ratio "${cost[$1]}" "${cost[$base]}" %.3f)"
 }
 change() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%+.1f", (a / b - 1) * 100 }'; }
 is_loss() { awk -v a="$1" -v b="$2" -v max="$loss_max" 'BEGIN { exit !(a > b * (1 + max / 100)) }'; }
 
+# ---- nginx
+
+# Writes $dir/front.conf: nginx with this http part, in one process that callgrind can count.
+front() { # text
+    nginx_files
+    sed -i "s/worker_processes auto;/worker_processes 1; master_process off;/; s/worker_connections 4096/worker_connections 1024/" "$dir/nginx.conf"
+    printf '%s\n' "$1" >"$dir/http.conf"
+}
+measure_nginx() { # name http-part: sets cost[name]
+    local requests total=()
+    front "$2"
+    for requests in "$((few / 10))" "$((many / 10))"; do
+        say "callgrind: $1, $requests requests ..." >&2
+        start "$1" valgrind --tool=callgrind --callgrind-out-file="$dir/$1.$requests" nginx -p "$dir/" -c "$dir/nginx.conf"
+        wait_for_port "$1" "$front_port"
+        curl --silent --show-error --fail --output /dev/null --header "Authorization: $basic" --header User-Agent: \
+            --header Accept: "http://127.0.0.1:$front_port/v2/library/alpine/manifests/t[1-$requests]" || fail "a request failed"
+        stop "$pid"
+        total+=("$(total_of "$dir/$1.$requests")")
+    done
+    cost[$1]=$(ratio $((total[1] - total[0])) $((many / 10 - few / 10)) %.0f)
+}
+# Starts doorward with a policy, and an nginx that is the registry and the auth service of the floor.
+nginx_world() {
+    local name
+    for name in front doorward public admin floor registry; do
+        free_port
+        printf -v "${name}_port" %s "$port"
+    done
+    grants 1 >"$dir/policy.nginx"
+    start doorward "$doorward" serve --listen "127.0.0.1:$doorward_port" --admin-listen "127.0.0.1:$admin_port" \
+        --htpasswd "$htpasswd" --policy "$dir/policy.nginx"
+    wait_for doorward "$admin_port" /readyz
+    # The first request computes a hash.
+    curl --silent --fail --header "Authorization: $basic" --header X-Original-Method:GET --header X-Original-URI:/v2/library/alpine/tags/list \
+        --header X-Original-Host:registry --header X-Original-Content-Type:ct: --header X-Real-IP:127.0.0.1 \
+        --header X-Auth-Rewrite:yes "http://127.0.0.1:$doorward_port/auth" || fail "doorward refuses $basic"
+    mkdir -p "$dir/behind/temp" && sed "s#$dir/#$dir/behind/#g" >"$dir/behind/nginx.conf" <<EOF
+daemon off; pid $dir/nginx.pid; error_log stderr crit; events { }
+http {
+access_log off; keepalive_requests 10000000;
+client_body_temp_path $dir/temp/body; proxy_temp_path $dir/temp/proxy; fastcgi_temp_path $dir/temp/f; uwsgi_temp_path $dir/temp/u; scgi_temp_path $dir/temp/s;
+server { listen 127.0.0.1:$floor_port; location / { return 204; } }
+server { listen 127.0.0.1:$registry_port; location / { default_type application/json; return 200 "{}"; } }
+}
+EOF
+    start behind nginx -p "$dir/behind/" -c "$dir/behind/nginx.conf"
+    wait_for_port behind "$registry_port"
+    upstreams="upstream floor { server 127.0.0.1:$floor_port; keepalive 64; keepalive_requests 100000; }
+upstream doorward { server 127.0.0.1:$doorward_port; keepalive 64; keepalive_requests 100000; }
+upstream registry { server 127.0.0.1:$registry_port; keepalive 64; keepalive_requests 100000; }"
+    generated=$("$doorward" proxy-config nginx --kind registry --server-name 127.0.0.1 --listen "127.0.0.1:$front_port" \
+        --plain-http on --auth "127.0.0.1:$doorward_port" --upstream "127.0.0.1:$registry_port" \
+        --access-log "$dir/access.log" 2>/dev/null) || fail "doorward could not write the configuration of nginx"
+}
+bare() { # auth-service: a server with the least that auth_request needs; none without an argument
+    local pass='proxy_pass http://registry; proxy_http_version 1.1; proxy_set_header Connection "";'
+    [[ -n ${1-} ]] || { say "$upstreams server { listen 127.0.0.1:$front_port; location /v2/ { $pass } }"; return; }
+    say "$upstreams server { listen 127.0.0.1:$front_port; location /v2/ { auth_request /_auth; $pass }
+location = /_auth { internal; proxy_pass http://$1/auth; proxy_http_version 1.1; proxy_set_header Connection \"\";
+proxy_pass_request_body off; proxy_set_header Content-Length \"\"; proxy_set_header X-Original-URI \$request_uri;
+proxy_set_header X-Original-Method \$request_method; proxy_set_header X-Original-Host \$host;
+proxy_set_header X-Original-Content-Type \"ct:\$content_type\"; proxy_set_header X-Real-IP \$remote_addr; } }"
+}
+measure_nginx_steps() {
+    need_doorward
+    need_nginx
+    need curl "install it: apt-get install curl"
+    nginx_world
+    local without_log=${generated//access_log $dir\/access.log doorward;/access_log off;}
+    [[ $without_log != "$generated" ]] || fail "the access log was not found in the configuration"
+    measure_nginx nginx-open "$(bare)"
+    measure_nginx nginx-floor "$(bare floor)"
+    measure_nginx nginx-doorward "$(bare doorward)"
+    measure_nginx nginx-registry "$without_log"
+    measure_nginx nginx-registry-log "$generated"
+}
+part_nginx() {
+    measure_nginx_steps
+    line "instructions of nginx for one request to a registry" "" "to the floor"
+    local step
+    for step in nginx-open nginx-floor nginx-doorward nginx-registry nginx-registry-log; do
+        line "  $step" "${cost[$step]}" "$(ratio "${cost[$step]}" "${cost[nginx-floor]}" %.3f)"
+    done
+}
+
 parts=("$@")
-((${#parts[@]})) || parts=(auth policy keys)
+((${#parts[@]})) || parts=(auth policy keys nginx)
 for part in "${parts[@]}"; do
     case $part in
-        auth | policy | keys | check) say; "part_$part" ;;
-        *) fail "unknown part: $part; there are auth, policy, keys and check" ;;
+        auth | policy | keys | nginx | check) say; "part_$part" ;;
+        *) fail "unknown part: $part; there are auth, policy, keys, nginx and check" ;;
     esac
 done
