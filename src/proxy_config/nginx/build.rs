@@ -1,8 +1,9 @@
 //! Makes the values of the templates from the options. Reports options that contradict each other.
 
+use super::listeners::{check_listeners, default_servers, mark_default_servers};
 use super::view::{
-    CertificateView, DefaultServerView, FactView, ListenView, NginxView, ResolverView, ServerView,
-    StorageHostView, Target, UpstreamView,
+    CertificateView, FactView, ListenView, NginxView, ResolverView, ServerView, StorageHostView, Target,
+    UpstreamView,
 };
 use crate::proxy_config::machine::{Machine, NginxBuild};
 use crate::proxy_config::options::{CommonOptions, OptionError, ProxyOptions, ServerOptions};
@@ -106,13 +107,14 @@ impl ViewBuilder<'_> {
             self.common_error("auth", message);
         }
         let public = self.build_public(has_tokens);
-        let servers: Vec<ServerView> = options
+        let mut servers: Vec<ServerView> = options
             .servers
             .iter()
             .enumerate()
             .filter_map(|(number, server)| self.build_server(number, server))
             .collect();
-        self.check_listeners(&servers);
+        self.errors.extend(check_listeners(&servers));
+        mark_default_servers(&mut servers);
         let (auth_target, auth) = auth?;
         Some(NginxView {
             summary: summarize(options),
@@ -127,7 +129,7 @@ impl ViewBuilder<'_> {
             auth_path: auth.path,
             auth_host: auth.host_header,
             public,
-            default_servers: self.default_servers(&servers),
+            default_servers: default_servers(&servers, self.nginx.version.has_reject_handshake()),
             real_ip_from: self.common.real_ip_from.iter().map(ToString::to_string).collect(),
             real_ip_header: if self.common.proxy_protocol { "proxy_protocol" } else { "X-Forwarded-For" },
             resolver: self.resolver(),
@@ -350,6 +352,7 @@ impl ViewBuilder<'_> {
             has_tls,
             has_http2,
             has_proxy_protocol: self.common.proxy_protocol,
+            is_default: false,
         };
         let has_ipv6 = match self.common.ipv6 {
             Ipv6Mode::Auto => self.machine.has_ipv6(),
@@ -359,58 +362,6 @@ impl ViewBuilder<'_> {
         let mut all = vec![view(socket.to_string())];
         if socket.address.is_none() && has_ipv6 {
             all.push(view(format!("[::]:{}", socket.port)));
-        }
-        all
-    }
-
-    /// Reports servers that nginx could not tell apart.
-    fn check_listeners(&mut self, servers: &[ServerView]) {
-        let all = |server: &ServerView| -> Vec<ListenView> {
-            server.listen.iter().chain(&server.redirect_listen).cloned().collect()
-        };
-        for (number, server) in servers.iter().enumerate() {
-            for other in servers.iter().take(number) {
-                let (own, others) = (all(server), all(other));
-                let shared = |a: &ListenView| {
-                    others.iter().filter(|b| a.address == b.address).cloned().collect::<Vec<_>>()
-                };
-                if own.iter().any(|a| shared(a).iter().any(|b| a.has_tls != b.has_tls)) {
-                    let message = "two servers use this address, one with TLS and one without; give one another address";
-                    self.server_error(number, "listen", message);
-                } else if own.iter().any(|a| shared(a).iter().any(|b| a.has_http2 != b.has_http2)) {
-                    let message = "before nginx 1.25.1 HTTP/2 applies to a whole address, so a registry and a site cannot share it; give one another address";
-                    self.server_error(number, "listen", message);
-                }
-                let shares_name = server.names.iter().any(|name| other.names.contains(name));
-                if shares_name && own.iter().any(|a| !shared(a).is_empty()) {
-                    let message =
-                        "two servers have the same name and address; nginx would use the first only";
-                    self.server_error(number, "server_name", message);
-                }
-            }
-        }
-    }
-
-    /// Returns a server for other names, for each address with TLS on which no server has every name. Without it, the
-    /// first server of the address would answer every name.
-    fn default_servers(&self, servers: &[ServerView]) -> Vec<DefaultServerView> {
-        let mut all: Vec<DefaultServerView> = Vec::new();
-        for server in servers.iter().filter(|server| server.certificate.is_some()) {
-            let is_known = |listen: &ListenView| {
-                all.iter().any(|default| default.listen.iter().any(|other| other.address == listen.address))
-            };
-            let has_every_name = |listen: &ListenView| {
-                let at_address =
-                    |other: &&ServerView| other.listen.iter().any(|o| o.address == listen.address);
-                servers.iter().filter(at_address).any(|other| other.names.iter().any(|name| name == "_"))
-            };
-            let is_missing = |listen: &&ListenView| !is_known(listen) && !has_every_name(listen);
-            let listen: Vec<ListenView> = server.listen.iter().filter(is_missing).cloned().collect();
-            if !listen.is_empty() {
-                let certificate =
-                    server.certificate.clone().filter(|_| !self.nginx.version.has_reject_handshake());
-                all.push(DefaultServerView { listen, certificate });
-            }
         }
         all
     }
