@@ -334,7 +334,7 @@ pub(crate) fn parse_upstream(text: &str) -> Result<ServerAddress, String> {
 /// Parses a name of a server, for `server_name`: a host name, `*.DOMAIN`, or `_` for every name.
 pub(crate) fn parse_server_name(text: &str) -> Result<String, String> {
     let bare = text.strip_prefix("*.").unwrap_or(text);
-    if text == "_" || (is_name(bare) && !bare.ends_with('.')) {
+    if text == "_" || (is_name(bare) && bare != "_" && !bare.ends_with('.')) {
         return Ok(text.to_ascii_lowercase());
     }
     Err("must be a host name such as registry.example.com, *.example.com, or _ for every name".into())

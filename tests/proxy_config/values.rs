@@ -66,6 +66,8 @@ fn invalid_value_is_refused_with_the_valid_ones() {
         ("SERVER_NAME", "~^.*$", "must be a host name such as registry.example.com"),
         ("SERVER_NAME", "a.test b.test", "must be a host name such as registry.example.com"),
         ("SERVER_NAME", "-a.test", "must be a host name such as registry.example.com"),
+        ("SERVER_NAME", "*._", "must be a host name such as registry.example.com"),
+        ("SERVER_NAME", "*", "must be a host name such as registry.example.com"),
         ("REAL_IP_FROM", "balancer", "must be an address or a network"),
         (
             "REAL_IP_FROM",

@@ -3,15 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
+use clap::{ArgMatches, Command, ValueHint};
 
 use crate::atomic_write::AtomicFileWriter;
 use crate::cli::arguments::{error_message, exit_code, option, option_value, switch};
-use crate::cli::config_flags::{config_path, print_config_errors};
+use crate::cli::config_flags::{config_path, print_config_errors, read_flags, setting_flag};
 use crate::cli::output::{print_error, write_text};
+use crate::config::ConfigError;
 use crate::config::layers::ConfigLayers;
-use crate::config::setting::{ConfigValue, LayerValues, Setting};
-use crate::config::{ConfigError, ConfigOrigin};
 use crate::proxy_config::explain::explain_blocks;
 use crate::proxy_config::files::find_files;
 use crate::proxy_config::machine::{Machine, NginxBuild, NginxModule, installed_nginx};
@@ -19,7 +18,7 @@ use crate::proxy_config::nginx::{
     ConfigurationPart, NginxView, build, render_http_part, render_server_part, render_whole,
 };
 use crate::proxy_config::options::{OptionError, ProxyOptions};
-use crate::proxy_config::read::{OptionLayers, OptionsWithOrigins, VARIABLE_PREFIX, all_options};
+use crate::proxy_config::read::{OPTIONS, OptionLayers, OptionsWithOrigins};
 use crate::proxy_config::secret::read_proxy_secret;
 use crate::proxy_config::value::{ClientScheme, ServiceKind, TokenMode};
 use crate::proxy_config::version::NginxVersion;
@@ -54,20 +53,7 @@ pub(super) fn command() -> Command {
             switch("include-only", "write doorward-http.conf and doorward-server.inc, for your server{}"),
             switch("explain", "print what each block protects against, instead of the configuration"),
         ])
-        .args(all_options().map(option_flag))
-}
-
-fn option_flag(option: &'static Setting) -> Arg {
-    let default = match option.default {
-        "" => String::new(),
-        text => format!(" [default: {text}]"),
-    };
-    let variable = option.variable_with_prefix(VARIABLE_PREFIX);
-    Arg::new(option.key)
-        .long(option.flag())
-        .value_name(option.placeholder)
-        .help(format!("{}{default} [env: {variable}]", option.help))
-        .action(if option.is_list { ArgAction::Append } else { ArgAction::Set })
+        .args(OPTIONS.all().map(|option| setting_flag(option, OPTIONS.variable_prefix)))
 }
 
 /// Runs the command.
@@ -101,17 +87,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
 
 /// Reads the options of flags, environment and file.
 fn read_options(matches: &ArgMatches) -> Result<OptionsWithOrigins, Vec<ConfigError>> {
-    let mut flags = LayerValues::new();
-    for option in all_options() {
-        let Ok(Some(values)) = matches.try_get_many::<String>(option.key) else { continue };
-        let origin = ConfigOrigin::Flag(option.flag());
-        let texts = values.flat_map(|value| match option.is_list {
-            true => value.split(',').map(|part| part.trim().to_owned()).collect(),
-            false => vec![value.clone()],
-        });
-        flags.insert(option.key, texts.map(|text| ConfigValue { text, origin: origin.clone() }).collect());
-    }
-    let mut layers = OptionLayers { flags, ..OptionLayers::default() };
+    let mut layers = OptionLayers { flags: read_flags(OPTIONS, matches), ..OptionLayers::default() };
     if let Some(path) = config_path(matches) {
         // Settings of the service in the same file are not used here, but a file with errors is refused.
         let file = ConfigLayers::default().with_file(&path);
