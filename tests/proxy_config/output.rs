@@ -37,6 +37,28 @@ fn second_run_replaces_the_first_and_nothing_else() {
 }
 
 #[test]
+fn proxy_secret_gets_mode_600_even_if_the_file_had_another() {
+    for old in [0o666, 0o644, 0o640, 0o400] {
+        let image = with_secret(site(), SECRET.as_bytes()).file("etc/nginx/conf.d/doorward.conf", "");
+        let image = image.file("etc/nginx/conf.d/doorward.secret", "old");
+        let set_mode = |name: &str, mode| {
+            let path = image.path("etc/nginx/conf.d").join(name);
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        set_mode("doorward.secret", old);
+        // The configuration keeps its mode.
+        set_mode("doorward.conf", 0o640);
+        assert_valid(&image);
+        let mode = |name: &str| {
+            let path = image.path("etc/nginx/conf.d").join(name);
+            fs::metadata(path).unwrap().permissions().mode() & 0o777
+        };
+        assert_eq!((mode("doorward.secret"), mode("doorward.conf")), (0o600, 0o640), "{old:o}");
+        assert!(fs::read_to_string(image.path("etc/nginx/conf.d/doorward.secret")).unwrap().contains(SECRET));
+    }
+}
+
+#[test]
 fn refused_options_leave_the_earlier_configuration() {
     let image = site();
     let before = assert_valid(&image);

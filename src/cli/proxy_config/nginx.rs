@@ -35,8 +35,6 @@ const SECRET_FILE: &str = "doorward.secret";
 
 /// The mode of a configuration, which any user can read.
 const CONFIG_MODE: u32 = 0o644;
-/// The mode of the proxy secret.
-const SECRET_MODE: u32 = 0o600;
 
 /// Returns the definition of the command.
 pub(super) fn command() -> Command {
@@ -264,7 +262,7 @@ fn write_files(folder: &Path, files: &[(&str, String)], secret: Option<&str>) ->
     let writer =
         AtomicFileWriter::open(&folder.join(last), true).map_err(error_message)?.with_new_mode(CONFIG_MODE);
     if let Some(secret) = secret {
-        writer.write_sibling(SECRET_FILE, secret.as_bytes(), SECRET_MODE).map_err(error_message)?;
+        writer.write_secret_sibling(SECRET_FILE, secret.as_bytes()).map_err(error_message)?;
     }
     for (name, text) in others {
         writer.write_sibling(name, text.as_bytes(), CONFIG_MODE).map_err(error_message)?;
