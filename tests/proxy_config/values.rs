@@ -6,6 +6,8 @@ use super::{assert_refused, assert_valid, ecr, site};
 fn invalid_address_is_refused_with_the_remedy() {
     for (value, said) in [
         ("registry", "must have a port: HOST:PORT"),
+        ("app.example.com", "must have a port: HOST:PORT"),
+        ("10.0.0.7", "must have a port: HOST:PORT"),
         ("registry:", "the port must be a number from 1 to 65535"),
         ("registry:0", "the port must be a number from 1 to 65535"),
         ("registry:65536", "the port must be a number from 1 to 65535"),
@@ -27,6 +29,8 @@ fn invalid_address_is_refused_with_the_remedy() {
     ] {
         assert_refused(&site().set("UPSTREAM", value), &["NGX_DOORWARD_UPSTREAM: ", said]);
     }
+    let registry = site().set("KIND", "registry").set("UPSTREAM", "registry.example.com");
+    assert_refused(&registry, &["NGX_DOORWARD_UPSTREAM: must have a port: HOST:PORT"]);
     for value in ["127.0.0.1:1", "[::1]:65535", "unix:/run/x.sock", "localhost:5000"] {
         assert_valid(&site().set("UPSTREAM", value));
     }

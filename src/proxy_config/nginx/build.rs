@@ -8,8 +8,8 @@ use super::view::{
 use crate::proxy_config::machine::{Machine, NginxBuild};
 use crate::proxy_config::options::{CommonOptions, OptionError, ProxyOptions, ServerOptions};
 use crate::proxy_config::value::{
-    AuthService, ClientScheme, DnsAddress, Ipv6Mode, ListenSocket, Redirects, ServerAddress, ServiceKind,
-    TokenMode, parse_remote_registry,
+    AuthService, ClientScheme, DnsAddress, Ipv6Mode, ListenSocket, PORT_MISSING, Redirects, ServerAddress,
+    ServiceKind, TokenMode, UpstreamAddress, parse_remote_registry,
 };
 
 /// The limit of servers in one configuration. Real ones have two or three.
@@ -278,9 +278,14 @@ impl ViewBuilder<'_> {
         number: usize,
         suffix: &str,
         kind: ServiceKind,
-        address: &ServerAddress,
+        upstream: &UpstreamAddress,
     ) -> Option<(Target, String)> {
+        let address = &upstream.address;
         let (keepalive_timeout, remote_host) = match kind {
+            ServiceKind::Registry | ServiceKind::Site if !upstream.has_port => {
+                self.server_error(number, "upstream", PORT_MISSING);
+                return None;
+            }
             ServiceKind::Registry | ServiceKind::Site => (KEEPALIVE_TIMEOUT, String::new()),
             ServiceKind::Ecr => match parse_remote_registry(address) {
                 Ok(host) => (REMOTE_KEEPALIVE_TIMEOUT, host),
@@ -385,7 +390,8 @@ fn auth_upstream_name(auth: &AuthService) -> &'static str {
 /// Returns a line that describes the servers, without secrets.
 fn summarize(options: &ProxyOptions) -> String {
     let summary = |server: &ServerOptions| {
-        let upstream = server.upstream.as_ref().map(ToString::to_string).unwrap_or_default();
+        let upstream =
+            server.upstream.as_ref().map(|upstream| upstream.address.to_string()).unwrap_or_default();
         format!("{} {} -> {upstream}", server.kind.name(), server.server_name.join(" "))
     };
     let text = options.servers.iter().map(summary).collect::<Vec<_>>().join(", ");
