@@ -1,5 +1,6 @@
 //! Makes the values of the templates from the options. Reports options that contradict each other.
 
+use super::checks::check_server;
 use super::listeners::{check_listeners, default_servers, mark_default_servers};
 use super::view::{
     CertificateView, FactView, ListenView, NginxView, ResolverView, ServerView, StorageHostView, Target,
@@ -197,157 +198,73 @@ impl ViewBuilder<'_> {
     }
 
     fn build_server(&mut self, number: usize, options: &ServerOptions) -> Option<ServerView> {
-        self.check_kind(number, options);
-        if options.server_name.is_empty() {
-            self.server_error(number, "server_name", "must have a name; _ is every name");
-        }
+        self.errors.extend(check_server(self.common, number, options));
         let suffix = if number == 0 { String::new() } else { format!("_{}", number + 1) };
-        let is_optional = self.part == ConfigurationPart::IncludeOnly && options.kind != ServiceKind::Ecr;
-        let (upstream, remote_host) = match &options.upstream {
-            Some(address) => {
-                let (upstream, remote_host) = self.build_upstream(number, &suffix, options.kind, address)?;
-                (Some(upstream), remote_host)
-            }
-            None if is_optional => (None, String::new()),
-            None => {
-                let message =
-                    "missing: set it to the protected service, such as registry:5000 or 127.0.0.1:5000";
-                self.server_error(number, "upstream", message);
-                return None;
-            }
-        };
-        if options.redirects == Redirects::Follow {
-            self.uses_resolver = true;
-            if self.resolvers.is_empty() {
-                let message = "nginx must resolve names to follow redirects, but /etc/resolv.conf has no server; set resolver";
-                self.server_error(number, "redirects", message);
-            }
-        }
-        let has_tls = !options.plain_http;
-        let is_site = options.kind == ServiceKind::Site;
-        let has_http2 = has_tls && is_site && self.nginx.has_http2;
-        let default_port = if has_tls { 443 } else { 80 };
-        let default_listen = |port| ListenSocket { address: None, port };
-        let listen = options.listen.clone().unwrap_or_else(|| default_listen(default_port));
-        let redirects_to_https = has_tls && is_site && options.listen.is_none();
-        Some(ServerView {
-            suffix,
-            kind: options.kind,
-            tokens: options.tokens,
-            names: options.server_name.clone(),
-            listen: self.listen(&listen, has_tls, has_http2 && !self.nginx.version.has_http2_directive()),
-            redirect_listen: match redirects_to_https {
-                true => self.listen(&default_listen(80), false, false),
-                false => Vec::new(),
-            },
-            certificate: has_tls.then(|| CertificateView {
-                certificate: options.tls_certificate.clone(),
-                key: options.tls_key.clone(),
-            }),
-            has_http2_directive: has_http2 && self.nginx.version.has_http2_directive(),
-            upstream,
-            remote_name: remote_host.split(':').next().unwrap_or_default().to_owned(),
-            remote_host,
-            upstream_ca: options.upstream_ca.clone().unwrap_or_default(),
-            is_read_only: !options.push.unwrap_or(options.kind != ServiceKind::Ecr),
-            follows_redirects: options.redirects == Redirects::Follow,
-            redirect_hosts: options
-                .redirect_hosts
-                .iter()
-                .map(|host| StorageHostView {
-                    name: host.name.clone(),
-                    with_subdomains: host.with_subdomains,
-                })
-                .collect(),
-            facts: options
-                .facts
-                .iter()
-                .map(|fact| FactView { header: fact.clone(), variable: fact.replace('-', "_") })
-                .collect(),
-            max_body_size: options.max_body_size.clone().unwrap_or_else(|| SITE_BODY_DEFAULT.to_owned()),
-            body_with_any_method: options.body_with_any_method,
-            public_paths: options.public_paths.clone(),
-            cors_origins: options.cors_origins.clone(),
-            include: options.include.clone(),
-        })
+        let upstream = self.build_upstream(number, &suffix, options)?;
+        self.require_resolver(number, options);
+        Some(server_view(options, suffix, upstream, self.listeners(options)))
     }
 
-    /// Adds the upstream of a server. Returns it, and the Host of a remote registry.
+    /// Adds the upstream of a server. Returns `None` after an error.
     fn build_upstream(
         &mut self,
         number: usize,
         suffix: &str,
-        kind: ServiceKind,
-        upstream: &UpstreamAddress,
-    ) -> Option<(Target, String)> {
-        let address = &upstream.address;
-        let (keepalive_timeout, remote_host) = match kind {
-            ServiceKind::Registry | ServiceKind::Site if !upstream.has_port => {
-                self.server_error(number, "upstream", PORT_MISSING);
+        options: &ServerOptions,
+    ) -> Option<ServerUpstream> {
+        let Some(UpstreamAddress { address, has_port }) = &options.upstream else {
+            if self.part == ConfigurationPart::IncludeOnly && options.kind != ServiceKind::Ecr {
+                return Some(ServerUpstream { target: None, remote_host: String::new() });
+            }
+            let message = "missing: set it to the protected service, such as registry:5000 or 127.0.0.1:5000";
+            self.server_error(number, "upstream", message);
+            return None;
+        };
+        let (keepalive_timeout, remote_host) = match options.kind {
+            ServiceKind::Registry | ServiceKind::Site if *has_port => (KEEPALIVE_TIMEOUT, Ok(String::new())),
+            ServiceKind::Registry | ServiceKind::Site => (KEEPALIVE_TIMEOUT, Err(PORT_MISSING.to_owned())),
+            ServiceKind::Ecr => (REMOTE_KEEPALIVE_TIMEOUT, parse_remote_registry(address)),
+        };
+        let remote_host = match remote_host {
+            Ok(host) => host,
+            Err(error) => {
+                self.server_error(number, "upstream", &error);
                 return None;
             }
-            ServiceKind::Registry | ServiceKind::Site => (KEEPALIVE_TIMEOUT, String::new()),
-            ServiceKind::Ecr => match parse_remote_registry(address) {
-                Ok(host) => (REMOTE_KEEPALIVE_TIMEOUT, host),
-                Err(error) => {
-                    self.server_error(number, "upstream", &error);
-                    return None;
-                }
-            },
         };
         let name = format!("doorward_upstream{suffix}");
         let target = self.add_upstream(("upstream", Some(number)), address, &name, keepalive_timeout);
-        Some((target, remote_host))
+        Some(ServerUpstream { target: Some(target), remote_host })
     }
 
-    /// Rejects options that another option makes useless. Such an option is a mistake that can be dangerous.
-    fn check_kind(&mut self, number: usize, options: &ServerOptions) {
-        use ServiceKind::{Ecr, Registry, Site};
-        let given: [(&'static str, bool, &[ServiceKind]); 9] = [
-            ("tokens", options.tokens != TokenMode::Off, &[Registry]),
-            ("push", options.push.is_some(), &[Registry, Ecr]),
-            ("upstream_ca", options.upstream_ca.is_some(), &[Ecr]),
-            ("redirects", options.redirects == Redirects::Follow, &[Ecr]),
-            ("redirect_hosts", !options.redirect_hosts.is_empty(), &[Ecr]),
-            ("facts", !options.facts.is_empty(), &[Registry, Site]),
-            ("max_body_size", options.max_body_size.is_some(), &[Site]),
-            ("body_with_any_method", options.body_with_any_method, &[Site]),
-            ("public_paths", !options.public_paths.is_empty(), &[Site]),
-        ];
-        for (option, is_given, kinds) in given {
-            if is_given && !kinds.contains(&options.kind) {
-                let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
-                let (names, kind) = (names.join(" or "), options.kind.name());
-                let message = format!("requires the kind {names}, not {kind}; remove one of them");
-                self.server_error(number, option, &message);
-            }
+    /// Adds the resolver if nginx follows redirects.
+    fn require_resolver(&mut self, number: usize, options: &ServerOptions) {
+        if options.redirects != Redirects::Follow {
+            return;
         }
-        for (option, values) in [
-            ("server_name", &options.server_name),
-            ("facts", &options.facts),
-            ("public_paths", &options.public_paths),
-            ("cors_origins", &options.cors_origins),
-            ("include", &options.include),
-        ] {
-            if (1..).zip(values).any(|(next, value)| values.iter().skip(next).any(|other| other == value)) {
-                self.server_error(number, option, "has a value twice; remove one of them");
-            }
+        self.uses_resolver = true;
+        if self.resolvers.is_empty() {
+            let message = "nginx must resolve names to follow redirects, but /etc/resolv.conf has no server; set resolver";
+            self.server_error(number, "redirects", message);
         }
-        if !options.redirect_hosts.is_empty() && options.redirects == Redirects::Pass {
-            self.server_error(number, "redirect_hosts", "has no effect without redirects = follow");
-        }
-        if options.tokens == TokenMode::Registry && !options.facts.is_empty() {
-            let message = "requires an auth check, which tokens = registry does not run; remove one of them";
-            self.server_error(number, "facts", message);
-        }
-        if options.kind == Ecr && self.common.proxy_secret_file.is_none() {
-            let message = "missing: the kind ecr requires it, since doorward gives upstream credentials only to a peer with the proxy secret";
-            self.common_error("proxy_secret_file", message);
-        }
-        let is_secure = !options.plain_http || self.common.scheme == Some(ClientScheme::Https);
-        if !is_secure && options.cors_origins.iter().any(|origin| origin.starts_with("https:")) {
-            let message = "a browser sends no request from an https page to plain http; use TLS, or set scheme = https behind a load balancer";
-            self.server_error(number, "cors_origins", message);
+    }
+
+    /// Returns the addresses of a server. A site with TLS at the default port also redirects from http.
+    fn listeners(&self, options: &ServerOptions) -> Listeners {
+        let has_tls = !options.plain_http;
+        let is_site = options.kind == ServiceKind::Site;
+        let has_http2 = has_tls && is_site && self.nginx.has_http2;
+        let has_directive = self.nginx.version.has_http2_directive();
+        let default_listen = |port| ListenSocket { address: None, port };
+        let default_port = if has_tls { 443 } else { 80 };
+        let listen = options.listen.clone().unwrap_or_else(|| default_listen(default_port));
+        Listeners {
+            listen: self.listen(&listen, has_tls, has_http2 && !has_directive),
+            redirect_listen: match has_tls && is_site && options.listen.is_none() {
+                true => self.listen(&default_listen(80), false, false),
+                false => Vec::new(),
+            },
+            has_http2_directive: has_http2 && has_directive,
         }
     }
 
@@ -379,6 +296,62 @@ impl ViewBuilder<'_> {
         };
         let addresses = self.resolvers.iter().map(ToString::to_string).collect();
         self.uses_resolver.then_some(ResolverView { addresses, is_ipv4_only })
+    }
+}
+
+/// The upstream of a server.
+struct ServerUpstream {
+    /// The target; none if the administrator writes the location.
+    target: Option<Target>,
+    /// The Host of a remote registry.
+    remote_host: String,
+}
+
+/// The addresses of a server.
+struct Listeners {
+    listen: Vec<ListenView>,
+    redirect_listen: Vec<ListenView>,
+    has_http2_directive: bool,
+}
+
+fn server_view(
+    options: &ServerOptions,
+    suffix: String,
+    upstream: ServerUpstream,
+    listeners: Listeners,
+) -> ServerView {
+    let ServerUpstream { target, remote_host } = upstream;
+    let storage_hosts = options.redirect_hosts.iter();
+    let facts = options.facts.iter();
+    ServerView {
+        suffix,
+        kind: options.kind,
+        tokens: options.tokens,
+        names: options.server_name.clone(),
+        listen: listeners.listen,
+        redirect_listen: listeners.redirect_listen,
+        certificate: (!options.plain_http).then(|| CertificateView {
+            certificate: options.tls_certificate.clone(),
+            key: options.tls_key.clone(),
+        }),
+        has_http2_directive: listeners.has_http2_directive,
+        upstream: target,
+        remote_name: remote_host.split(':').next().unwrap_or_default().to_owned(),
+        remote_host,
+        upstream_ca: options.upstream_ca.clone().unwrap_or_default(),
+        is_read_only: !options.push.unwrap_or(options.kind != ServiceKind::Ecr),
+        follows_redirects: options.redirects == Redirects::Follow,
+        redirect_hosts: storage_hosts
+            .map(|host| StorageHostView { name: host.name.clone(), with_subdomains: host.with_subdomains })
+            .collect(),
+        facts: facts
+            .map(|fact| FactView { header: fact.clone(), variable: fact.replace('-', "_") })
+            .collect(),
+        max_body_size: options.max_body_size.clone().unwrap_or_else(|| SITE_BODY_DEFAULT.to_owned()),
+        body_with_any_method: options.body_with_any_method,
+        public_paths: options.public_paths.clone(),
+        cors_origins: options.cors_origins.clone(),
+        include: options.include.clone(),
     }
 }
 
