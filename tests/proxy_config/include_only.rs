@@ -40,7 +40,10 @@ fn several_servers_or_standard_output_are_refused() {
     let several =
         format!("[proxy_config]\nauth = \"127.0.0.1:8000\"\nupstream = \"127.0.0.1:5000\"\n{table}");
     let image = include_only(Image::new().settings_file(&several));
-    let said = ["include-only writes one server; use one settings file for each"];
+    let said = [
+        "include-only writes one server, and nginx can read one such output only",
+        "write all servers without --include-only",
+    ];
     assert_refused(&image, &said);
     let image = site();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_doorward"));

@@ -33,6 +33,10 @@ const SERVER_PART_FILE: &str = "doorward-server.inc";
 /// The proxy secret.
 const SECRET_FILE: &str = "doorward.secret";
 
+/// Characters that nginx does not read as themselves in the path of an include: those of patterns and variables, and
+/// quotes.
+const PATH_CHARACTERS_OF_NGINX: &str = "*?[$\"\\";
+
 /// The mode of a configuration, which any user can read.
 const CONFIG_MODE: u32 = 0o644;
 
@@ -139,7 +143,8 @@ impl OutputTarget {
             }
         }
         if self.is_include_only && options.servers.len() > 1 {
-            report("kind", "include-only writes one server; use one settings file for each".into());
+            let message = "include-only writes one server, and nginx can read one such output only; write all servers without --include-only, and add your locations with the option include";
+            report("kind", message.into());
         }
         if self.is_include_only && self.folder.is_none() && !self.is_explanation {
             report("kind", "include-only writes two files; set --output DIR".into());
@@ -183,6 +188,7 @@ impl OutputTarget {
             }
             Err(error) => return Err(format!("--output: {at}: the folder cannot be used: {error}")),
         }
+        check_path_characters(folder)?;
         let other = folder.join(if self.is_include_only { WHOLE_FILE } else { HTTP_PART_FILE });
         match other.symlink_metadata() {
             Ok(_) => Err(format!(
@@ -218,6 +224,21 @@ impl OutputTarget {
             Some(folder) => write_files(folder, &files, prepared.secret.as_ref().map(|text| text.as_str()))?,
         }
         Ok(())
+    }
+}
+
+/// Returns an error if nginx would read the path of the folder as a pattern or a variable, or cannot read it.
+fn check_path_characters(folder: &Path) -> Result<(), String> {
+    let at = displayable_path(folder);
+    let path = std::fs::canonicalize(folder)
+        .map_err(|error| format!("--output: {at}: the folder cannot be used: {error}"))?;
+    let is_allowed = |c: char| !c.is_control() && !PATH_CHARACTERS_OF_NGINX.contains(c);
+    match path.to_str() {
+        None => Err(format!("--output: {at}: the path is not UTF-8; write to another folder")),
+        Some(text) if !text.chars().all(is_allowed) => Err(format!(
+            "--output: {at}: nginx cannot include a path with control characters or one of {PATH_CHARACTERS_OF_NGINX}; write to another folder"
+        )),
+        Some(_) => Ok(()),
     }
 }
 
