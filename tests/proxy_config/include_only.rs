@@ -34,6 +34,23 @@ fn two_files_without_a_server_are_written() {
 }
 
 #[test]
+fn check_of_one_of_the_two_files_names_the_output_of_nginx() {
+    let image = include_only(ecr());
+    text(&image, "doorward-http.conf");
+    for name in ["doorward-http.conf", "doorward-server.inc"] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_doorward"));
+        command.args(["proxy-config", "--check"]).arg(image.path("etc/nginx/conf.d").join(name));
+        let output = process::run(command);
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(
+            output.stdout.contains("so nothing was checked; check the output of `nginx -T`"),
+            "{output:?}"
+        );
+        assert!(!output.stdout.contains("error: "), "{output:?}");
+    }
+}
+
+#[test]
 fn several_servers_or_standard_output_are_refused() {
     let table =
         "[[proxy_config.server]]\nserver_name = [\"a.test\"]\n[[proxy_config.server]]\nkind = \"registry\"\n";
