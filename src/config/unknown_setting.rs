@@ -14,7 +14,7 @@ pub(crate) struct SettingNames {
     pub(crate) removed: &'static [(&'static str, &'static str)],
     /// The prefix of the environment variables.
     pub(crate) variable_prefix: &'static str,
-    /// Where all settings are listed.
+    /// The command that lists all settings, for messages.
     pub(crate) list: &'static str,
 }
 
@@ -126,7 +126,7 @@ impl SettingNames {
         let last_part = name.rsplit('.').next().unwrap_or(name);
         let exact = self.renamed.iter().find(|(old, _)| matches_key(name, old));
         let renamed = exact.or_else(|| self.renamed.iter().find(|(old, _)| *old == last_part));
-        if let Some((_, new)) = renamed.filter(|(_, new)| self.all().any(|setting| setting.key == *new)) {
+        if let Some((_, new)) = renamed {
             return Some(NameSuggestion::Meant(new));
         }
         let similarity = |s: &&Setting| (strsim::jaro_winkler(name, s.key) * 1000.0) as u32;

@@ -58,7 +58,7 @@ const BLOCKS: &[BlockExplanation] = &[
     ),
     block(
         "unknown-names",
-        "A request for a name that is not listed gets no handshake, or 421. doorward never judges by such a name.",
+        "A request for a name that is not listed gets no handshake, or 421. doorward never checks such a name.",
         "p44",
     ),
     block(

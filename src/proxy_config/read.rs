@@ -8,7 +8,7 @@ use super::options::{
 use crate::config::environment::read_variables;
 use crate::config::raw_table::{RawEntry, RawProxyConfig};
 use crate::config::reader::SettingReader;
-use crate::config::setting::LayerValues;
+use crate::config::setting::{LayerValues, Setting};
 use crate::config::unknown_setting::{NamePlace, SettingNames};
 use crate::config::{ConfigError, ConfigOrigin};
 
@@ -27,9 +27,6 @@ pub(crate) const OPTIONS: SettingNames = SettingNames {
     variable_prefix: "NGX_DOORWARD_",
     list: "doorward proxy-config nginx --help lists all options",
 };
-
-/// The options of a table `[[proxy_config.server]]`.
-const TABLE_OPTIONS: SettingNames = SettingNames { settings: &[SERVER_OPTIONS], ..OPTIONS };
 
 /// Variables of our own compose files that are not options. An `env_file: .env` passes them on.
 const IGNORED_VARIABLES: [&str; 3] = ["NGX_DOORWARD_PUBLISH", "NGX_DOORWARD_SUBNET", "NGX_DOORWARD_TLS_NAME"];
@@ -68,7 +65,7 @@ impl OptionLayers {
     /// Parses every option, and returns all options or all errors.
     pub(crate) fn into_options(mut self) -> Result<OptionsWithOrigins, Vec<ConfigError>> {
         let mut errors = std::mem::take(&mut self.errors);
-        let common_file = layer_of(&self.file.common, &mut errors, OPTIONS);
+        let common_file = layer_of(&self.file.common, &mut errors, OPTIONS.settings);
         let mut reader = SettingReader::new([&self.flags, &self.variables, &common_file]);
         let common = CommonOptions::read(&mut reader);
         errors.extend(reader.into_errors().0);
@@ -80,7 +77,7 @@ impl OptionLayers {
         }
         for (_, entries) in &self.file.servers {
             let mut file = common_file.clone();
-            file.extend(layer_of(entries, &mut errors, TABLE_OPTIONS));
+            file.extend(layer_of(entries, &mut errors, &[SERVER_OPTIONS]));
             let mut reader = SettingReader::new([&self.flags, &self.variables, &file]);
             servers.push(ServerOptions::read(&mut reader));
             for error in reader.into_errors().0 {
@@ -131,10 +128,14 @@ impl OptionsWithOrigins {
 }
 
 /// Returns the entries of a table by option. Reports unknown keys, and lists for options with one value.
-fn layer_of(entries: &[RawEntry], errors: &mut Vec<ConfigError>, options: SettingNames) -> LayerValues {
+fn layer_of(
+    entries: &[RawEntry],
+    errors: &mut Vec<ConfigError>,
+    options: &[&'static [Setting]],
+) -> LayerValues {
     let mut layer = LayerValues::new();
     for entry in entries {
-        let message = match options.all().find(|option| option.key == entry.key) {
+        let message = match options.iter().copied().flatten().find(|option| option.key == entry.key) {
             Some(option) if entry.is_list && !option.is_list => {
                 format!("{}: must be one value, not a list", option.key)
             }
@@ -145,7 +146,7 @@ fn layer_of(entries: &[RawEntry], errors: &mut Vec<ConfigError>, options: Settin
             None if COMMON_OPTIONS.iter().any(|option| option.key == entry.key) => {
                 format!("{}: applies to all servers; write it in [proxy_config]", entry.key)
             }
-            None => options.unknown_message(&entry.key, NamePlace::File),
+            None => OPTIONS.unknown_message(&entry.key, NamePlace::File),
         };
         errors.push(ConfigError { origin: entry.origin.clone(), message });
     }

@@ -199,7 +199,7 @@ fn several_servers_need_their_own_options_and_distinct_names() {
     assert_refused(&two("server_name = []"), &["server_name: must have a name; _ is every name"]);
     assert_refused(
         &two("server_name = \"b.test\"\nlisten = \"127.0.0.1:28080\"\nplain_http = false\nfile_check = 1"),
-        &["unknown key \"file_check\""],
+        &["unknown key \"file_check\"; did you mean \"file_checks\"?"],
     );
 }
 

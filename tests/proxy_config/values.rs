@@ -154,7 +154,7 @@ fn valid_values_are_written_as_nginx_reads_them() {
     let balancer = site().set("PROXY_PROTOCOL", "on");
     assert_refused(&balancer, &["NGX_DOORWARD_PROXY_PROTOCOL: requires real_ip_from"]);
     let text = assert_valid(&balancer.set("REAL_IP_FROM", "10.0.0.7"));
-    assert!(text.contains("listen 127.0.0.1:28080 proxy_protocol;"), "{text}");
+    assert!(text.contains("listen 127.0.0.1:28080 proxy_protocol default_server;"), "{text}");
     assert!(text.contains("    real_ip_header proxy_protocol;\n"), "{text}");
 }
 

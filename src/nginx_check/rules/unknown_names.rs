@@ -7,8 +7,8 @@ use super::Findings;
 
 const UNKNOWN: CheckRule = CheckRule::warning("unknown-names-answered", None);
 
-/// nginx lets the default server of an address answer every name that no server lists. With one protected server, doorward
-/// judges one service. With several, it can judge a request by the name of another service.
+/// Reports a protected server that is the default server of its address and has other names only. With several services,
+/// doorward would check a request to one of them by the name of another.
 pub(super) fn check<'c>(findings: &mut Findings<'_, 'c>) {
     let model = findings.model;
     let doorward = model.targets.iter().filter(|target| target.service == SubrequestTarget::Doorward);
@@ -18,7 +18,7 @@ pub(super) fn check<'c>(findings: &mut Findings<'_, 'c>) {
     for server in guarded.iter().copied() {
         let Some(listen) = default_listen(&model.servers, server) else { continue };
         if answers_listed_names_only(server) && guarded.iter().any(|other| is_other(server, other)) {
-            let message = "this is the default server of its address, so it answers every name that no server lists; doorward then judges by a name that the client chose";
+            let message = "this is the default server of its address, so it answers every name that no server lists; doorward then checks a name that the client chose";
             let remedy = format!(
                 "add a server with `listen {} default_server;` and `return 421;`, or the name `_` if every name is meant",
                 listen.args().iter().filter(|arg| !is_default(arg)).cloned().collect::<Vec<_>>().join(" ")

@@ -79,7 +79,7 @@ pub(super) fn mark_default_servers(servers: &mut [ServerView]) {
 }
 
 /// Returns a server for other names, for each address on which no server has every name. Without it, the first server
-/// of the address would answer every name, and doorward would judge by a Host that the client chose.
+/// of the address would answer every name, and doorward would check a Host that the client chose.
 ///
 /// At an address with redirects only, it is the default because it is the first server of the file.
 pub(super) fn default_servers(servers: &[ServerView], has_reject_handshake: bool) -> Vec<DefaultServerView> {
