@@ -27,6 +27,9 @@ use crate::reload::mount::find_unmounted_folder;
 /// The default mode of a new file. Password hashes must not be readable by all users.
 const NEW_MODE: u32 = 0o640;
 
+/// The mode of a file with a secret.
+const SECRET_MODE: u32 = 0o600;
+
 /// Maximum size of a file that can be changed: the upper limit of the setting for the size that the service reads.
 const FILE_SIZE_MAX: u64 = 1 << 31;
 
@@ -94,6 +97,24 @@ pub enum FileWriteError {
     /// Any other error of the system.
     #[error("{0}: cannot be changed: {1}")]
     Io(String, io::Error),
+}
+
+/// The mode that a written file gets.
+#[derive(Clone, Copy, Debug)]
+enum FileMode {
+    /// A file that exists keeps its mode; a new file gets this one.
+    OfNewFile(u32),
+    /// Every file gets this mode.
+    Fixed(u32),
+}
+
+impl FileMode {
+    fn for_file(self, old: Option<&Stat>) -> Mode {
+        match (self, old) {
+            (Self::OfNewFile(_), Some(old)) => Mode::from_raw_mode(old.st_mode),
+            (Self::OfNewFile(mode), None) | (Self::Fixed(mode), _) => Mode::from_raw_mode(mode),
+        }
+    }
 }
 
 /// A writer that holds the lock of a file until it is dropped.
@@ -176,7 +197,13 @@ impl AtomicFileWriter {
     /// # Errors
     /// The file was not changed.
     pub fn replace(self, text: &[u8]) -> Result<(), FileWriteError> {
-        self.write_and_rename(&self.location.name, text, self.original_stat.as_ref(), self.new_mode, true)
+        self.write_and_rename(
+            &self.location.name,
+            text,
+            self.original_stat.as_ref(),
+            FileMode::OfNewFile(self.new_mode),
+            true,
+        )
     }
 
     /// Writes another file in the same folder under the same lock. A new file gets the mode `new_mode`.
@@ -189,11 +216,29 @@ impl AtomicFileWriter {
         text: &[u8],
         new_mode: u32,
     ) -> Result<(), FileWriteError> {
+        self.write_checked_sibling(file_name, text, FileMode::OfNewFile(new_mode))
+    }
+
+    /// Writes a secret into another file in the same folder under the same lock. Only the owner can read it, even if
+    /// the file existed with another mode.
+    ///
+    /// # Errors
+    /// The file was not changed.
+    pub(crate) fn write_secret_sibling(&self, file_name: &str, text: &[u8]) -> Result<(), FileWriteError> {
+        self.write_checked_sibling(file_name, text, FileMode::Fixed(SECRET_MODE))
+    }
+
+    fn write_checked_sibling(
+        &self,
+        file_name: &str,
+        text: &[u8],
+        mode: FileMode,
+    ) -> Result<(), FileWriteError> {
         let name = OsStr::new(file_name);
         let path = || self.location.folder_path.join(name).display().to_string();
         let old = self.location.stat(name).map_err(|error| FileWriteError::Io(path(), error.into()))?;
         self.check_sibling(file_name)?;
-        self.write_and_rename(name, text, old.as_ref(), new_mode, false)
+        self.write_and_rename(name, text, old.as_ref(), mode, false)
     }
 
     /// Checks that another file in the same folder can be written: only a missing file or a regular file is replaced.
@@ -223,14 +268,14 @@ impl AtomicFileWriter {
         name: &OsStr,
         text: &[u8],
         old: Option<&Stat>,
-        new_mode: u32,
+        mode: FileMode,
         must_be_unchanged: bool,
     ) -> Result<(), FileWriteError> {
         let path = self.location.folder_path.join(name).display().to_string();
         // All files that are written under this lock use one temporary name, so that the next writer removes it.
         let temporary = temporary_name(&self.location.name);
         remove_if_present(&self.location, &temporary);
-        let renamed = self.write_temporary(&temporary, text, old, new_mode).and_then(|()| {
+        let renamed = self.write_temporary(&temporary, text, old, mode).and_then(|()| {
             let is_same = |now: Option<Stat>| match (old, now) {
                 (Some(old), Some(now)) => is_unchanged(old, &now),
                 (None, None) => true,
@@ -284,21 +329,22 @@ impl AtomicFileWriter {
         temporary: &OsStr,
         text: &[u8],
         old: Option<&Stat>,
-        new_mode: u32,
+        mode: FileMode,
     ) -> io::Result<()> {
         let folder = &self.location.folder;
-        let mode = Mode::RUSR | Mode::WUSR;
+        let private = Mode::RUSR | Mode::WUSR;
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-        if let Ok(file) = openat(folder, ".", flags | OFlags::TMPFILE, mode) {
-            let file = self.fill_temporary(file, text, old, new_mode)?;
+        if let Ok(file) = openat(folder, ".", flags | OFlags::TMPFILE, private) {
+            let file = self.fill_temporary(file, text, old, mode)?;
             // Linking the path of the descriptor names an open file without a privilege (proc(5)).
             let descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
             if linkat(CWD, descriptor, folder, temporary, AtFlags::SYMLINK_FOLLOW).is_ok() {
                 return Ok(());
             }
         }
-        let file = openat(folder, temporary, flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW, mode)?;
-        self.fill_temporary(file, text, old, new_mode).map(drop)
+        let file =
+            openat(folder, temporary, flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW, private)?;
+        self.fill_temporary(file, text, old, mode).map(drop)
     }
 
     fn fill_temporary(
@@ -306,7 +352,7 @@ impl AtomicFileWriter {
         file: OwnedFd,
         text: &[u8],
         old: Option<&Stat>,
-        new_mode: u32,
+        mode: FileMode,
     ) -> io::Result<File> {
         let mut file = File::from(file);
         file.write_all(text)?;
@@ -324,7 +370,7 @@ impl AtomicFileWriter {
                 let _ = fchown(&file, Some(Uid::from_raw(folder.st_uid)), None);
             }
         }
-        fchmod(&file, old.map_or(Mode::from_raw_mode(new_mode), |old| Mode::from_raw_mode(old.st_mode)))?;
+        fchmod(&file, mode.for_file(old))?;
         file.sync_all()?;
         Ok(file)
     }

@@ -9,6 +9,7 @@ mod array_of_tables;
 pub(crate) mod authenticator;
 mod chain_checks;
 mod combination_errors;
+pub(crate) mod environment;
 mod error;
 pub(crate) mod file;
 pub(crate) mod layers;

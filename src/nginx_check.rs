@@ -53,13 +53,13 @@ pub(crate) fn check(text: &str, name: &str) -> CheckReport {
     report.files = files.len();
     // Without one of its files, the configuration cannot be evaluated.
     if report.findings.is_empty() {
-        check_files(&files, &mut report);
+        check_files(&files, dump.is_single_file, &mut report);
     }
     report.findings.sort();
     report
 }
 
-fn check_files(files: &[ParsedFile], report: &mut CheckReport) {
+fn check_files(files: &[ParsedFile], is_single_file: bool, report: &mut CheckReport) {
     let tree = match Tree::build(files) {
         Ok(tree) => tree,
         Err(error) => {
@@ -72,6 +72,16 @@ fn check_files(files: &[ParsedFile], report: &mut CheckReport) {
             "{}:{}: {} is not part of the input, so its content was not checked; check the output of `nginx -T`",
             missing.file, missing.line, missing.path
         ));
+    }
+    // The rules would report what the other files contain.
+    report.is_fragment =
+        is_single_file && ["http", "server"].iter().all(|name| tree.root().child(name).is_none());
+    if report.is_fragment {
+        let file = tree.root().file();
+        report.notes.push(format!(
+            "{file} is a part of a configuration, without http{{}} and server{{}}, so nothing was checked; check the output of `nginx -T`"
+        ));
+        return;
     }
     report.findings = rules::run_rules(&Model::read(&tree));
 }

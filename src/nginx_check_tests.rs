@@ -533,3 +533,45 @@ fn small_buffer_is_reported_at_the_auth_location() {
         assert_eq!(lines, [line_of(&text, part)], "{place}");
     }
 }
+
+/// Returns the site with this name, and a registry with another name at an address.
+fn site_and_registry(site_name: &str, listen: &str) -> String {
+    let site = replaced(&site(), "listen 443 ssl;", &format!("listen 443 ssl; server_name {site_name};"));
+    let registry = registry();
+    let server = registry.split("#http").nth(1).unwrap().trim_end().trim_end_matches('}');
+    let server = replaced(server, "listen 443 ssl;", &format!("{listen} server_name registry.test;"));
+    let more = "upstream registry { server 127.0.0.1:5000; }\nmap $content_type $type { default application/octet-stream; }";
+    replaced(&site, "#http", &format!("#first\n{more}")).trim_end().trim_end_matches('}').to_owned()
+        + &server
+        + "}\n"
+}
+
+#[test]
+fn unknown_names_must_not_reach_one_of_several_protected_servers() {
+    let rule = "unknown-names-answered";
+    let refusing = |listen: &str| format!("server {{ listen {listen}; return 421; }}");
+    for name in ["site.test", "site.test *.site.test"] {
+        let text = site_and_registry(name, "listen 443 ssl;");
+        assert_eq!(rules(&text), [rule]);
+        // The last server of the address can be the default one.
+        assert_eq!(rules(&site_and_registry(name, "listen 443 ssl default_server;")), [rule]);
+        // Each address has a default server.
+        assert_eq!(rules(&site_and_registry(name, "listen 8443 ssl;")), [rule, rule]);
+        for default in
+            ["443 ssl default_server", "*:443 ssl default_server", "0.0.0.0:443 default_server ssl"]
+        {
+            let closed = text.trim_end().trim_end_matches('}').to_owned();
+            assert_clean(&(closed + &refusing(default) + "\n}\n"));
+        }
+        assert_clean(&replaced(&text, "#first", &refusing("443 ssl")));
+        for other in ["80 default_server", "127.0.0.1:443 ssl default_server"] {
+            assert_eq!(rules(&replaced(&text, "#first", &refusing(other))), [rule]);
+        }
+    }
+    for name in ["_", "site.test _", "\"\"", "~^.*$"] {
+        assert_clean(&site_and_registry(name, "listen 443 ssl;"));
+    }
+    // One service: every name means it.
+    assert_clean(&replaced(&site(), "listen 443 ssl;", "listen 443 ssl; server_name site.test;"));
+    assert_clean(&site_and_registry("registry.test", "listen 8443 ssl;"));
+}

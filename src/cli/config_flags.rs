@@ -7,8 +7,10 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use super::arguments::{option, option_value};
 use super::output::{EXIT_USAGE, print_error};
 use crate::config::layers::{ConfigLayers, ConfigSource};
+use crate::config::reader::split_list;
 use crate::config::setting::{ConfigValue, LayerValues, Setting};
 use crate::config::table::SETTINGS;
+use crate::config::unknown_setting::{SERVICE_SETTINGS, SettingNames};
 use crate::config::{Config, ConfigError, ConfigOrigin};
 
 /// Adds the flags of all settings to a command.
@@ -46,31 +48,36 @@ fn with_setting_flags(command: Command, is_selected: impl Fn(&Setting) -> bool) 
     let config = option("config", "FILE", "the settings file, in TOML [env: DOORWARD_CONFIG]")
         .short('c')
         .value_hint(ValueHint::FilePath);
-    let settings = SETTINGS.iter().filter(|setting| is_selected(setting)).map(|setting| {
-        let default = match setting.default {
-            "" => String::new(),
-            text => format!(" [default: {text}]"),
-        };
-        Arg::new(setting.key)
-            .long(setting.flag())
-            .value_name(setting.placeholder)
-            .help(format!("{}{default} [env: {}]", setting.help, setting.variable()))
-            .action(if setting.is_list { ArgAction::Append } else { ArgAction::Set })
-    });
-    command.arg(config).args(settings)
+    let settings = SETTINGS.iter().filter(|setting| is_selected(setting));
+    command.arg(config).args(settings.map(|setting| setting_flag(setting, SERVICE_SETTINGS.variable_prefix)))
 }
 
-/// Returns the settings that the flags of a command set.
-fn read_flags(matches: &ArgMatches) -> LayerValues {
+/// Returns the flag of a setting whose variable has this prefix.
+pub(super) fn setting_flag(setting: &'static Setting, variable_prefix: &str) -> Arg {
+    let default = match setting.default {
+        "" => String::new(),
+        text => format!(" [default: {text}]"),
+    };
+    let variable = setting.variable_with_prefix(variable_prefix);
+    Arg::new(setting.key)
+        .long(setting.flag())
+        .value_name(setting.placeholder)
+        .help(format!("{}{default} [env: {variable}]", setting.help))
+        .action(if setting.is_list { ArgAction::Append } else { ArgAction::Set })
+}
+
+/// Returns the settings that the flags of a command set. A list can be several flags or one flag with commas, as in the
+/// environment.
+pub(super) fn read_flags(names: SettingNames, matches: &ArgMatches) -> LayerValues {
     let mut layer = LayerValues::new();
-    for setting in SETTINGS {
+    for setting in names.all() {
         // A command has flags for some settings only.
         let Ok(Some(values)) = matches.try_get_many::<String>(setting.key) else { continue };
         let origin = ConfigOrigin::Flag(setting.flag());
-        // A list can be several flags or one flag with commas, as in the environment.
         let texts = values.flat_map(|value| match setting.is_list {
-            true => value.split(',').map(|part| part.trim().to_owned()).collect(),
-            false => vec![value.clone()],
+            true if split_list(value).next().is_some() => split_list(value).map(str::to_owned).collect(),
+            // A flag without a value is a mistake, which the parser of the value reports.
+            true | false => vec![value.clone()],
         });
         layer.insert(setting.key, texts.map(|text| ConfigValue { text, origin: origin.clone() }).collect());
     }
@@ -79,7 +86,8 @@ fn read_flags(matches: &ArgMatches) -> LayerValues {
 
 /// Returns the source of the settings, from which they can be read again.
 pub(super) fn config_source(matches: &ArgMatches) -> ConfigSource {
-    let layers = ConfigLayers::with_flags(read_flags(matches)).with_environment(std::env::vars_os());
+    let layers =
+        ConfigLayers::with_flags(read_flags(SERVICE_SETTINGS, matches)).with_environment(std::env::vars_os());
     ConfigSource::new(layers, config_path(matches))
 }
 

@@ -11,7 +11,7 @@ use clap::{Command, Error};
 
 use super::output::{EXIT_USAGE, print_error};
 use crate::config::table::{self, SETTINGS};
-use crate::config::unknown_setting::{self, NamePlace};
+use crate::config::unknown_setting::{NamePlace, SERVICE_SETTINGS};
 
 /// Former names of commands, and the present ones.
 const RENAMED_COMMANDS: &[(&str, &str)] =
@@ -78,9 +78,9 @@ fn unknown_argument_message(error: &Error, command: &Command) -> String {
         return format!("unknown flag \"--{name}\"; did you mean \"--{new}\"?");
     }
     let has_setting = |key: &str| table::find_setting(key).is_some_and(|setting| has_flag(&setting.flag()));
-    match (unknown_setting::has_suggestion(name, has_setting), context_text(error, ContextKind::SuggestedArg))
+    match (SERVICE_SETTINGS.has_suggestion(name, has_setting), context_text(error, ContextKind::SuggestedArg))
     {
-        (true, _) => unknown_setting::unknown_setting_message(name, NamePlace::CommandLine),
+        (true, _) => SERVICE_SETTINGS.unknown_message(name, NamePlace::CommandLine),
         (false, Some(suggestion)) => format!("unknown flag; did you mean \"{suggestion}\"?"),
         (false, None) => format!("unknown flag of {} bytes", argument.len()),
     }

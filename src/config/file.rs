@@ -7,7 +7,7 @@ use super::authenticator::{self, AuthenticatorConfig};
 use super::raw_table::{self, RawProxyConfig};
 use super::setting::{ConfigValue, Setting};
 use super::table::{self, SETTINGS};
-use super::unknown_setting::{NamePlace, unknown_setting_message};
+use super::unknown_setting::{NamePlace, SERVICE_SETTINGS};
 use super::upstream::{self, UpstreamConfig};
 use super::{ConfigError, ConfigOrigin, TableHashes};
 
@@ -97,7 +97,7 @@ impl ConfigFileReader<'_> {
                     self.read_table(&format!("{key}."), inner);
                 }
                 (None, _) => {
-                    self.add_error(at, unknown_setting_message(&key, NamePlace::File));
+                    self.add_error(at, SERVICE_SETTINGS.unknown_message(&key, NamePlace::File));
                 }
             }
         }

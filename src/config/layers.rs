@@ -5,11 +5,12 @@ use std::path::Path;
 
 use super::authenticator::AuthenticatorConfig;
 use super::combination_errors::CombinationErrors;
+use super::environment::read_variables;
 use super::raw_table::RawProxyConfig;
-use super::reader::{SettingReader, split_list};
-use super::setting::{ConfigValue, LayerValues};
-use super::table::{ConfigValues, SETTINGS};
-use super::unknown_setting::{NamePlace, unknown_setting_message};
+use super::reader::SettingReader;
+use super::setting::LayerValues;
+use super::table::ConfigValues;
+use super::unknown_setting::SERVICE_SETTINGS;
 use super::upstream::UpstreamConfig;
 use super::{Config, ConfigError, ConfigOrigin, TableHashes, file};
 use crate::reload::utf8_bom::UTF8_BOM;
@@ -19,8 +20,9 @@ use crate::reload::{self, ReadError, SourceFile, displayable_path};
 /// Size limit of the settings file. Real ones have a few thousand bytes.
 const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Variables of our own compose files and tests that are not settings. An `env_file: .env` passes them on.
-const IGNORED_VARIABLES: [&str; 2] = ["DOORWARD_IMAGE", "DOORWARD_TEST_SCALE"];
+/// Variables that are not settings: the path of the file, and those of our own compose files and tests. An
+/// `env_file: .env` passes them on.
+const IGNORED_VARIABLES: [&str; 3] = ["DOORWARD_CONFIG", "DOORWARD_IMAGE", "DOORWARD_TEST_SCALE"];
 
 /// The values of each layer.
 #[derive(Clone, Debug, Default)]
@@ -95,27 +97,9 @@ impl ConfigLayers {
     /// Adds the variables `DOORWARD_*` of the environment.
     #[must_use]
     pub(crate) fn with_environment(mut self, variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
-        for (name, value) in variables {
-            let Some(name) = name.to_str().filter(|name| name.starts_with("DOORWARD_")) else { continue };
-            let origin = ConfigOrigin::Variable(name.to_owned());
-            let Some(text) = value.to_str() else {
-                self.errors.push(ConfigError { origin, message: "the value is not UTF-8".into() });
-                continue;
-            };
-            // Compose files write an empty value for "not set".
-            let is_not_a_setting = name == "DOORWARD_CONFIG" || IGNORED_VARIABLES.contains(&name);
-            if text.is_empty() || is_not_a_setting || is_injected_by_orchestrator(name, text) {
-                continue;
-            }
-            match SETTINGS.iter().find(|setting| setting.variable() == name) {
-                Some(setting) => {
-                    let texts = if setting.is_list { split_list(text).collect() } else { vec![text] };
-                    let value = |text: &str| ConfigValue { text: text.to_owned(), origin: origin.clone() };
-                    self.variables.insert(setting.key, texts.into_iter().map(value).collect());
-                }
-                None => self.errors.push(ConfigError { origin, message: unknown_variable_message(name) }),
-            }
-        }
+        let (values, errors) = read_variables(SERVICE_SETTINGS, &IGNORED_VARIABLES, variables);
+        self.variables.extend(values);
+        self.errors.extend(errors);
         self
     }
 
@@ -201,25 +185,6 @@ impl ConfigLayers {
 
 fn source_file(path: &str) -> SourceFile {
     SourceFile { path: path.into(), max_bytes: CONFIG_FILE_BYTES_MAX }
-}
-
-fn unknown_variable_message(name: &str) -> String {
-    let key = name.strip_prefix("DOORWARD_").unwrap_or(name).to_lowercase();
-    unknown_setting_message(&key, NamePlace::Environment)
-}
-
-/// Returns whether a variable is one that Kubernetes or Docker add to every container if a service is called doorward
-/// or doorward-something. The administrator did not write it, so it must not prevent a start.
-pub(crate) fn is_injected_by_orchestrator(name: &str, value: &str) -> bool {
-    let is_url = value.starts_with("tcp://") || value.starts_with("udp://") || value.starts_with("sctp://");
-    let parts: Vec<&str> = name.split('_').collect();
-    let service = parts.windows(2).any(|w| matches!(w, ["SERVICE", "HOST" | "PORT"]));
-    let numbered = parts.windows(3).any(|w| {
-        matches!(w, ["PORT", number, "TCP" | "UDP" | "SCTP"] if number.bytes().all(|b| b.is_ascii_digit()))
-    });
-    let bare = name.strip_prefix("NGX_").unwrap_or(name);
-    let link = bare == "DOORWARD_NAME" || bare.starts_with("DOORWARD_ENV_");
-    service || numbered || link || (is_url && parts.last() == Some(&"PORT"))
 }
 
 #[cfg(test)]

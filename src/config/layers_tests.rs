@@ -4,6 +4,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::*;
+use crate::config::setting::ConfigValue;
+use crate::config::table::SETTINGS;
 use crate::config::{ListenAddress, array_of_tables, table, unknown_setting};
 
 fn file(text: &str) -> tempfile::NamedTempFile {
@@ -107,6 +109,20 @@ fn unknown_name_is_an_error_that_names_the_right_setting() {
 }
 
 #[test]
+fn list_without_a_value_in_a_variable_does_not_hide_the_list_of_the_file() {
+    let trusted = |text: &str| {
+        let mut layers =
+            ConfigLayers::default().with_environment(variables(&[("DOORWARD_TRUSTED_PEERS", text)]));
+        layers.file = flag("trusted_peers", "192.0.2.7");
+        layers.into_config().unwrap().trusted_peers.len()
+    };
+    for blank in ["", " ", ",", " , "] {
+        assert_eq!(trusted(blank), 1, "{blank:?}");
+    }
+    assert_eq!(trusted("192.0.2.8,,192.0.2.9,"), 2);
+}
+
+#[test]
 fn variables_injected_by_kubernetes_and_docker_are_ignored_and_no_others() {
     let injected = [
         ("DOORWARD_PORT", "tcp://10.0.0.1:8000"),
@@ -148,7 +164,8 @@ fn listener_beyond_loopback_requires_trusted_peers() {
 #[test]
 fn every_setting_has_a_unique_flag_and_variable() {
     let mut flags: Vec<_> = SETTINGS.iter().map(|setting| setting.flag()).collect();
-    let mut variables: Vec<_> = SETTINGS.iter().map(|setting| setting.variable()).collect();
+    let mut variables: Vec<_> =
+        SETTINGS.iter().map(|setting| setting.variable_with_prefix("DOORWARD_")).collect();
     flags.sort();
     flags.dedup();
     variables.sort();
@@ -211,9 +228,10 @@ fn every_renamed_setting_is_reported_with_its_replacement_in_one_run() {
             "{old}: {errors:#?}"
         );
         let variable = format!("DOORWARD_{}", old.replace('.', "_").to_uppercase());
-        let is_variable_of_a_setting = SETTINGS.iter().any(|setting| setting.variable() == variable);
+        let is_variable_of_a_setting =
+            SETTINGS.iter().any(|setting| setting.variable_with_prefix("DOORWARD_") == variable);
         let layers = ConfigLayers::default().with_environment(variables(&[(&variable, "x")]));
-        let right = table::find_setting(new).unwrap().variable();
+        let right = table::find_setting(new).unwrap().variable_with_prefix("DOORWARD_");
         let line = format!("{variable}: unknown variable; did you mean \"{right}\"?");
         let is_reported = layers.errors.iter().any(|error| error.to_string() == line);
         assert_eq!(is_reported, !is_variable_of_a_setting, "{line}");

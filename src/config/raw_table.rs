@@ -69,6 +69,10 @@ pub(super) fn read_proxy_config(
                 let message = "proxy_config.server: must be a list of tables: [[proxy_config.server]]".into();
                 errors.push(ConfigError { origin: origin_at(place), message });
             }
+            ("servers", _) => {
+                let message = "unknown key \"servers\"; did you mean \"[[proxy_config.server]]\"?".into();
+                errors.push(ConfigError { origin: origin_at(place), message });
+            }
             (key, inner) => {
                 raw.common.extend(read_entry(key, place, inner, value.span().start, origin_at, errors));
             }
@@ -114,7 +118,7 @@ fn scalar_text(value: &DeValue<'_>) -> Option<String> {
 }
 
 /// Returns a key for a message. A long or strange key can be a value in the wrong place.
-pub(crate) fn displayable(key: &str) -> String {
+fn displayable(key: &str) -> String {
     let is_plain =
         key.len() <= 40 && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     if is_plain { key.to_owned() } else { format!("a key of {} bytes", key.len()) }

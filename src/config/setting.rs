@@ -32,12 +32,7 @@ impl Setting {
         self.short_key().replace(['.', '_'], "-")
     }
 
-    /// Returns the name of the environment variable.
-    pub(crate) fn variable(&self) -> String {
-        self.variable_with_prefix("DOORWARD_")
-    }
-
-    /// Returns the name of the environment variable with another prefix.
+    /// Returns the name of the environment variable, which begins with `prefix`.
     pub(crate) fn variable_with_prefix(&self, prefix: &str) -> String {
         format!("{prefix}{}", self.short_key().replace('.', "_").to_uppercase())
     }

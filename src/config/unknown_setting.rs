@@ -1,7 +1,31 @@
 //! Errors for names that are not settings.
 
 use super::setting::Setting;
-use super::table::{self, SETTINGS};
+use super::table::SETTINGS;
+
+/// A table of settings, with what is known about names that are not in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SettingNames {
+    /// The settings.
+    pub(crate) settings: &'static [&'static [Setting]],
+    /// Names that are not settings, and the settings to use.
+    pub(crate) renamed: &'static [(&'static str, &'static str)],
+    /// Settings that were removed, and what replaces them.
+    pub(crate) removed: &'static [(&'static str, &'static str)],
+    /// The prefix of the environment variables.
+    pub(crate) variable_prefix: &'static str,
+    /// The command that lists all settings, for messages.
+    pub(crate) list: &'static str,
+}
+
+/// The settings of the service.
+pub(crate) const SERVICE_SETTINGS: SettingNames = SettingNames {
+    settings: &[SETTINGS],
+    renamed: RENAMED,
+    removed: REMOVED,
+    variable_prefix: "DOORWARD_",
+    list: "doorward serve --help lists all settings",
+};
 
 /// Keys that are not settings, and the settings to use: former names, and names of other programs.
 pub(crate) const RENAMED: &[(&str, &str)] = &[
@@ -78,30 +102,6 @@ enum NameSuggestion {
     Removed(&'static str),
 }
 
-fn suggest(name: &str) -> Option<NameSuggestion> {
-    if let Some((_, explanation)) = REMOVED.iter().find(|(old, _)| matches_key(name, old)) {
-        return Some(NameSuggestion::Removed(explanation));
-    }
-    let last_part = name.rsplit('.').next().unwrap_or(name);
-    let exact = RENAMED.iter().find(|(old, _)| matches_key(name, old));
-    if let Some((_, new)) = exact.or_else(|| RENAMED.iter().find(|(old, _)| *old == last_part)) {
-        return Some(NameSuggestion::Meant(new));
-    }
-    let similarity = |s: &&Setting| (strsim::jaro_winkler(name, s.key) * 1000.0) as u32;
-    let nearest = SETTINGS.iter().max_by_key(similarity);
-    nearest.filter(|s| similarity(s) > SUGGESTED_SIMILARITY_MIN).map(|s| NameSuggestion::Meant(s.key))
-}
-
-/// Returns whether a name was renamed or removed, or resembles a setting. Suggestions of keys that are not `available`
-/// do not count.
-pub(crate) fn has_suggestion(name: &str, available: impl Fn(&str) -> bool) -> bool {
-    match suggest(name) {
-        Some(NameSuggestion::Meant(key)) => available(key),
-        Some(NameSuggestion::Removed(_)) => true,
-        None => false,
-    }
-}
-
 /// The place in which an unknown name is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum NamePlace {
@@ -113,38 +113,68 @@ pub(crate) enum NamePlace {
     CommandLine,
 }
 
-/// Returns the error for a name that is not a setting. The name is quoted only if there is a suggestion for it, since
-/// the text may come from a file of secrets.
-pub(crate) fn unknown_setting_message(name: &str, place: NamePlace) -> String {
-    let (noun, quoted) = match place {
-        NamePlace::File => ("key", Some(name.to_owned())),
-        NamePlace::Environment => ("variable", None),
-        NamePlace::CommandLine => ("flag", Some(format!("--{name}"))),
-    };
-    match suggest(name) {
-        Some(NameSuggestion::Meant(key)) => {
-            let quoted = quoted.map(|name| format!(" \"{name}\"")).unwrap_or_default();
-            format!("unknown {noun}{quoted}; did you mean \"{}\"?", write_key(key, place))
+impl SettingNames {
+    /// Returns all settings.
+    pub(crate) fn all(self) -> impl Iterator<Item = &'static Setting> {
+        self.settings.iter().copied().flatten()
+    }
+
+    fn suggest(self, name: &str) -> Option<NameSuggestion> {
+        if let Some((_, explanation)) = self.removed.iter().find(|(old, _)| matches_key(name, old)) {
+            return Some(NameSuggestion::Removed(explanation));
         }
-        Some(NameSuggestion::Removed(explanation)) => {
-            let quoted = quoted.map(|name| format!("{name}: ")).unwrap_or_default();
-            format!("{quoted}this setting was removed: {explanation}; delete it")
+        let last_part = name.rsplit('.').next().unwrap_or(name);
+        let exact = self.renamed.iter().find(|(old, _)| matches_key(name, old));
+        let renamed = exact.or_else(|| self.renamed.iter().find(|(old, _)| *old == last_part));
+        if let Some((_, new)) = renamed {
+            return Some(NameSuggestion::Meant(new));
         }
-        None => {
-            let length = quoted.map(|name| format!(" of {} bytes", name.len())).unwrap_or_default();
-            format!("unknown {noun}{length}; doorward serve --help lists all settings")
+        let similarity = |s: &&Setting| (strsim::jaro_winkler(name, s.key) * 1000.0) as u32;
+        let nearest = self.all().max_by_key(similarity);
+        nearest.filter(|s| similarity(s) > SUGGESTED_SIMILARITY_MIN).map(|s| NameSuggestion::Meant(s.key))
+    }
+
+    /// Returns whether a name was renamed or removed, or resembles a setting. Suggestions of keys that are not
+    /// `available` do not count.
+    pub(crate) fn has_suggestion(self, name: &str, available: impl Fn(&str) -> bool) -> bool {
+        match self.suggest(name) {
+            Some(NameSuggestion::Meant(key)) => available(key),
+            Some(NameSuggestion::Removed(_)) => true,
+            None => false,
         }
     }
-}
 
-/// Returns the key of a setting as it is written in this place.
-fn write_key(key: &str, place: NamePlace) -> String {
-    let setting = table::find_setting(key);
-    match place {
-        NamePlace::File => key.to_owned(),
-        NamePlace::Environment => setting.map_or_else(|| key.to_owned(), Setting::variable),
-        NamePlace::CommandLine => {
-            setting.map_or_else(|| key.to_owned(), |setting| format!("--{}", setting.flag()))
+    /// Returns the error for a name that is not a setting. The name is quoted only if there is a suggestion for it,
+    /// since the text may come from a file of secrets.
+    pub(crate) fn unknown_message(self, name: &str, place: NamePlace) -> String {
+        let (noun, quoted) = match place {
+            NamePlace::File => ("key", Some(name.to_owned())),
+            NamePlace::Environment => ("variable", None),
+            NamePlace::CommandLine => ("flag", Some(format!("--{name}"))),
+        };
+        match self.suggest(name) {
+            Some(NameSuggestion::Meant(key)) => {
+                let quoted = quoted.map(|name| format!(" \"{name}\"")).unwrap_or_default();
+                format!("unknown {noun}{quoted}; did you mean \"{}\"?", self.write_key(key, place))
+            }
+            Some(NameSuggestion::Removed(explanation)) => {
+                let quoted = quoted.map(|name| format!("{name}: ")).unwrap_or_default();
+                format!("{quoted}this setting was removed: {explanation}; delete it")
+            }
+            None => {
+                let length = quoted.map(|name| format!(" of {} bytes", name.len())).unwrap_or_default();
+                format!("unknown {noun}{length}; {}", self.list)
+            }
+        }
+    }
+
+    /// Returns the key of a setting as it is written in this place.
+    fn write_key(self, key: &str, place: NamePlace) -> String {
+        let Some(setting) = self.all().find(|setting| setting.key == key) else { return key.to_owned() };
+        match place {
+            NamePlace::File => key.to_owned(),
+            NamePlace::Environment => setting.variable_with_prefix(self.variable_prefix),
+            NamePlace::CommandLine => format!("--{}", setting.flag()),
         }
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Dump<'t> {
     pub(super) other_lines: usize,
     /// nginx rejected the configuration.
     pub(super) has_failed: bool,
+    /// The input is one file, and not the output of `nginx -T`.
+    pub(super) is_single_file: bool,
 }
 
 /// Returns the path of a line that introduces a file.
@@ -33,7 +35,7 @@ fn file_path(line: &str) -> Option<&str> {
 
 /// Splits the text. Without such lines, the whole text is one file named `name`.
 pub(super) fn split_dump<'t>(text: &'t str, name: &str) -> Dump<'t> {
-    let mut dump = Dump { files: Vec::new(), other_lines: 0, has_failed: false };
+    let mut dump = Dump { files: Vec::new(), other_lines: 0, has_failed: false, is_single_file: false };
     let (mut at, mut start) = (0, 0);
     let mut current: Option<&str> = None;
     for line in text.split_inclusive('\n') {
@@ -49,6 +51,7 @@ pub(super) fn split_dump<'t>(text: &'t str, name: &str) -> Dump<'t> {
         at += line.len();
     }
     let content = text.get(start..).unwrap_or_default();
+    dump.is_single_file = current.is_none();
     let path = current.unwrap_or(name).to_owned();
     dump.files.push(DumpedFile { path, text: content });
     dump

@@ -99,11 +99,13 @@ pub(crate) struct CheckReport {
     pub(crate) notes: Vec<String>,
     /// The number of files that were read.
     pub(crate) files: usize,
+    /// The input is a part of a configuration, which cannot be checked by itself.
+    pub(crate) is_fragment: bool,
 }
 
 impl CheckReport {
-    /// Returns whether a finding is an error.
-    pub(crate) fn has_errors(&self) -> bool {
-        self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    /// Returns whether a finding is an error, or nothing was checked.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.is_fragment || self.findings.iter().any(|finding| finding.severity == Severity::Error)
     }
 }

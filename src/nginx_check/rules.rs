@@ -8,6 +8,7 @@ mod inherited;
 mod phases;
 mod server;
 mod unguarded;
+mod unknown_names;
 mod upstream_headers;
 
 use super::finding::{CheckRule, Finding};
@@ -52,6 +53,7 @@ pub(super) fn run_rules(model: &Model<'_>) -> Vec<Finding> {
         phases::check,
         server::check,
         unguarded::check,
+        unknown_names::check,
         upstream_headers::check,
     ] {
         rules(&mut findings);

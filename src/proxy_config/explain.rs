@@ -56,7 +56,11 @@ const BLOCKS: &[BlockExplanation] = &[
         "Addresses in responses of the remote registry lead back to this server, and redirects only to the storage.",
         "p38, p39, p40",
     ),
-    block("unknown-names", "A request for a name that is not listed gets no handshake.", "p44"),
+    block(
+        "unknown-names",
+        "A request for a name that is not listed gets no handshake, or 421. doorward never checks such a name.",
+        "p44",
+    ),
     block(
         "redirect",
         "Browsers that use http are sent to https. No registry has it, since its clients would send the password first.",

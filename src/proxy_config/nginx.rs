@@ -1,6 +1,8 @@
 //! nginx: what the templates get, and the templates.
 
 mod build;
+mod checks;
+mod listeners;
 mod template;
 mod view;
 

@@ -7,10 +7,10 @@ use ipnet::IpNet;
 
 use super::value::{
     AuthService, ClientScheme, DnsAddress, Ipv6Mode, ListenSocket, Redirects, ServerAddress, ServiceKind,
-    StorageHost, TokenMode, parse_auth_service, parse_balancer_network, parse_cors_origin, parse_fact,
-    parse_include, parse_ipv6_mode, parse_kind, parse_listen, parse_path, parse_public_path, parse_redirects,
-    parse_resolver, parse_scheme, parse_server_address, parse_server_name, parse_size, parse_storage_host,
-    parse_switch, parse_token_mode, parse_upstream,
+    StorageHost, TokenMode, UpstreamAddress, parse_auth_service, parse_balancer_network, parse_cors_origin,
+    parse_fact, parse_include, parse_ipv6_mode, parse_kind, parse_listen, parse_path, parse_public_path,
+    parse_redirects, parse_resolver, parse_scheme, parse_server_address, parse_server_name, parse_size,
+    parse_storage_host, parse_switch, parse_token_mode, parse_upstream,
 };
 use super::version::NginxVersion;
 use crate::config::reader::SettingReader;
@@ -81,7 +81,7 @@ option_table! {
     struct ServerOptions, SERVER_OPTIONS {
         one kind: ServiceKind = "site", "KIND", parse_kind,
             "registry, site, or ecr: a remote registry over TLS with credentials of its own";
-        optional upstream: Option<ServerAddress> = "", "ADDR", parse_upstream,
+        optional upstream: Option<UpstreamAddress> = "", "ADDR", parse_upstream,
             "the protected service: HOST:PORT or unix:/path; the name of a remote registry";
         list server_name: Vec<String> = "_", "NAME", parse_server_name,
             "names that clients use; _ is every name";

@@ -5,30 +5,31 @@ use std::ffi::OsString;
 use super::options::{
     COMMON_OPTIONS, CommonOptions, OptionError, ProxyOptions, SERVER_OPTIONS, ServerOptions,
 };
-use crate::config::layers::is_injected_by_orchestrator;
-use crate::config::raw_table::{RawEntry, RawProxyConfig, displayable};
-use crate::config::reader::{SettingReader, split_list};
-use crate::config::setting::{ConfigValue, LayerValues, Setting};
+use crate::config::environment::read_variables;
+use crate::config::raw_table::{RawEntry, RawProxyConfig};
+use crate::config::reader::SettingReader;
+use crate::config::setting::{LayerValues, Setting};
+use crate::config::unknown_setting::{NamePlace, SettingNames};
 use crate::config::{ConfigError, ConfigOrigin};
 
-/// The prefix of the environment variables.
-pub(crate) const VARIABLE_PREFIX: &str = "NGX_DOORWARD_";
+/// The options of all servers and of each server.
+pub(crate) const OPTIONS: SettingNames = SettingNames {
+    settings: &[COMMON_OPTIONS, SERVER_OPTIONS],
+    renamed: &[
+        ("backend", "upstream"),
+        ("backend_ca", "upstream_ca"),
+        ("names", "server_name"),
+        ("proto", "scheme"),
+        ("secret_file", "proxy_secret_file"),
+        ("server_names", "server_name"),
+    ],
+    removed: &[],
+    variable_prefix: "NGX_DOORWARD_",
+    list: "doorward proxy-config nginx --help lists all options",
+};
 
 /// Variables of our own compose files that are not options. An `env_file: .env` passes them on.
 const IGNORED_VARIABLES: [&str; 3] = ["NGX_DOORWARD_PUBLISH", "NGX_DOORWARD_SUBNET", "NGX_DOORWARD_TLS_NAME"];
-
-/// Former names of options, and the present ones.
-const RENAMED: &[(&str, &str)] = &[
-    ("backend", "upstream"),
-    ("backend_ca", "upstream_ca"),
-    ("names", "server_name"),
-    ("proto", "scheme"),
-    ("secret_file", "proxy_secret_file"),
-    ("server_names", "server_name"),
-];
-
-/// The similarity, in thousandths, from which an option is suggested for an unknown name.
-const SUGGESTED_SIMILARITY_MIN: u32 = 800;
 
 /// The options as they were given, on each layer.
 #[derive(Clone, Debug, Default)]
@@ -51,49 +52,20 @@ pub(crate) struct OptionsWithOrigins {
     layers: OptionLayers,
 }
 
-/// Returns all options, those of all servers first.
-pub(crate) fn all_options() -> impl Iterator<Item = &'static Setting> {
-    COMMON_OPTIONS.iter().chain(SERVER_OPTIONS)
-}
-
 impl OptionLayers {
     /// Adds the variables `NGX_DOORWARD_*` of the environment.
     #[must_use]
     pub(crate) fn with_environment(mut self, variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
-        for (name, value) in variables {
-            let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else { continue };
-            let origin = ConfigOrigin::Variable(name.to_owned());
-            let Some(text) = value.to_str() else {
-                self.errors.push(ConfigError { origin, message: "the value is not UTF-8".into() });
-                continue;
-            };
-            // Compose files write an empty value for "not set".
-            if text.is_empty() || IGNORED_VARIABLES.contains(&name) || is_injected_by_orchestrator(name, text)
-            {
-                continue;
-            }
-            match all_options().find(|option| option.variable_with_prefix(VARIABLE_PREFIX) == name) {
-                Some(option) => {
-                    let texts = if option.is_list { split_list(text).collect() } else { vec![text] };
-                    let value = |text: &str| ConfigValue { text: text.to_owned(), origin: origin.clone() };
-                    self.variables.insert(option.key, texts.into_iter().map(value).collect());
-                }
-                None => {
-                    let key = name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name).to_lowercase();
-                    let message = unknown_option_message(&key, "variable", all_options(), &|option| {
-                        option.variable_with_prefix(VARIABLE_PREFIX)
-                    });
-                    self.errors.push(ConfigError { origin, message });
-                }
-            }
-        }
+        let (values, errors) = read_variables(OPTIONS, &IGNORED_VARIABLES, variables);
+        self.variables.extend(values);
+        self.errors.extend(errors);
         self
     }
 
     /// Parses every option, and returns all options or all errors.
     pub(crate) fn into_options(mut self) -> Result<OptionsWithOrigins, Vec<ConfigError>> {
         let mut errors = std::mem::take(&mut self.errors);
-        let common_file = layer_of(&self.file.common, &mut errors, all_options);
+        let common_file = layer_of(&self.file.common, &mut errors, OPTIONS.settings);
         let mut reader = SettingReader::new([&self.flags, &self.variables, &common_file]);
         let common = CommonOptions::read(&mut reader);
         errors.extend(reader.into_errors().0);
@@ -105,7 +77,7 @@ impl OptionLayers {
         }
         for (_, entries) in &self.file.servers {
             let mut file = common_file.clone();
-            file.extend(layer_of(entries, &mut errors, || SERVER_OPTIONS.iter()));
+            file.extend(layer_of(entries, &mut errors, &[SERVER_OPTIONS]));
             let mut reader = SettingReader::new([&self.flags, &self.variables, &file]);
             servers.push(ServerOptions::read(&mut reader));
             for error in reader.into_errors().0 {
@@ -156,14 +128,14 @@ impl OptionsWithOrigins {
 }
 
 /// Returns the entries of a table by option. Reports unknown keys, and lists for options with one value.
-fn layer_of<I: Iterator<Item = &'static Setting>>(
+fn layer_of(
     entries: &[RawEntry],
     errors: &mut Vec<ConfigError>,
-    options: impl Fn() -> I,
+    options: &[&'static [Setting]],
 ) -> LayerValues {
     let mut layer = LayerValues::new();
     for entry in entries {
-        let message = match options().find(|option| option.key == entry.key) {
+        let message = match options.iter().copied().flatten().find(|option| option.key == entry.key) {
             Some(option) if entry.is_list && !option.is_list => {
                 format!("{}: must be one value, not a list", option.key)
             }
@@ -174,34 +146,9 @@ fn layer_of<I: Iterator<Item = &'static Setting>>(
             None if COMMON_OPTIONS.iter().any(|option| option.key == entry.key) => {
                 format!("{}: applies to all servers; write it in [proxy_config]", entry.key)
             }
-            None => {
-                let noun = format!("key \"{}\"", displayable(&entry.key));
-                unknown_option_message(&entry.key, &noun, options(), &|option| option.key.to_owned())
-            }
+            None => OPTIONS.unknown_message(&entry.key, NamePlace::File),
         };
         errors.push(ConfigError { origin: entry.origin.clone(), message });
     }
     layer
-}
-
-/// Returns the error for an unknown name, which is written in this form in messages. A suggestion is written by
-/// `format_name`.
-pub(crate) fn unknown_option_message(
-    name: &str,
-    noun: &str,
-    options: impl Iterator<Item = &'static Setting>,
-    format_name: &dyn Fn(&Setting) -> String,
-) -> String {
-    let options: Vec<&Setting> = options.collect();
-    let renamed = RENAMED.iter().find(|(old, _)| *old == name).map(|(_, new)| new);
-    let similarity = |option: &&&Setting| (strsim::jaro_winkler(name, option.key) * 1000.0) as u32;
-    let similar = || {
-        let nearest = options.iter().max_by_key(similarity);
-        nearest.filter(|option| similarity(option) > SUGGESTED_SIMILARITY_MIN)
-    };
-    let meant = renamed.and_then(|new| options.iter().find(|option| option.key == *new)).or_else(similar);
-    match meant {
-        Some(option) => format!("unknown {noun}; did you mean \"{}\"?", format_name(option)),
-        None => format!("unknown {noun}; doorward proxy-config nginx --help lists all options"),
-    }
 }

@@ -6,13 +6,7 @@ use askama::Template;
 use zeroize::Zeroizing;
 
 use super::files::open_file;
-
-/// The limits of a secret, in bytes. They are those of doorward.
-const SECRET_BYTES_MIN: usize = 16;
-const SECRET_BYTES_MAX: usize = 256;
-
-/// Size limit of the file: it can have a second line, with the previous or the next secret.
-const FILE_BYTES_MAX: u64 = 4 << 10;
+use crate::upstream::secret_file::{FILE_BYTES_MAX, SECRET_BYTES_MAX, SECRET_BYTES_MIN, first_secret};
 
 const REMEDY: &str = "create a secret: openssl rand -hex 32";
 
@@ -28,8 +22,7 @@ pub(crate) fn read_proxy_secret(path: &str) -> Result<Zeroizing<String>, String>
     let mut bytes = Zeroizing::new(Vec::new());
     let read = open_file(path)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes);
     read.map_err(|error| format!("the file {path} cannot be read: {error}"))?;
-    let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let line = first_secret(&bytes);
     if !(SECRET_BYTES_MIN..=SECRET_BYTES_MAX).contains(&line.len()) {
         return Err(format!(
             "the first line must have {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} characters, and has {}; {REMEDY}",

@@ -13,6 +13,9 @@ const VALUE_BYTES_MAX: usize = 1000;
 /// The limit of digits in a size. Ten digits are several gigabytes, even without a unit.
 const SIZE_DIGITS_MAX: usize = 10;
 
+/// The error for an address without a port.
+pub(crate) const PORT_MISSING: &str = "must have a port: HOST:PORT, such as registry:5000";
+
 /// The length limit of the path of a unix socket. Linux has 108 bytes for it, with a zero byte at the end.
 const UNIX_PATH_BYTES_MAX: usize = 107;
 
@@ -205,7 +208,7 @@ pub(crate) fn parse_server_address(text: &str) -> Result<ServerAddress, String> 
         return Err("must be HOST:PORT, without a scheme and a path, such as registry:5000".into());
     }
     let Some((host, port)) = text.rsplit_once(':') else {
-        return Err("must have a port: HOST:PORT, such as registry:5000".into());
+        return Err(PORT_MISSING.into());
     };
     Ok(ServerAddress::Tcp { host: parse_host(host)?, port: parse_port(port)? })
 }
@@ -325,16 +328,27 @@ pub(crate) fn parse_remote_registry(address: &ServerAddress) -> Result<String, S
     }
 }
 
-/// Parses an upstream. Without a port, it is a remote registry at port 443.
-pub(crate) fn parse_upstream(text: &str) -> Result<ServerAddress, String> {
-    let is_remote = !text.contains(':') && text.contains('.') && is_name(text);
-    if is_remote { parse_server_address(&format!("{text}:443")) } else { parse_server_address(text) }
+/// The address of the protected service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UpstreamAddress {
+    /// The address, by default at port 443.
+    pub(crate) address: ServerAddress,
+    /// Whether the port was given. Only a remote registry has a default port.
+    pub(crate) has_port: bool,
+}
+
+/// Parses the address of the protected service. A name with a domain can have no port.
+pub(crate) fn parse_upstream(text: &str) -> Result<UpstreamAddress, String> {
+    let has_port = text.contains(':') || !text.contains('.') || !is_name(text);
+    let address =
+        if has_port { parse_server_address(text)? } else { parse_server_address(&format!("{text}:443"))? };
+    Ok(UpstreamAddress { address, has_port })
 }
 
 /// Parses a name of a server, for `server_name`: a host name, `*.DOMAIN`, or `_` for every name.
 pub(crate) fn parse_server_name(text: &str) -> Result<String, String> {
     let bare = text.strip_prefix("*.").unwrap_or(text);
-    if text == "_" || (is_name(bare) && !bare.ends_with('.')) {
+    if text == "_" || (is_name(bare) && bare != "_" && !bare.ends_with('.')) {
         return Ok(text.to_ascii_lowercase());
     }
     Err("must be a host name such as registry.example.com, *.example.com, or _ for every name".into())

@@ -10,7 +10,7 @@ fn addresses_are_read_in_each_form() {
     assert_eq!(tcp("unix:/run/a.sock"), "unix:/run/a.sock");
     assert_eq!(parse_server_address("10.0.0.1:80").unwrap().host_name(), None);
     assert_eq!(parse_server_address("a.test:80").unwrap().host_name(), Some("a.test"));
-    assert_eq!(parse_upstream("a.test").unwrap().to_string(), "a.test:443");
+    assert_eq!(parse_upstream("a.test").unwrap().address.to_string(), "a.test:443");
     for text in ["", ":", "a", "a:", "a:0", "a:00", "a:+1", "a:1 ", "1.2.3.4.5:1", "[::1", "[::1]", "a b:1"] {
         assert!(parse_server_address(text).is_err(), "{text}");
     }

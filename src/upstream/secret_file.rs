@@ -13,13 +13,13 @@ use crate::clock::Moment;
 use crate::reload::{FileReloader, ReadError, Reloadable, SourceFile, UnstableFileMode};
 
 /// Maximum size of a file, in bytes. It exceeds the longest value, so that the error can name the limit of the value.
-const FILE_BYTES_MAX: u64 = 64 << 10;
+pub(crate) const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// Minimum length of a secret, in bytes. A random secret of half this length cannot be guessed.
-const SECRET_BYTES_MIN: usize = 16;
+pub(crate) const SECRET_BYTES_MIN: usize = 16;
 
 /// Maximum length of a secret, in bytes.
-const SECRET_BYTES_MAX: usize = 256;
+pub(crate) const SECRET_BYTES_MAX: usize = 256;
 
 /// Maximum number of secrets that are valid at the same time: the old one and the new one.
 const SECRET_LINES_MAX: usize = 2;
@@ -61,17 +61,15 @@ impl SecretFormat {
     }
 
     fn parse_content(&self, text: &[u8]) -> Result<SecretFileContent, &'static str> {
-        let text = text.strip_suffix(b"\n").unwrap_or(text);
         let lines_max = match self {
             Self::ProxySecret | Self::AdminToken => SECRET_LINES_MAX,
             Self::BasicPassword(_) | Self::BearerToken | Self::HeaderValue => 1,
         };
-        let mut lines = text.splitn(lines_max, |b| *b == b'\n');
-        let mut next_line = || lines.next().map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-        let value = self.parse_line(next_line().unwrap_or_default())?;
+        let mut lines = secret_lines(text, lines_max);
+        let value = self.parse_line(lines.next().unwrap_or_default())?;
         Ok(SecretFileContent {
             current: value,
-            alternate: next_line().map(|line| self.parse_line(line)).transpose()?,
+            alternate: lines.next().map(|line| self.parse_line(line)).transpose()?,
         })
     }
 
@@ -98,6 +96,17 @@ impl SecretFormat {
             },
         }
     }
+}
+
+fn secret_lines(text: &[u8], lines_max: usize) -> impl Iterator<Item = &[u8]> {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    let lines = text.splitn(lines_max, |b| *b == b'\n');
+    lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+/// Returns the secret of the first line, which a proxy sends.
+pub(crate) fn first_secret(text: &[u8]) -> &[u8] {
+    secret_lines(text, SECRET_LINES_MAX).next().unwrap_or_default()
 }
 
 /// The reason why a file cannot be used.

@@ -16,6 +16,7 @@ mod site;
 mod skopeo;
 mod tls;
 mod two_options;
+mod unknown_names;
 
 use std::net::SocketAddr;
 

@@ -143,7 +143,7 @@ fn own_location_has_the_body_limit_and_a_registry_has_none() {
         assert_eq!(announce(path, "site.test", 200 << 20), 413, "{path}");
     }
     assert_eq!(announce("/v2/", "registry.test", 200 << 20), 200, "passed on as it comes");
-    assert_eq!(nginx.ask(&Request::new("GET", "/public/").body("x")).status, 400);
+    assert_eq!(nginx.ask(&Request::new("GET", "/public/").host("site.test").body("x")).status, 400);
 }
 
 #[test]

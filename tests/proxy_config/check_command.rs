@@ -25,7 +25,7 @@ fn check(content: &str) -> (Option<i32>, String) {
 #[test]
 fn exit_status_is_1_for_errors_only() {
     let (code, output) = check(&server(""));
-    assert_eq!((code, &output[..]), (Some(0), "FILE: no findings in 1 files\n"));
+    assert_eq!((code, &output[..]), (Some(0), "FILE: no findings in 1 file\n"));
     let (code, output) = check(&server("auth_delay 1s;"));
     assert_eq!(code, Some(0), "{output}");
     assert!(output.starts_with("FILE:5: warning: auth_delay"), "{output}");
@@ -40,11 +40,57 @@ fn input_of_stdin_is_read() {
     let mut command = crate::support::doorward::command();
     command.args(["proxy-config", "--check", "-"]);
     let output = crate::support::process::run_with_input(command, server("").as_bytes());
-    assert_eq!((output.code, &output.stdout[..]), (Some(0), "-: no findings in 1 files\n"), "{output:?}");
+    assert_eq!((output.code, &output.stdout[..]), (Some(0), "-: no findings in 1 file\n"), "{output:?}");
     let missing = format!("{}.missing", folder.name());
     let output = run_bare(&["proxy-config", "--check", &missing]);
     assert_eq!(output.code, Some(1));
-    assert!(output.stderr.contains(&missing), "{output:?}");
+    assert_eq!(output.stderr, format!("doorward: {missing}: the file does not exist\n"));
+    let file = crate::support::test_folder::TestFolder::of("");
+    let folder = std::path::Path::new(&file.name()).parent().unwrap().display().to_string();
+    let output = run_bare(&["proxy-config", "--check", &folder]);
+    assert_eq!(output.code, Some(1));
+    assert_eq!(
+        output.stderr,
+        format!("doorward: {folder}: the file cannot be read: Is a directory (os error 21)\n")
+    );
+}
+
+#[test]
+fn pipe_is_read_and_a_pipe_without_a_writer_ends_after_the_time_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let mut make = std::process::Command::new("mkfifo");
+    make.arg(&pipe);
+    assert_eq!(crate::support::process::run(make).code, Some(0));
+    let name = pipe.display().to_string();
+    let writer = std::thread::spawn(move || fs::write(pipe, server("")).unwrap());
+    let output = run_bare(&["proxy-config", "--check", &name]);
+    writer.join().unwrap();
+    assert_eq!((output.code, output.stdout), (Some(0), format!("{name}: no findings in 1 file\n")));
+    let output = run_bare(&["proxy-config", "--check", &name]);
+    assert_eq!((output.code, &output.stdout[..]), (Some(1), ""), "{output:?}");
+    let said = format!("doorward: {name}: no end of the input within 30 s; if it is a pipe");
+    assert!(output.stderr.starts_with(&said), "{}", output.stderr);
+}
+
+#[test]
+fn part_of_a_configuration_is_not_checked_by_itself() {
+    for part in [
+        "",
+        "# nothing\n",
+        "auth_request /a;",
+        "upstream a { server 127.0.0.1:80; }",
+        "events { }\ninclude a.conf;",
+    ] {
+        let (code, output) = check(part);
+        assert_eq!(code, Some(1), "{part}: {output}");
+        let said = "note: FILE is a part of a configuration, without http{} and server{}, so nothing was checked; check the output of `nginx -T`\n";
+        assert!(output.ends_with(said) && !output.contains("error: "), "{part}: {output}");
+    }
+    // The output of `nginx -T` is a whole configuration.
+    let (code, output) = check("# configuration file /e/nginx.conf:\nevents { }\n");
+    assert_eq!(code, Some(1), "{output}");
+    assert!(output.contains("error: no location has `auth_request`"), "{output}");
 }
 
 #[test]
@@ -58,7 +104,7 @@ fn malformed_input_is_an_error_with_its_line() {
         ("a 'b'c;\n", "FILE:1: error: text directly after a closing quote"),
         ("x_by_lua_block {\n { \n", "FILE:1: error: this block of Lua has no end"),
         ("\u{feff}a;\n", "FILE:1: error: the file starts with a byte order mark"),
-        ("", "FILE:1: error: no location has `auth_request`"),
+        ("server { }", "FILE:1: error: no location has `auth_request`"),
     ] {
         let (code, output) = check(content);
         assert_eq!(code, Some(1), "{content:?}: {output}");

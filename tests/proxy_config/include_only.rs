@@ -34,13 +34,33 @@ fn two_files_without_a_server_are_written() {
 }
 
 #[test]
+fn check_of_one_of_the_two_files_names_the_output_of_nginx() {
+    let image = include_only(ecr());
+    text(&image, "doorward-http.conf");
+    for name in ["doorward-http.conf", "doorward-server.inc"] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_doorward"));
+        command.args(["proxy-config", "--check"]).arg(image.path("etc/nginx/conf.d").join(name));
+        let output = process::run(command);
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(
+            output.stdout.contains("so nothing was checked; check the output of `nginx -T`"),
+            "{output:?}"
+        );
+        assert!(!output.stdout.contains("error: "), "{output:?}");
+    }
+}
+
+#[test]
 fn several_servers_or_standard_output_are_refused() {
     let table =
         "[[proxy_config.server]]\nserver_name = [\"a.test\"]\n[[proxy_config.server]]\nkind = \"registry\"\n";
     let several =
         format!("[proxy_config]\nauth = \"127.0.0.1:8000\"\nupstream = \"127.0.0.1:5000\"\n{table}");
     let image = include_only(Image::new().settings_file(&several));
-    let said = ["include-only writes one server; use one settings file for each"];
+    let said = [
+        "include-only writes one server, and nginx can read one such output only",
+        "write all servers without --include-only",
+    ];
     assert_refused(&image, &said);
     let image = site();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_doorward"));

@@ -67,10 +67,10 @@ fn nginx_that_cannot_be_run_is_refused_and_a_missing_one_is_version_1_18() {
 fn http_2_is_written_as_the_version_reads_it_and_only_if_nginx_has_the_module() {
     let modules = "--with-http_auth_request_module --with-http_ssl_module";
     for (version, has_module, http2) in [
-        ("nginx/1.25.0", true, "listen 127.0.0.1:28080 ssl http2;"),
+        ("nginx/1.25.0", true, "listen 127.0.0.1:28080 ssl http2 default_server;"),
         ("nginx/1.25.1", true, "http2 on;"),
         ("openresty/1.27.1.2", true, "http2 on;"),
-        ("nginx/1.25.1", false, "listen 127.0.0.1:28080 ssl;"),
+        ("nginx/1.25.1", false, "listen 127.0.0.1:28080 ssl default_server;"),
     ] {
         let module = if has_module { " --with-http_v2_module" } else { "" };
         let image = site().pair("DNS:a.test").set("PLAIN_HTTP", "");
@@ -167,7 +167,7 @@ fn listen_port_alone_includes_ipv6_if_available() {
     };
     // The file has no size that can be checked, so its text is read.
     let has_ipv6 = fs::read_to_string("/proc/net/if_inet6").is_ok_and(|text| !text.is_empty());
-    let both = "    listen 28087;\n    listen [::]:28087;\n";
+    let both = "    listen 28087 default_server;\n    listen [::]:28087 default_server;\n";
     for (mode, has_both) in [("", has_ipv6), ("auto", has_ipv6), ("on", true), ("off", false)] {
         let text = written(mode, "28087");
         assert_eq!(text.contains(both), has_both, "{mode}: {text}");
@@ -176,6 +176,9 @@ fn listen_port_alone_includes_ipv6_if_available() {
     }
     for listen in ["127.0.0.1:28087", "[::1]:28087"] {
         let text = written("on", listen);
-        assert!(text.contains(&format!("    listen {listen};\n")) && !text.contains("[::]"), "{text}");
+        assert!(
+            text.contains(&format!("    listen {listen} default_server;\n")) && !text.contains("[::]"),
+            "{text}"
+        );
     }
 }

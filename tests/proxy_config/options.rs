@@ -199,6 +199,57 @@ fn several_servers_need_their_own_options_and_distinct_names() {
     assert_refused(&two("server_name = []"), &["server_name: must have a name; _ is every name"]);
     assert_refused(
         &two("server_name = \"b.test\"\nlisten = \"127.0.0.1:28080\"\nplain_http = false\nfile_check = 1"),
-        &["unknown key \"file_check\""],
+        &["unknown key \"file_check\"; did you mean \"file_checks\"?"],
     );
+}
+
+#[test]
+fn list_without_a_value_is_not_set() {
+    let file = "[proxy_config]\nfacts = [\"plan\"]\n";
+    let plan = "proxy_set_header X-Auth-Fact-plan ";
+    for blank in ["", " ", ",", " , "] {
+        let text = assert_valid(&site().settings_file(file).set("FACTS", blank));
+        assert!(text.contains(plan), "{blank:?}: {text}");
+    }
+    let text = assert_valid(&site().settings_file(file).set("FACTS", "tier"));
+    assert!(text.contains("X-Auth-Fact-tier") && !text.contains(plan), "{text}");
+    let server = |name: &str| {
+        format!(
+            "[[proxy_config.server]]\nplain_http = true\nupstream = \"127.0.0.1:5000\"\nlisten = \"127.0.0.1:28080\"\nserver_name = \"{name}\"\nfacts = [\"plan\"]\n"
+        )
+    };
+    let two = format!("[proxy_config]\nauth = \"127.0.0.1:8000\"\n{}{}", server("a.test"), server("b.test"));
+    let image = Image::new().settings_file(&two).set("FACTS", " ");
+    assert_eq!(
+        assert_valid(&image).matches(plan).count(),
+        2 * assert_valid(&site().set("FACTS", "plan")).matches(plan).count()
+    );
+    let said = "NGX_DOORWARD_FACTS: applies to one server, and the settings file has several";
+    assert_refused(&Image::new().settings_file(&two).set("FACTS", "tier"), &[said]);
+}
+
+#[test]
+fn list_is_read_from_a_flag_as_from_a_variable() {
+    for list in ["plan,tier", "plan,,tier", " plan , tier,"] {
+        let flag = assert_valid(&site().argument("--facts").argument(list));
+        assert_eq!(flag, assert_valid(&site().set("FACTS", list)), "{list}");
+        assert!(flag.contains("X-Auth-Fact-plan") && flag.contains("X-Auth-Fact-tier"), "{flag}");
+    }
+    for empty in ["", ",", " "] {
+        let output = process::run(site().argument("--facts").argument(empty).command());
+        assert_eq!(output.code, Some(2), "{empty:?}: {output:?}");
+        assert!(
+            output.stderr.starts_with("doorward: --facts: must be the name of a fact"),
+            "{}",
+            output.stderr
+        );
+    }
+}
+
+#[test]
+fn table_of_servers_with_a_wrong_name_is_an_error_with_the_right_one() {
+    let said = "unknown key \"servers\"; did you mean \"[[proxy_config.server]]\"?";
+    for text in ["[proxy_config]\nservers = \"a\"\n", "[[proxy_config.servers]]\nkind = \"site\"\n"] {
+        assert_refused(&site().settings_file(text), &[said]);
+    }
 }

@@ -37,6 +37,28 @@ fn second_run_replaces_the_first_and_nothing_else() {
 }
 
 #[test]
+fn proxy_secret_gets_mode_600_even_if_the_file_had_another() {
+    for old in [0o666, 0o644, 0o640, 0o400] {
+        let image = with_secret(site(), SECRET.as_bytes()).file("etc/nginx/conf.d/doorward.conf", "");
+        let image = image.file("etc/nginx/conf.d/doorward.secret", "old");
+        let set_mode = |name: &str, mode| {
+            let path = image.path("etc/nginx/conf.d").join(name);
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        set_mode("doorward.secret", old);
+        // The configuration keeps its mode.
+        set_mode("doorward.conf", 0o640);
+        assert_valid(&image);
+        let mode = |name: &str| {
+            let path = image.path("etc/nginx/conf.d").join(name);
+            fs::metadata(path).unwrap().permissions().mode() & 0o777
+        };
+        assert_eq!((mode("doorward.secret"), mode("doorward.conf")), (0o600, 0o640), "{old:o}");
+        assert!(fs::read_to_string(image.path("etc/nginx/conf.d/doorward.secret")).unwrap().contains(SECRET));
+    }
+}
+
+#[test]
 fn refused_options_leave_the_earlier_configuration() {
     let image = site();
     let before = assert_valid(&image);
@@ -88,6 +110,51 @@ fn missing_or_occupied_output_folder_is_refused() {
         let others: Vec<String> = files(&image).into_iter().filter(|file| !file.starts_with('.')).collect();
         assert!(!others.contains(&"doorward.conf".to_owned()) || name == "doorward.conf", "{others:?}");
     }
+}
+
+#[test]
+fn output_folder_that_nginx_cannot_include_is_refused() {
+    let run = |name: &str| {
+        let image = with_secret(site(), SECRET.as_bytes());
+        let folder = image.path("etc/nginx").join(name);
+        fs::create_dir(&folder).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
+        command.args(["proxy-config", "nginx", "--output"]).arg(&folder);
+        for (name, value) in image.command().get_envs() {
+            command.env(name, value.unwrap());
+        }
+        (process::run(command), fs::read_dir(&folder).unwrap().count())
+    };
+    for name in ["a*", "a?", "[a]", "a$b", "a\"b", "a\\b", "a\nb"] {
+        let (output, files) = run(name);
+        assert_eq!((output.code, files), (Some(1), 0), "{name}: {output:?}");
+        assert!(output.stderr.starts_with("doorward: --output: /"), "{}", output.stderr);
+        assert!(output.stderr.contains("nginx cannot include a path with"), "{}", output.stderr);
+    }
+    for name in ["a b", "a{b}", "a;b", "a'b", "a#b", "\u{e4}"] {
+        let (output, files) = run(name);
+        assert_eq!((output.code, files), (Some(0), 2), "{name}: {output:?}");
+    }
+}
+
+#[test]
+fn secret_in_a_folder_with_unusual_characters_is_found_by_nginx() {
+    let image = with_secret(site(), SECRET.as_bytes());
+    let folder = image.path("etc/nginx/a b;{}'#\u{e4}");
+    fs::create_dir(&folder).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
+    command.args(["proxy-config", "nginx", "--output"]).arg(&folder);
+    for (name, value) in image.command().get_envs() {
+        command.env(name, value.unwrap());
+    }
+    assert_eq!(process::run(command).code, Some(0));
+    let own = format!("include \"{}/doorward.conf\";\n", folder.display());
+    let text = fs::read_to_string(image.path("etc/nginx/nginx.conf")).unwrap();
+    let image = image.file("etc/nginx/nginx.conf", &text.replace("include conf.d/*.conf;", &own));
+    let mut check = Command::new(image.path("bin/nginx"));
+    check.arg("-t").env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let output = process::run(check);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
 }
 
 /// Runs the command in a mount namespace after `script`, whose first argument is the output folder. Prints `lost` if the

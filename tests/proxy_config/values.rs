@@ -6,6 +6,8 @@ use super::{assert_refused, assert_valid, ecr, site};
 fn invalid_address_is_refused_with_the_remedy() {
     for (value, said) in [
         ("registry", "must have a port: HOST:PORT"),
+        ("app.example.com", "must have a port: HOST:PORT"),
+        ("10.0.0.7", "must have a port: HOST:PORT"),
         ("registry:", "the port must be a number from 1 to 65535"),
         ("registry:0", "the port must be a number from 1 to 65535"),
         ("registry:65536", "the port must be a number from 1 to 65535"),
@@ -27,6 +29,8 @@ fn invalid_address_is_refused_with_the_remedy() {
     ] {
         assert_refused(&site().set("UPSTREAM", value), &["NGX_DOORWARD_UPSTREAM: ", said]);
     }
+    let registry = site().set("KIND", "registry").set("UPSTREAM", "registry.example.com");
+    assert_refused(&registry, &["NGX_DOORWARD_UPSTREAM: must have a port: HOST:PORT"]);
     for value in ["127.0.0.1:1", "[::1]:65535", "unix:/run/x.sock", "localhost:5000"] {
         assert_valid(&site().set("UPSTREAM", value));
     }
@@ -66,6 +70,8 @@ fn invalid_value_is_refused_with_the_valid_ones() {
         ("SERVER_NAME", "~^.*$", "must be a host name such as registry.example.com"),
         ("SERVER_NAME", "a.test b.test", "must be a host name such as registry.example.com"),
         ("SERVER_NAME", "-a.test", "must be a host name such as registry.example.com"),
+        ("SERVER_NAME", "*._", "must be a host name such as registry.example.com"),
+        ("SERVER_NAME", "*", "must be a host name such as registry.example.com"),
         ("REAL_IP_FROM", "balancer", "must be an address or a network"),
         (
             "REAL_IP_FROM",
@@ -148,7 +154,7 @@ fn valid_values_are_written_as_nginx_reads_them() {
     let balancer = site().set("PROXY_PROTOCOL", "on");
     assert_refused(&balancer, &["NGX_DOORWARD_PROXY_PROTOCOL: requires real_ip_from"]);
     let text = assert_valid(&balancer.set("REAL_IP_FROM", "10.0.0.7"));
-    assert!(text.contains("listen 127.0.0.1:28080 proxy_protocol;"), "{text}");
+    assert!(text.contains("listen 127.0.0.1:28080 proxy_protocol default_server;"), "{text}");
     assert!(text.contains("    real_ip_header proxy_protocol;\n"), "{text}");
 }
 

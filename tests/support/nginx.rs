@@ -78,6 +78,14 @@ impl Nginx {
         Self::run(image, command, address)
     }
 
+    /// Starts nginx with the written configuration after an `edit`, which lets it listen at `address`.
+    pub(crate) fn edited(image: Image, address: SocketAddr, edit: impl Fn(&str) -> String) -> Self {
+        let command = image.run();
+        let text = edit(&image.written());
+        let image = image.file("etc/nginx/conf.d/doorward.conf", &text);
+        Self::run(image, command, address)
+    }
+
     fn run(image: Image, command: Command, address: SocketAddr) -> Self {
         let mut process = Process::spawn(command, &image.path("log"));
         // Waits for a response of any kind. This path needs no call to doorward.

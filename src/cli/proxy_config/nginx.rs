@@ -3,15 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
+use clap::{ArgMatches, Command, ValueHint};
 
 use crate::atomic_write::AtomicFileWriter;
 use crate::cli::arguments::{error_message, exit_code, option, option_value, switch};
-use crate::cli::config_flags::{config_path, print_config_errors};
+use crate::cli::config_flags::{config_path, print_config_errors, read_flags, setting_flag};
 use crate::cli::output::{print_error, write_text};
+use crate::config::ConfigError;
 use crate::config::layers::ConfigLayers;
-use crate::config::setting::{ConfigValue, LayerValues, Setting};
-use crate::config::{ConfigError, ConfigOrigin};
 use crate::proxy_config::explain::explain_blocks;
 use crate::proxy_config::files::find_files;
 use crate::proxy_config::machine::{Machine, NginxBuild, NginxModule, installed_nginx};
@@ -19,7 +18,7 @@ use crate::proxy_config::nginx::{
     ConfigurationPart, NginxView, build, render_http_part, render_server_part, render_whole,
 };
 use crate::proxy_config::options::{OptionError, ProxyOptions};
-use crate::proxy_config::read::{OptionLayers, OptionsWithOrigins, VARIABLE_PREFIX, all_options};
+use crate::proxy_config::read::{OPTIONS, OptionLayers, OptionsWithOrigins};
 use crate::proxy_config::secret::read_proxy_secret;
 use crate::proxy_config::value::{ClientScheme, ServiceKind, TokenMode};
 use crate::proxy_config::version::NginxVersion;
@@ -34,10 +33,12 @@ const SERVER_PART_FILE: &str = "doorward-server.inc";
 /// The proxy secret.
 const SECRET_FILE: &str = "doorward.secret";
 
+/// Characters that nginx does not read as themselves in the path of an include: those of patterns and variables, and
+/// quotes.
+const PATH_CHARACTERS_OF_NGINX: &str = "*?[$\"\\";
+
 /// The mode of a configuration, which any user can read.
 const CONFIG_MODE: u32 = 0o644;
-/// The mode of the proxy secret.
-const SECRET_MODE: u32 = 0o600;
 
 /// Returns the definition of the command.
 pub(super) fn command() -> Command {
@@ -54,20 +55,7 @@ pub(super) fn command() -> Command {
             switch("include-only", "write doorward-http.conf and doorward-server.inc, for your server{}"),
             switch("explain", "print what each block protects against, instead of the configuration"),
         ])
-        .args(all_options().map(option_flag))
-}
-
-fn option_flag(option: &'static Setting) -> Arg {
-    let default = match option.default {
-        "" => String::new(),
-        text => format!(" [default: {text}]"),
-    };
-    let variable = option.variable_with_prefix(VARIABLE_PREFIX);
-    Arg::new(option.key)
-        .long(option.flag())
-        .value_name(option.placeholder)
-        .help(format!("{}{default} [env: {variable}]", option.help))
-        .action(if option.is_list { ArgAction::Append } else { ArgAction::Set })
+        .args(OPTIONS.all().map(|option| setting_flag(option, OPTIONS.variable_prefix)))
 }
 
 /// Runs the command.
@@ -101,17 +89,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
 
 /// Reads the options of flags, environment and file.
 fn read_options(matches: &ArgMatches) -> Result<OptionsWithOrigins, Vec<ConfigError>> {
-    let mut flags = LayerValues::new();
-    for option in all_options() {
-        let Ok(Some(values)) = matches.try_get_many::<String>(option.key) else { continue };
-        let origin = ConfigOrigin::Flag(option.flag());
-        let texts = values.flat_map(|value| match option.is_list {
-            true => value.split(',').map(|part| part.trim().to_owned()).collect(),
-            false => vec![value.clone()],
-        });
-        flags.insert(option.key, texts.map(|text| ConfigValue { text, origin: origin.clone() }).collect());
-    }
-    let mut layers = OptionLayers { flags, ..OptionLayers::default() };
+    let mut layers = OptionLayers { flags: read_flags(OPTIONS, matches), ..OptionLayers::default() };
     if let Some(path) = config_path(matches) {
         // Settings of the service in the same file are not used here, but a file with errors is refused.
         let file = ConfigLayers::default().with_file(&path);
@@ -165,7 +143,8 @@ impl OutputTarget {
             }
         }
         if self.is_include_only && options.servers.len() > 1 {
-            report("kind", "include-only writes one server; use one settings file for each".into());
+            let message = "include-only writes one server, and nginx can read one such output only; write all servers without --include-only, and add your locations with the option include";
+            report("kind", message.into());
         }
         if self.is_include_only && self.folder.is_none() && !self.is_explanation {
             report("kind", "include-only writes two files; set --output DIR".into());
@@ -209,6 +188,7 @@ impl OutputTarget {
             }
             Err(error) => return Err(format!("--output: {at}: the folder cannot be used: {error}")),
         }
+        check_path_characters(folder)?;
         let other = folder.join(if self.is_include_only { WHOLE_FILE } else { HTTP_PART_FILE });
         match other.symlink_metadata() {
             Ok(_) => Err(format!(
@@ -244,6 +224,21 @@ impl OutputTarget {
             Some(folder) => write_files(folder, &files, prepared.secret.as_ref().map(|text| text.as_str()))?,
         }
         Ok(())
+    }
+}
+
+/// Returns an error if nginx would read the path of the folder as a pattern or a variable, or cannot read it.
+fn check_path_characters(folder: &Path) -> Result<(), String> {
+    let at = displayable_path(folder);
+    let path = std::fs::canonicalize(folder)
+        .map_err(|error| format!("--output: {at}: the folder cannot be used: {error}"))?;
+    let is_allowed = |c: char| !c.is_control() && !PATH_CHARACTERS_OF_NGINX.contains(c);
+    match path.to_str() {
+        None => Err(format!("--output: {at}: the path is not UTF-8; write to another folder")),
+        Some(text) if !text.chars().all(is_allowed) => Err(format!(
+            "--output: {at}: nginx cannot include a path with control characters or one of {PATH_CHARACTERS_OF_NGINX}; write to another folder"
+        )),
+        Some(_) => Ok(()),
     }
 }
 
@@ -288,7 +283,7 @@ fn write_files(folder: &Path, files: &[(&str, String)], secret: Option<&str>) ->
     let writer =
         AtomicFileWriter::open(&folder.join(last), true).map_err(error_message)?.with_new_mode(CONFIG_MODE);
     if let Some(secret) = secret {
-        writer.write_sibling(SECRET_FILE, secret.as_bytes(), SECRET_MODE).map_err(error_message)?;
+        writer.write_secret_sibling(SECRET_FILE, secret.as_bytes()).map_err(error_message)?;
     }
     for (name, text) in others {
         writer.write_sibling(name, text.as_bytes(), CONFIG_MODE).map_err(error_message)?;

@@ -1,14 +1,16 @@
 //! Makes the values of the templates from the options. Reports options that contradict each other.
 
+use super::checks::check_server;
+use super::listeners::{check_listeners, default_servers, mark_default_servers};
 use super::view::{
-    CertificateView, DefaultServerView, FactView, ListenView, NginxView, ResolverView, ServerView,
-    StorageHostView, Target, UpstreamView,
+    CertificateView, FactView, ListenView, NginxView, ResolverView, ServerView, StorageHostView, Target,
+    UpstreamView,
 };
 use crate::proxy_config::machine::{Machine, NginxBuild};
 use crate::proxy_config::options::{CommonOptions, OptionError, ProxyOptions, ServerOptions};
 use crate::proxy_config::value::{
-    AuthService, ClientScheme, DnsAddress, Ipv6Mode, ListenSocket, Redirects, ServerAddress, ServiceKind,
-    TokenMode, parse_remote_registry,
+    AuthService, DnsAddress, Ipv6Mode, ListenSocket, PORT_MISSING, Redirects, ServerAddress, ServiceKind,
+    TokenMode, UpstreamAddress, parse_remote_registry,
 };
 
 /// The limit of servers in one configuration. Real ones have two or three.
@@ -116,13 +118,14 @@ impl ViewBuilder<'_> {
             self.common_error("auth", message);
         }
         let public = self.build_public(has_tokens);
-        let servers: Vec<ServerView> = options
+        let mut servers: Vec<ServerView> = options
             .servers
             .iter()
             .enumerate()
             .filter_map(|(number, server)| self.build_server(number, server))
             .collect();
-        self.check_listeners(&servers);
+        self.errors.extend(check_listeners(&servers));
+        mark_default_servers(&mut servers);
         let (auth_target, auth) = auth?;
         Some(NginxView {
             summary: summarize(options),
@@ -139,7 +142,7 @@ impl ViewBuilder<'_> {
             auth_path: auth.path,
             auth_host: auth.host_header,
             public,
-            default_servers: self.default_servers(&servers),
+            default_servers: default_servers(&servers, self.nginx.version.has_reject_handshake()),
             real_ip_from: self.common.real_ip_from.iter().map(ToString::to_string).collect(),
             real_ip_header: if self.common.proxy_protocol { "proxy_protocol" } else { "X-Forwarded-For" },
             resolver: self.resolver(),
@@ -207,168 +210,73 @@ impl ViewBuilder<'_> {
     }
 
     fn build_server(&mut self, number: usize, options: &ServerOptions) -> Option<ServerView> {
-        self.check_kind(number, options);
-        if options.server_name.is_empty() {
-            self.server_error(number, "server_name", "must have a name; _ is every name");
-        }
+        self.errors.extend(check_server(self.common, number, options));
         let suffix = if number == 0 { String::new() } else { format!("_{}", number + 1) };
-        let is_optional = self.part == ConfigurationPart::IncludeOnly && options.kind != ServiceKind::Ecr;
-        let (upstream, remote_host) = match &options.upstream {
-            Some(address) => {
-                let (upstream, remote_host) = self.build_upstream(number, &suffix, options.kind, address)?;
-                (Some(upstream), remote_host)
-            }
-            None if is_optional => (None, String::new()),
-            None => {
-                let message =
-                    "missing: set it to the protected service, such as registry:5000 or 127.0.0.1:5000";
-                self.server_error(number, "upstream", message);
-                return None;
-            }
-        };
-        if options.redirects == Redirects::Follow {
-            self.uses_resolver = true;
-            if self.resolvers.is_empty() {
-                let message = "nginx must resolve names to follow redirects, but /etc/resolv.conf has no server; set resolver";
-                self.server_error(number, "redirects", message);
-            }
-        }
-        let has_tls = !options.plain_http;
-        let is_site = options.kind == ServiceKind::Site;
-        let has_http2 = has_tls && is_site && self.nginx.has_http2;
-        let default_port = if has_tls { 443 } else { 80 };
-        let default_listen = |port| ListenSocket { address: None, port };
-        let listen = options.listen.clone().unwrap_or_else(|| default_listen(default_port));
-        let redirects_to_https = has_tls && is_site && options.listen.is_none();
-        Some(ServerView {
-            suffix,
-            kind: options.kind,
-            tokens: options.tokens,
-            names: options.server_name.clone(),
-            usual_hosts: match self.part {
-                ConfigurationPart::Whole => usual_hosts(&options.server_name, &listen),
-                ConfigurationPart::IncludeOnly => Vec::new(),
-            },
-            listen: self.listen(&listen, has_tls, has_http2 && !self.nginx.version.has_http2_directive()),
-            redirect_listen: match redirects_to_https {
-                true => self.listen(&default_listen(80), false, false),
-                false => Vec::new(),
-            },
-            client_scheme: match (self.common.scheme, self.part, has_tls) {
-                (Some(scheme), _, _) => scheme.name(),
-                (None, ConfigurationPart::IncludeOnly, _) => "$scheme",
-                (None, ConfigurationPart::Whole, true) => "https",
-                (None, ConfigurationPart::Whole, false) => "http",
-            },
-            certificate: has_tls.then(|| CertificateView {
-                certificate: options.tls_certificate.clone(),
-                key: options.tls_key.clone(),
-            }),
-            has_http2_directive: has_http2 && self.nginx.version.has_http2_directive(),
-            upstream,
-            remote_name: remote_host.split(':').next().unwrap_or_default().to_owned(),
-            remote_host,
-            upstream_ca: options.upstream_ca.clone().unwrap_or_default(),
-            is_read_only: !options.push.unwrap_or(options.kind != ServiceKind::Ecr),
-            follows_redirects: options.redirects == Redirects::Follow,
-            redirect_hosts: options
-                .redirect_hosts
-                .iter()
-                .map(|host| StorageHostView {
-                    name: host.name.clone(),
-                    with_subdomains: host.with_subdomains,
-                })
-                .collect(),
-            facts: options
-                .facts
-                .iter()
-                .map(|fact| FactView { header: fact.clone(), variable: fact.replace('-', "_") })
-                .collect(),
-            max_body_size: options.max_body_size.clone().unwrap_or_else(|| SITE_BODY_DEFAULT.to_owned()),
-            body_with_any_method: options.body_with_any_method,
-            public_paths: options.public_paths.clone(),
-            cors_origins: options.cors_origins.clone(),
-            doorward_checks_path: options.kind == ServiceKind::Registry
-                && options.tokens == TokenMode::Off
-                && options.include.is_empty()
-                && self.part == ConfigurationPart::Whole
-                && self.common.auth.as_ref().is_some_and(|auth| auth.is_doorward),
-            include: options.include.clone(),
-            is_include_only: self.part == ConfigurationPart::IncludeOnly,
-        })
+        let upstream = self.build_upstream(number, &suffix, options)?;
+        self.require_resolver(number, options);
+        Some(self.server_view(options, suffix, upstream))
     }
 
-    /// Adds the upstream of a server. Returns it, and the Host of a remote registry.
+    /// Adds the upstream of a server. Returns `None` after an error.
     fn build_upstream(
         &mut self,
         number: usize,
         suffix: &str,
-        kind: ServiceKind,
-        address: &ServerAddress,
-    ) -> Option<(Target, String)> {
-        let (keepalive_timeout, remote_host) = match kind {
-            ServiceKind::Registry | ServiceKind::Site => (KEEPALIVE_TIMEOUT, String::new()),
-            ServiceKind::Ecr => match parse_remote_registry(address) {
-                Ok(host) => (REMOTE_KEEPALIVE_TIMEOUT, host),
-                Err(error) => {
-                    self.server_error(number, "upstream", &error);
-                    return None;
-                }
-            },
+        options: &ServerOptions,
+    ) -> Option<ServerUpstream> {
+        let Some(UpstreamAddress { address, has_port }) = &options.upstream else {
+            if self.part == ConfigurationPart::IncludeOnly && options.kind != ServiceKind::Ecr {
+                return Some(ServerUpstream { target: None, remote_host: String::new() });
+            }
+            let message = "missing: set it to the protected service, such as registry:5000 or 127.0.0.1:5000";
+            self.server_error(number, "upstream", message);
+            return None;
+        };
+        let (keepalive_timeout, remote_host) = match options.kind {
+            ServiceKind::Registry | ServiceKind::Site if *has_port => (KEEPALIVE_TIMEOUT, Ok(String::new())),
+            ServiceKind::Registry | ServiceKind::Site => (KEEPALIVE_TIMEOUT, Err(PORT_MISSING.to_owned())),
+            ServiceKind::Ecr => (REMOTE_KEEPALIVE_TIMEOUT, parse_remote_registry(address)),
+        };
+        let remote_host = match remote_host {
+            Ok(host) => host,
+            Err(error) => {
+                self.server_error(number, "upstream", &error);
+                return None;
+            }
         };
         let name = format!("doorward_upstream{suffix}");
         let target = self.add_upstream(("upstream", Some(number)), address, &name, keepalive_timeout);
-        Some((target, remote_host))
+        Some(ServerUpstream { target: Some(target), remote_host })
     }
 
-    /// Rejects options that another option makes useless. Such an option is a mistake that can be dangerous.
-    fn check_kind(&mut self, number: usize, options: &ServerOptions) {
-        use ServiceKind::{Ecr, Registry, Site};
-        let given: [(&'static str, bool, &[ServiceKind]); 9] = [
-            ("tokens", options.tokens != TokenMode::Off, &[Registry]),
-            ("push", options.push.is_some(), &[Registry, Ecr]),
-            ("upstream_ca", options.upstream_ca.is_some(), &[Ecr]),
-            ("redirects", options.redirects == Redirects::Follow, &[Ecr]),
-            ("redirect_hosts", !options.redirect_hosts.is_empty(), &[Ecr]),
-            ("facts", !options.facts.is_empty(), &[Registry, Site]),
-            ("max_body_size", options.max_body_size.is_some(), &[Site]),
-            ("body_with_any_method", options.body_with_any_method, &[Site]),
-            ("public_paths", !options.public_paths.is_empty(), &[Site]),
-        ];
-        for (option, is_given, kinds) in given {
-            if is_given && !kinds.contains(&options.kind) {
-                let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
-                let (names, kind) = (names.join(" or "), options.kind.name());
-                let message = format!("requires the kind {names}, not {kind}; remove one of them");
-                self.server_error(number, option, &message);
-            }
+    /// Adds the resolver if nginx follows redirects.
+    fn require_resolver(&mut self, number: usize, options: &ServerOptions) {
+        if options.redirects != Redirects::Follow {
+            return;
         }
-        for (option, values) in [
-            ("server_name", &options.server_name),
-            ("facts", &options.facts),
-            ("public_paths", &options.public_paths),
-            ("cors_origins", &options.cors_origins),
-            ("include", &options.include),
-        ] {
-            if (1..).zip(values).any(|(next, value)| values.iter().skip(next).any(|other| other == value)) {
-                self.server_error(number, option, "has a value twice; remove one of them");
-            }
+        self.uses_resolver = true;
+        if self.resolvers.is_empty() {
+            let message = "nginx must resolve names to follow redirects, but /etc/resolv.conf has no server; set resolver";
+            self.server_error(number, "redirects", message);
         }
-        if !options.redirect_hosts.is_empty() && options.redirects == Redirects::Pass {
-            self.server_error(number, "redirect_hosts", "has no effect without redirects = follow");
-        }
-        if options.tokens == TokenMode::Registry && !options.facts.is_empty() {
-            let message = "requires an auth check, which tokens = registry does not run; remove one of them";
-            self.server_error(number, "facts", message);
-        }
-        if options.kind == Ecr && self.common.proxy_secret_file.is_none() {
-            let message = "missing: the kind ecr requires it, since doorward gives upstream credentials only to a peer with the proxy secret";
-            self.common_error("proxy_secret_file", message);
-        }
-        let is_secure = !options.plain_http || self.common.scheme == Some(ClientScheme::Https);
-        if !is_secure && options.cors_origins.iter().any(|origin| origin.starts_with("https:")) {
-            let message = "a browser sends no request from an https page to plain http; use TLS, or set scheme = https behind a load balancer";
-            self.server_error(number, "cors_origins", message);
+    }
+
+    /// Returns the addresses of a server. A site with TLS at the default port also redirects from http.
+    fn listeners(&self, options: &ServerOptions) -> Listeners {
+        let has_tls = !options.plain_http;
+        let is_site = options.kind == ServiceKind::Site;
+        let has_http2 = has_tls && is_site && self.nginx.has_http2;
+        let has_directive = self.nginx.version.has_http2_directive();
+        let default_listen = |port| ListenSocket { address: None, port };
+        let default_port = if has_tls { 443 } else { 80 };
+        let listen = options.listen.clone().unwrap_or_else(|| default_listen(default_port));
+        Listeners {
+            listen: self.listen(&listen, has_tls, has_http2 && !has_directive),
+            redirect_listen: match has_tls && is_site && options.listen.is_none() {
+                true => self.listen(&default_listen(80), false, false),
+                false => Vec::new(),
+            },
+            has_http2_directive: has_http2 && has_directive,
         }
     }
 
@@ -378,6 +286,7 @@ impl ViewBuilder<'_> {
             has_tls,
             has_http2,
             has_proxy_protocol: self.common.proxy_protocol,
+            is_default: false,
         };
         let has_ipv6 = match self.common.ipv6 {
             Ipv6Mode::Auto => self.machine.has_ipv6(),
@@ -387,58 +296,6 @@ impl ViewBuilder<'_> {
         let mut all = vec![view(socket.to_string())];
         if socket.address.is_none() && has_ipv6 {
             all.push(view(format!("[::]:{}", socket.port)));
-        }
-        all
-    }
-
-    /// Reports servers that nginx could not tell apart.
-    fn check_listeners(&mut self, servers: &[ServerView]) {
-        let all = |server: &ServerView| -> Vec<ListenView> {
-            server.listen.iter().chain(&server.redirect_listen).cloned().collect()
-        };
-        for (number, server) in servers.iter().enumerate() {
-            for other in servers.iter().take(number) {
-                let (own, others) = (all(server), all(other));
-                let shared = |a: &ListenView| {
-                    others.iter().filter(|b| a.address == b.address).cloned().collect::<Vec<_>>()
-                };
-                if own.iter().any(|a| shared(a).iter().any(|b| a.has_tls != b.has_tls)) {
-                    let message = "two servers use this address, one with TLS and one without; give one another address";
-                    self.server_error(number, "listen", message);
-                } else if own.iter().any(|a| shared(a).iter().any(|b| a.has_http2 != b.has_http2)) {
-                    let message = "before nginx 1.25.1 HTTP/2 applies to a whole address, so a registry and a site cannot share it; give one another address";
-                    self.server_error(number, "listen", message);
-                }
-                let shares_name = server.names.iter().any(|name| other.names.contains(name));
-                if shares_name && own.iter().any(|a| !shared(a).is_empty()) {
-                    let message =
-                        "two servers have the same name and address; nginx would use the first only";
-                    self.server_error(number, "server_name", message);
-                }
-            }
-        }
-    }
-
-    /// Returns a server for other names, for each address with TLS on which no server has every name. Without it, the
-    /// first server of the address would answer every name.
-    fn default_servers(&self, servers: &[ServerView]) -> Vec<DefaultServerView> {
-        let mut all: Vec<DefaultServerView> = Vec::new();
-        for server in servers.iter().filter(|server| server.certificate.is_some()) {
-            let is_known = |listen: &ListenView| {
-                all.iter().any(|default| default.listen.iter().any(|other| other.address == listen.address))
-            };
-            let has_every_name = |listen: &ListenView| {
-                let at_address =
-                    |other: &&ServerView| other.listen.iter().any(|o| o.address == listen.address);
-                servers.iter().filter(at_address).any(|other| other.names.iter().any(|name| name == "_"))
-            };
-            let is_missing = |listen: &&ListenView| !is_known(listen) && !has_every_name(listen);
-            let listen: Vec<ListenView> = server.listen.iter().filter(is_missing).cloned().collect();
-            if !listen.is_empty() {
-                let certificate =
-                    server.certificate.clone().filter(|_| !self.nginx.version.has_reject_handshake());
-                all.push(DefaultServerView { listen, certificate });
-            }
         }
         all
     }
@@ -454,6 +311,81 @@ impl ViewBuilder<'_> {
     }
 }
 
+/// The upstream of a server.
+struct ServerUpstream {
+    /// The target; none if the administrator writes the location.
+    target: Option<Target>,
+    /// The Host of a remote registry.
+    remote_host: String,
+}
+
+/// The addresses of a server.
+struct Listeners {
+    listen: Vec<ListenView>,
+    redirect_listen: Vec<ListenView>,
+    has_http2_directive: bool,
+}
+
+impl ViewBuilder<'_> {
+    fn server_view(&self, options: &ServerOptions, suffix: String, upstream: ServerUpstream) -> ServerView {
+        let is_whole = self.part == ConfigurationPart::Whole;
+        let listeners = self.listeners(options);
+        let ServerUpstream { target, remote_host } = upstream;
+        let storage_hosts = options.redirect_hosts.iter();
+        let facts = options.facts.iter();
+        ServerView {
+            suffix,
+            kind: options.kind,
+            tokens: options.tokens,
+            usual_hosts: if is_whole {
+                usual_hosts(&options.server_name, &listeners.listen)
+            } else {
+                Vec::new()
+            },
+            names: options.server_name.clone(),
+            client_scheme: match self.common.scheme {
+                Some(scheme) => scheme.name(),
+                None if !is_whole => "$scheme",
+                None if options.plain_http => "http",
+                None => "https",
+            },
+            listen: listeners.listen,
+            redirect_listen: listeners.redirect_listen,
+            certificate: (!options.plain_http).then(|| CertificateView {
+                certificate: options.tls_certificate.clone(),
+                key: options.tls_key.clone(),
+            }),
+            has_http2_directive: listeners.has_http2_directive,
+            upstream: target,
+            remote_name: remote_host.split(':').next().unwrap_or_default().to_owned(),
+            remote_host,
+            upstream_ca: options.upstream_ca.clone().unwrap_or_default(),
+            is_read_only: !options.push.unwrap_or(options.kind != ServiceKind::Ecr),
+            follows_redirects: options.redirects == Redirects::Follow,
+            redirect_hosts: storage_hosts
+                .map(|host| StorageHostView {
+                    name: host.name.clone(),
+                    with_subdomains: host.with_subdomains,
+                })
+                .collect(),
+            facts: facts
+                .map(|fact| FactView { header: fact.clone(), variable: fact.replace('-', "_") })
+                .collect(),
+            max_body_size: options.max_body_size.clone().unwrap_or_else(|| SITE_BODY_DEFAULT.to_owned()),
+            body_with_any_method: options.body_with_any_method,
+            public_paths: options.public_paths.clone(),
+            cors_origins: options.cors_origins.clone(),
+            include: options.include.clone(),
+            is_include_only: !is_whole,
+            doorward_checks_path: options.kind == ServiceKind::Registry
+                && options.tokens == TokenMode::Off
+                && options.include.is_empty()
+                && is_whole
+                && self.common.auth.as_ref().is_some_and(|auth| auth.is_doorward),
+        }
+    }
+}
+
 /// Returns the name of the upstream for the auth check.
 fn auth_upstream_name(auth: &AuthService) -> &'static str {
     if auth.is_doorward { "doorward" } else { "auth_service" }
@@ -462,7 +394,8 @@ fn auth_upstream_name(auth: &AuthService) -> &'static str {
 /// Returns a line that describes the servers, without secrets.
 fn summarize(options: &ProxyOptions) -> String {
     let summary = |server: &ServerOptions| {
-        let upstream = server.upstream.as_ref().map(ToString::to_string).unwrap_or_default();
+        let upstream =
+            server.upstream.as_ref().map(|upstream| upstream.address.to_string()).unwrap_or_default();
         format!("{} {} -> {upstream}", server.kind.name(), server.server_name.join(" "))
     };
     let text = options.servers.iter().map(summary).collect::<Vec<_>>().join(", ");
@@ -475,14 +408,14 @@ fn summarize(options: &ProxyOptions) -> String {
 /// Returns the usual values of the Host header for a server with one name that is not a pattern: the name, alone and with
 /// the port. Such a server answers no other name, so one of these values is the host that doorward checks. Long ones are
 /// not listed.
-fn usual_hosts(names: &[String], listen: &ListenSocket) -> Vec<String> {
-    match names {
-        [name] if name != "_" && !name.contains('*') => {
-            let hosts = [name.clone(), format!("{name}:{}", listen.port)];
-            hosts.into_iter().filter(|host| host.len() <= MAP_KEY_BYTES_MAX).collect()
-        }
-        _ => Vec::new(),
+fn usual_hosts(names: &[String], listen: &[ListenView]) -> Vec<String> {
+    let [name] = names else { return Vec::new() };
+    if name == "_" || name.contains('*') {
+        return Vec::new();
     }
+    let port = listen.first().and_then(|listen| listen.address.rsplit(':').next()).unwrap_or_default();
+    let hosts = [name.clone(), format!("{name}:{port}")];
+    hosts.into_iter().filter(|host| host.len() <= MAP_KEY_BYTES_MAX).collect()
 }
 
 /// Returns the bucket size of the hash of server names, if a name is too long for the default of 64 bytes.

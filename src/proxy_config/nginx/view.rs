@@ -123,6 +123,8 @@ pub(crate) struct ResolverView {
 pub(crate) struct DefaultServerView {
     /// The addresses.
     pub(crate) listen: Vec<ListenView>,
+    /// Whether the addresses have TLS.
+    pub(crate) has_tls: bool,
     /// A certificate, for a version of nginx that cannot refuse a handshake.
     pub(crate) certificate: Option<CertificateView>,
 }
@@ -147,6 +149,8 @@ pub(crate) struct ListenView {
     pub(crate) has_http2: bool,
     /// Whether the load balancers send the PROXY protocol.
     pub(crate) has_proxy_protocol: bool,
+    /// Whether the server answers the names at this address that no server has.
+    pub(crate) is_default: bool,
 }
 
 /// A protected server.
