@@ -96,7 +96,7 @@ proxy_temp_path temp/proxy;
     )
 }
 
-/// Returns an upstream block. It has the values that doorward's configuration has, except `keepalive`.
+/// Returns an upstream block, which replaces that of the generated configuration. It is the same for every service.
 pub(crate) fn upstream(world: &World, name: &str, at: &Endpoint) -> String {
     let keepalive = world.options.keepalive;
     format!(
