@@ -11,6 +11,7 @@
 # make words   check the words of documentation and messages; PARTS="README.md src/authn" limits it to these paths
 # make bench   measure the figures of the README; `make benches` lists them
 # make bench-check   compare the instructions of a request with benches/budget.txt; UPDATE=1 writes that file
+# make compare   compare doorward with other servers (docs/performance.md); PARTS="floor pull" limits it to these parts
 # make fuzz    fuzz every parser and verifier, each for a minute (FUZZ_SECONDS=60)
 # make audit   check for known advisories; needs the network
 #
@@ -18,7 +19,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-nginx-versions test-attacks test-options test-browser test-conformance test-clients image-test lint words words-build \
-  bench benches bench-check fuzz audit
+  bench benches bench-check compare compare-build fuzz audit
 
 CARGO := tests/need cargo --
 SHELL := /bin/bash
@@ -83,6 +84,8 @@ lint:
 	@$(if $(word 2,$(FEATURES)),for feature in $(FEATURES); do $(CARGO) clippy --features $$feature -- -D warnings || exit 1; done)
 	@$(CARGO) check --manifest-path fuzz/Cargo.toml --target-dir target
 	@$(CARGO) check --manifest-path tests/compat/Cargo.toml --target-dir target
+	@$(MAKE) --no-print-directory compare-build
+	@PATH="$$PATH:$${CARGO_HOME:-$$HOME/.cargo}/bin" rustfmt --edition 2024 --check benches/compare/main.rs
 	@for script in benches/*.sh fuzz/*.sh; do bash -n $$script || exit 1; done
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --all-features --no-deps --document-private-items
 	@$(CARGO) deny --log-level error check bans licenses sources
@@ -100,20 +103,35 @@ words:
 	@$(MAKE) --no-print-directory words-build
 	@target/words . $(PARTS)
 
-BENCHES := size.sh instructions.sh nginx.sh
+BENCHES := size.sh instructions.sh
 STORM := first guesses reload million refusals memory
 
 bench: benches
-	@tests/need cc nginx wrk valgrind openssl
+	@tests/need cc nginx wrk valgrind openssl htpasswd python3 skopeo docker-registry
 	@$(CARGO) build --release
 	@for bench in $(BENCHES); do echo; echo "== benches/$$bench"; "benches/$$bench" || exit 1; done
 	@$(CARGO) bench --bench tokens
 	@for part in $(STORM); do echo; echo "== storm $$part"; $(CARGO) bench --quiet --bench storm -- $$part || exit 1; done
+	@$(MAKE) --no-print-directory compare-build
+	@target/compare
+
+# The comparison does not use the crate either. It starts doorward as a program.
+compare-build:
+	@mkdir -p target
+	@PATH="$$PATH:$${CARGO_HOME:-$$HOME/.cargo}/bin" \
+	  rustc --edition 2024 -O -D warnings -o target/compare benches/compare/main.rs
+
+compare:
+	@tests/need cc nginx wrk openssl htpasswd python3 skopeo docker-registry
+	@$(if $(DOORWARD),,$(CARGO) build --release)
+	@$(MAKE) --no-print-directory compare-build
+	@target/compare $(PARTS)
 
 benches:
 	@for bench in $(BENCHES); do printf '%-32s %s\n' "benches/$$bench" "$$(sed -n '2s/^# //p' benches/$$bench)"; done
 	@printf '%-32s %s\n' "cargo bench --bench tokens" "$$(sed -n '1s/^..! //p' benches/tokens.rs)"
 	@sed -n 's/^..! \(cargo bench --bench storm -- .*\)/\1/p' benches/storm/main.rs
+	@sed -n 's/^..! compare \([a-z][a-z]*\)  *\(.*\)/make compare PARTS=\1\t\2/p' benches/compare/main.rs | expand -t 33
 
 bench-check:
 	@tests/need cc valgrind nginx curl

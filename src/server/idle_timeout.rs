@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn connection_whose_request_is_not_answered_is_closed_after_the_request_timeout() {
+    async fn connection_without_a_response_is_closed_after_the_request_timeout() {
         let (mut client, served) = connect(REQUEST_TIMEOUT * 2);
         client.write_u8(b'x').await.unwrap();
         let start = Instant::now();
