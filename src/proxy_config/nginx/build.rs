@@ -262,7 +262,7 @@ impl ViewBuilder<'_> {
     }
 
     /// Returns the addresses of a server. A site with TLS at the default port also redirects from http.
-    fn listeners(&self, options: &ServerOptions) -> Listeners {
+    fn listeners(&self, options: &ServerOptions) -> ServerListeners {
         let has_tls = !options.plain_http;
         let is_site = options.kind == ServiceKind::Site;
         let has_http2 = has_tls && is_site && self.nginx.has_http2;
@@ -270,7 +270,7 @@ impl ViewBuilder<'_> {
         let default_listen = |port| ListenSocket { address: None, port };
         let default_port = if has_tls { 443 } else { 80 };
         let listen = options.listen.clone().unwrap_or_else(|| default_listen(default_port));
-        Listeners {
+        ServerListeners {
             listen: self.listen(&listen, has_tls, has_http2 && !has_directive),
             redirect_listen: match has_tls && is_site && options.listen.is_none() {
                 true => self.listen(&default_listen(80), false, false),
@@ -320,7 +320,7 @@ struct ServerUpstream {
 }
 
 /// The addresses of a server.
-struct Listeners {
+struct ServerListeners {
     listen: Vec<ListenView>,
     redirect_listen: Vec<ListenView>,
     has_http2_directive: bool,

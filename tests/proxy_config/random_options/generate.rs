@@ -443,7 +443,8 @@ impl OptionSet {
             if is_list && self.has_flags && OF_SERVER.contains(option) {
                 let parts =
                     values.iter().flat_map(|value| value.split(',')).map(|part| part.trim().to_owned());
-                *values = parts.collect();
+                // Nothing between two commas is no value.
+                *values = parts.filter(|part| !part.is_empty()).collect();
             }
             for value in values {
                 number += 1;
