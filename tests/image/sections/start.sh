@@ -16,9 +16,9 @@ start_image() {
     starts "image: a read-only root file system with a tmpfs" "${all[@]}" "${small[@]}" --tmpfs $conf
     start_refused "image: conf.d cannot be written" 'put a tmpfs there: --tmpfs /etc/nginx/conf\.d' "${all[@]}" "${small[@]}"
     start_refused "image: no certificate" '/etc/nginx/tls/tls\.crt does not exist' "${upstream[@]}" "${auth[@]}"
-    start_refused "image: AUTH is not set" 'auth: is required' "${upstream[@]}" "${plain[@]}"
-    start_refused "image: UPSTREAM is not set" 'upstream: is required' "${auth[@]}" "${plain[@]}"
-    start_refused "image: a setting is misspelt" 'UPSTREEM: unknown option' "${all[@]}" --env NGX_DOORWARD_UPSTREEM=a:1
+    start_refused "image: AUTH is not set" 'auth: missing' "${upstream[@]}" "${plain[@]}"
+    start_refused "image: UPSTREAM is not set" 'upstream: missing' "${auth[@]}" "${plain[@]}"
+    start_refused "image: a setting is misspelt" 'UPSTREEM: unknown variable' "${all[@]}" --env NGX_DOORWARD_UPSTREEM=a:1
 
     echo 'server { listen 80; return 200; }' >"$dir/other.conf"
     start_refused "image: there is a default.conf" 'remove /etc/nginx/conf\.d/default\.conf' \
