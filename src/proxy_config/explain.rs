@@ -34,6 +34,11 @@ const BLOCKS: &[BlockExplanation] = &[
     ),
     block("proxy-secret", "doorward gives upstream credentials only to a peer with this secret.", "p28"),
     block(
+        "own-locations",
+        "A location of your own gets no upstream credentials and no rewritten URI unless it sets these variables.",
+        "p18, p27",
+    ),
+    block(
         "registry",
         "A registry reads a mount from a form, which doorward never sees. No form reaches the registry.",
         "p15",
