@@ -37,14 +37,14 @@ fn registry_path_outside_v2_or_not_canonical_is_denied_without_a_policy_field_r1
     }
     for uri in SPELLINGS {
         for method in ["GET", "POST", "DELETE", "PROPFIND"] {
-            assert_forbidden(&client.ask(&of_alice(method, uri)), "policy");
+            assert_forbidden(&client.ask(&of_alice(method, uri)), "malformed_reference");
             let nobody = question(method, uri).header("X-Auth-Rewrite", "yes");
             assert_eq!(client.ask(&nobody).status, 401, "{method} {uri}");
         }
         // Paths of a site are not restricted without a policy.
         assert_eq!(client.ask(&question("GET", uri).basic("alice", "wonderland")).status, 200, "{uri}");
     }
-    let line = line(&doorward, &["reason=\"policy\"", "path=\"/api/admin/%2e%2e/%2e%2e/v2/\""]);
+    let line = line(&doorward, &["reason=\"malformed_reference\"", "path=\"/api/admin/%2e%2e/%2e%2e/v2/\""]);
     assert!(line.contains("does not begin with /v2/") && line.contains("user=\"alice\""), "{line}");
     let unsaid = of_alice("GET", "/v2/").header("X-Original-URI", "/v2/");
     assert_forbidden(&client.ask(&unsaid), "invalid_proxy_headers");
@@ -63,9 +63,10 @@ fn registry_path_outside_v2_is_denied_with_a_policy_or_an_api_key_field_r1() {
     let ruled = start(true, &[]);
     for uri in SPELLINGS {
         assert_forbidden(&ruled.ask(&of_alice("GET", uri)), "policy");
-        for key in [&all, &pull] {
+        // The scope of a key is evaluated as a policy.
+        for (key, reason) in [(&all, "malformed_reference"), (&pull, "policy")] {
             let request = question("GET", uri).header("X-Auth-Rewrite", "yes").basic("alice", &key.secret);
-            assert_forbidden(&keyed.ask(&request), "policy");
+            assert_forbidden(&keyed.ask(&request), reason);
         }
     }
     for key in [&all, &pull] {
